@@ -1,0 +1,1 @@
+//! What the daemon answers: the socket's API, health and metrics.

@@ -1,0 +1,1 @@
+//! Bytes in, evidence out: protocol parsers, certificates and their verdicts. Pure.

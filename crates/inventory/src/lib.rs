@@ -1,0 +1,1 @@
+//! The inventory and the change detector. Pure.

@@ -1,0 +1,48 @@
+//! The words of the field: Host, Endpoint, Service, Software, Certificate, Observation, Event, Alert,
+//! Severity and the rest. Every other room talks in these; this one knows no clock, socket or disk.
+//!
+//! Times are [`jiff::Timestamp`]s in UTC with millisecond resolution (see [`Clock`]).
+
+mod alert;
+mod certificate;
+mod clock;
+mod duration;
+mod endpoint;
+mod event;
+mod event_type;
+mod fact;
+mod observation;
+mod pass;
+mod policy;
+mod port;
+mod range;
+mod rate;
+mod service;
+mod severity;
+mod status;
+mod target;
+mod top_ports;
+
+pub use alert::{Alert, AlertId, Delivery, Notice};
+pub use certificate::{Certificate, KeyInfo, Sha256, Verdict};
+pub use clock::{Clock, SystemClock, to_millisecond};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use endpoint::{Endpoint, HostKey, ServiceKey, ServiceName, Transport, Vantage};
+pub use event::{
+    AlertRef, Event, EventCertificate, EventEndpoint, EventHost, EventId, EventService, Evidence, derive_id,
+};
+pub use event_type::{Category, EventType, UnknownEventType};
+pub use fact::{EndpointFact, HostFacts};
+pub use observation::{
+    ClosedReason, FilteredReason, HostSlice, LocalErrorKind, NameObservation, NameSource, NotProbed, OpenReason,
+    Outcome, PortObservation, ServiceObservation, TlsObservation,
+};
+pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
+pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};
+pub use port::{PortSet, PortSetError};
+pub use range::{AddressRange, AddressSet, Addresses};
+pub use rate::{Rate, RateError};
+pub use service::{Os, Service, Software};
+pub use severity::{Severity, SeverityError};
+pub use status::{CheckState, DeliveryStatus, LaneStatus, StatusReport};
+pub use target::{Target, TargetError};

@@ -1,0 +1,242 @@
+//! What came back from the network, as evidence.
+
+use crate::{Certificate, Coverage, Endpoint, PassRef, Service, ServiceName, Vantage, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// What one question to an endpoint yielded. Only the first three are evidence about the endpoint, silence is weak
+/// evidence, and the last two are none: they never change state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Open(OpenReason),
+    Closed(ClosedReason),
+    Filtered(FilteredReason),
+    Silent,
+    NotProbed(NotProbed),
+    LocalError(LocalErrorKind),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenReason {
+    SynAck,
+    /// A `connect()` of the kernel succeeded (and was no self-connection).
+    Connected,
+    /// UDP: a datagram came back.
+    Reply,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClosedReason {
+    /// A RST to a raw SYN: definite.
+    Rst,
+    /// `ECONNREFUSED` from `connect()`: a RST or an ICMP port-unreachable, Linux does not say which. A firewall's REJECT
+    /// and a ban look alike, so it needs spaced repetition.
+    Refused,
+    /// UDP: ICMP port unreachable.
+    PortUnreachable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilteredReason {
+    HostUnreachable,
+    NetUnreachable,
+    /// `EACCES`/`EPERM` from the path, or another ICMP prohibition.
+    Prohibited,
+    Other,
+}
+
+/// Why a question was not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotProbed {
+    OutOfScope,
+    Halted,
+    OutsideWindow,
+    Blocked,
+    Fragile,
+    Aborted,
+}
+
+/// Our own trouble, never the target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalErrorKind {
+    /// `EMFILE`, `ENFILE`.
+    Descriptors,
+    /// `EADDRNOTAVAIL`: no source port left.
+    SourcePorts,
+    /// `ENOBUFS`, `ENOMEM`, `EAGAIN`.
+    Buffers,
+    /// `ENETUNREACH`/`EHOSTUNREACH` straight from `connect()`: no route of our own, link down.
+    NoRoute,
+    /// `EPERM`/`EACCES` straight from `connect()`: our own firewall.
+    Denied,
+    Other,
+}
+
+impl OpenReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SynAck => "syn-ack",
+            Self::Connected => "connected",
+            Self::Reply => "udp-reply",
+        }
+    }
+}
+
+impl ClosedReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rst => "rst",
+            Self::Refused => "refused",
+            Self::PortUnreachable => "port-unreachable",
+        }
+    }
+}
+
+impl FilteredReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HostUnreachable => "host-unreachable",
+            Self::NetUnreachable => "net-unreachable",
+            Self::Prohibited => "prohibited",
+            Self::Other => "icmp",
+        }
+    }
+}
+
+impl NotProbed {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfScope => "out of scope",
+            Self::Halted => "halted",
+            Self::OutsideWindow => "outside the window",
+            Self::Blocked => "blocked",
+            Self::Fragile => "fragile",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+impl LocalErrorKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Descriptors => "out of file descriptors",
+            Self::SourcePorts => "out of source ports",
+            Self::Buffers => "out of buffers",
+            Self::NoRoute => "no route",
+            Self::Denied => "denied by the local firewall",
+            Self::Other => "local error",
+        }
+    }
+}
+
+impl Outcome {
+    /// Something at that address answered: it lives.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Open(_) | Self::Closed(_))
+    }
+
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// Whether it says anything at all about the endpoint.
+    pub fn is_evidence(self) -> bool {
+        !matches!(self, Self::NotProbed(_) | Self::LocalError(_))
+    }
+
+    /// The word used in reasons and evidence: `connected`, `refused`, `silent`, `host-unreachable`, …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open(reason) => reason.as_str(),
+            Self::Closed(reason) => reason.as_str(),
+            Self::Filtered(reason) => reason.as_str(),
+            Self::Silent => "silent",
+            Self::NotProbed(reason) => reason.as_str(),
+            Self::LocalError(kind) => kind.as_str(),
+        }
+    }
+}
+
+/// One endpoint's answer (or none) to one question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortObservation {
+    pub endpoint: Endpoint,
+    pub outcome: Outcome,
+    /// When the answer came, or was given up on. With the endpoint it identifies the observation: the same one applied
+    /// twice is recognised by it.
+    pub at: Timestamp,
+    /// Packets or connections it took, from 1.
+    pub attempts: u8,
+    /// In microseconds.
+    pub rtt_us: Option<u32>,
+}
+
+/// What a conversation with an open endpoint found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceObservation {
+    pub endpoint: Endpoint,
+    /// The name it was asked under; none for the address alone.
+    pub name: Option<ServiceName>,
+    pub at: Timestamp,
+    /// None: it accepts, and said nothing that was recognised.
+    pub service: Option<Service>,
+    pub tls: Option<TlsObservation>,
+    /// TCP connections used.
+    pub connections: u8,
+}
+
+/// What a TLS handshake showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsObservation {
+    /// `TLSv1.2`, `TLSv1.3`.
+    pub version: String,
+    pub cipher: String,
+    pub alpn: Option<String>,
+    /// The leaf; none where even the lenient reader could make nothing of it.
+    pub certificate: Option<Certificate>,
+    pub verdicts: Vec<Verdict>,
+    /// The chain as presented, leaf first, each certificate's DER. Not kept in memory by the inventory.
+    #[serde(skip)]
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// Where a name of a host comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NameSource {
+    /// A host name in the configuration that resolves to this address.
+    Configured,
+    Ptr,
+}
+
+/// The complete set of names one source gives a host now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameObservation {
+    pub source: NameSource,
+    pub names: std::collections::BTreeSet<String>,
+    pub at: Timestamp,
+}
+
+/// Everything one pass learnt about one host up to now: the unit that is applied, committed and told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostSlice {
+    pub vantage: Vantage,
+    pub ip: IpAddr,
+    pub pass: PassRef,
+    /// When the slice was closed; no observation in it is later.
+    pub at: Timestamp,
+    /// What was asked completely. Empty in a slice that only brings good news early.
+    pub covered: Coverage,
+    /// Open endpoints, every endpoint the inventory knows that was asked, and where nothing is open the first answer
+    /// that shows the host lives. Ascending by time.
+    pub ports: Vec<PortObservation>,
+    pub services: Vec<ServiceObservation>,
+    pub names: Vec<NameObservation>,
+}

@@ -1,0 +1,76 @@
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What answers on an endpoint: the protocol, and the product as far as it says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Service {
+    /// The protocol by its IANA name in lower case: `ssh`, `smtp`, `http`, `domain`, `ntp`, `snmp`; `http` inside TLS
+    /// stays `http` (the endpoint's TLS observation says the rest), TLS with nothing recognised inside is `tls`.
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vendor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub product: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// CPE 2.3 formatted strings.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub cpe: Vec<String>,
+    /// 0 to 1.
+    pub confidence: f32,
+    /// The first line or header that identified it: printable text, at most 256 characters.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub banner: Option<String>,
+    /// Further stable facts, such as `http.status`, `http.title`, `package.version`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub facts: BTreeMap<String, String>,
+    /// What the answer says of the operating system.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub os: Option<Os>,
+}
+
+impl Service {
+    /// The software behind it, where a product is named.
+    pub fn software(&self) -> Option<Software> {
+        Some(Software {
+            vendor: self.vendor.clone(),
+            product: self.product.clone()?,
+            version: self.version.clone(),
+            cpe: self.cpe.first().cloned(),
+        })
+    }
+}
+
+/// A product, by name and version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Software {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub vendor: Option<String>,
+    pub product: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// A CPE 2.3 formatted string.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpe: Option<String>,
+}
+
+/// An operating system, as far as evidence goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Os {
+    /// Lower case: `linux`, `windows`, `freebsd`, …
+    pub family: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub product: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// 0 to 1.
+    pub confidence: f32,
+}
+
+/// `Debian 12`, `linux`.
+impl std::fmt::Display for Os {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.product.as_deref().unwrap_or(&self.family))?;
+        self.version.as_ref().map_or(Ok(()), |version| write!(f, " {version}"))
+    }
+}

@@ -1,0 +1,72 @@
+//! What `status`, the metrics and the console say about the daemon itself.
+
+use crate::Lane;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    Ok,
+    Degraded,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    pub sensor: String,
+    pub version: String,
+    pub mode: String,
+    pub started: Timestamp,
+    pub now: Timestamp,
+    pub state: CheckState,
+    /// Why it is degraded, each a sentence.
+    pub reasons: Vec<String>,
+    pub halted: bool,
+    pub hosts: u64,
+    pub endpoints: u64,
+    pub certificates: u64,
+    pub events: u64,
+    /// How many sensors look at each target.
+    pub vantages: u32,
+    pub lanes: Vec<LaneStatus>,
+    pub delivery: Vec<DeliveryStatus>,
+}
+
+/// One lane of one profile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneStatus {
+    pub profile: String,
+    pub lane: Lane,
+    pub period_s: f64,
+    pub baseline_done: bool,
+    pub running: bool,
+    /// Of the running pass, 0 to 1.
+    pub progress: f64,
+    pub last_started: Option<Timestamp>,
+    pub last_finished: Option<Timestamp>,
+    /// How far behind its period it is; 0 when in time.
+    pub lag_s: f64,
+    /// Of the last finished pass: the part of what should have been asked that was asked without a local error, 0 to 1.
+    pub coverage: f64,
+    /// Endpoints asked in the last finished pass.
+    pub probes: u64,
+    /// Packets or connections that took.
+    pub attempts: u64,
+    /// Measured share of questions to endpoints known to answer that got no answer at the first attempt; none without any.
+    pub loss: Option<f64>,
+    /// The chance that random loss hid an open port in that pass.
+    pub p_miss_random_loss: Option<f64>,
+    pub local_errors: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryStatus {
+    pub recipient: String,
+    pub channel: String,
+    /// Alerts committed and not yet delivered.
+    pub backlog: u64,
+    pub oldest: Option<Timestamp>,
+    pub last_delivered: Option<Timestamp>,
+    pub last_error: Option<String>,
+    pub next_try: Option<Timestamp>,
+}

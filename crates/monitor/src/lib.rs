@@ -1,0 +1,1 @@
+//! The loop: lanes, passes, confirmations, and what is committed when.

@@ -1,0 +1,1 @@
+//! Ways out: intervals, digests, the outbox pipeline, one folder a channel.

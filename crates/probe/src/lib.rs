@@ -1,0 +1,1 @@
+//! Questions to the network: the dialer, the sweep, the conversations.

@@ -1,0 +1,1 @@
+//! Rule sets over events and hosts: which events become alerts. Pure.

@@ -1,0 +1,1 @@
+//! SQLite: the journal the monitor commits to, and the read side.

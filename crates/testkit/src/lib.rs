@@ -1,0 +1,1 @@
+//! Simulated networks, fake servers, the clock of tests. A dev-dependency only.
