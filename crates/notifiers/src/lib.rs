@@ -1,1 +1,5 @@
 //! Ways out: intervals, digests, the outbox pipeline, one folder a channel.
+
+mod contract;
+
+pub use contract::{Channel, Digest, Ending, OpenDigest, Outbox, OutboxError, OutboxFuture, Owed};

@@ -1,0 +1,133 @@
+//! What the monitor commits to. The store implements it.
+
+use inventory::{CertificateState, HostState, Region};
+use jiff::Timestamp;
+use model::{Alert, Event, HostKey, Lane, PassId, Sha256};
+use notifiers::Owed;
+use serde::{Deserialize, Serialize};
+use std::{future::Future, net::IpAddr, sync::Arc};
+
+/// Everything one decision changes, committed in one transaction: all of it is on disk afterwards, or nothing is.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub hosts: Vec<HostState>,
+    pub removed_hosts: Vec<HostKey>,
+    pub certificates: Vec<CertificateState>,
+    pub removed_certificates: Vec<Sha256>,
+    /// DER of certificates seen for the first time, leaf or chain member.
+    pub certificate_der: Vec<(Sha256, Vec<u8>)>,
+    pub regions: Vec<Region>,
+    pub removed_regions: Vec<(Arc<str>, Lane)>,
+    /// Profiles whose baseline is complete.
+    pub baselines: Vec<Arc<str>>,
+    pub events: Vec<Event>,
+    pub alerts: Vec<Alert>,
+    /// The outbox rows of those alerts.
+    pub owed: Vec<Owed>,
+    pub passes: Vec<PassRecord>,
+    /// Which state rules each host breaks now; replaces what was known of that host.
+    pub violations: Vec<Violations>,
+    pub leases: Option<Vec<LeaseRecord>>,
+    pub halted: Option<bool>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+            && self.removed_hosts.is_empty()
+            && self.certificates.is_empty()
+            && self.removed_certificates.is_empty()
+            && self.certificate_der.is_empty()
+            && self.regions.is_empty()
+            && self.removed_regions.is_empty()
+            && self.baselines.is_empty()
+            && self.events.is_empty()
+            && self.alerts.is_empty()
+            && self.owed.is_empty()
+            && self.passes.is_empty()
+            && self.violations.is_empty()
+            && self.leases.is_none()
+            && self.halted.is_none()
+    }
+}
+
+/// The ledger's row of one pass. Written when it begins, whenever a group of addresses is done, and when it ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PassRecord {
+    pub id: PassId,
+    pub profile: Arc<str>,
+    pub lane: Lane,
+    pub started: Timestamp,
+    pub finished: Option<Timestamp>,
+    /// Seed of its order, and the groups done in that order: where a restart goes on.
+    pub seed: u64,
+    pub groups_done: u64,
+    pub groups: u64,
+    /// What it was to cover, in short; a restart under another configuration begins anew.
+    pub fingerprint: u64,
+    pub complete: bool,
+    pub probes: u64,
+    pub attempts: u64,
+    pub covered: u64,
+    pub local_errors: u64,
+    /// Endpoints known to answer that were asked, and those of them that did not answer the first attempt.
+    pub loss_asked: u64,
+    pub loss_missed: u64,
+}
+
+/// The state rules a host breaks: profile, rule set and rule, with since when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violations {
+    pub host: HostKey,
+    pub broken: Vec<(String, String, Timestamp)>,
+}
+
+/// A host name's addresses, as last resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    pub asset: Arc<str>,
+    pub name: String,
+    pub addresses: Vec<IpAddr>,
+    pub until: Timestamp,
+}
+
+/// What a daemon finds when it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    pub hosts: Vec<HostState>,
+    pub certificates: Vec<CertificateState>,
+    pub regions: Vec<Region>,
+    pub baselines: Vec<Arc<str>>,
+    /// The last pass of each profile and lane, finished or not.
+    pub passes: Vec<PassRecord>,
+    pub violations: Vec<Violations>,
+    pub leases: Vec<LeaseRecord>,
+    pub halted: bool,
+    pub events: u64,
+}
+
+/// What a commit gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// The batch's events' sequence numbers, in their order.
+    pub events: Vec<u64>,
+    pub alerts: Vec<u64>,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// Disk full, I/O error, lock: the same batch may succeed later, nothing of it is stored.
+    #[error("{0}")]
+    Retry(String),
+    /// The database is damaged or not ours: no later attempt will succeed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The durable side of the loop.
+pub trait Journal: std::fmt::Debug + Send + Sync + 'static {
+    fn load(&self) -> impl Future<Output = Result<Restored, JournalError>> + Send;
+
+    /// Commits the batch; on `Ok` it survives power loss.
+    fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, JournalError>> + Send;
+}
