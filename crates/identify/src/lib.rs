@@ -1,1 +1,29 @@
-//! Bytes in, evidence out: protocol parsers, certificates and their verdicts. Pure.
+//! Bytes in, evidence out: protocol parsers, certificates and their verdicts. Pure: it knows no clock, socket or disk.
+//!
+//! A protocol is one file in `protocol/` with the same parts: its name, who speaks first, the ports that make it likely
+//! (never more than that), the question it is asked if it needs one, and a total parser. [`classify`] tries every parser on
+//! every answer, whatever was asked, so that a server's reply to a wrong question still names it.
+
+mod answer;
+mod certificate;
+mod chain;
+mod classify;
+mod distribution;
+mod product;
+mod protocol;
+mod reader;
+mod reply;
+mod roots;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, Next, Parse, Received, Strength};
+pub use certificate::{CertificateError, read_certificate};
+pub use chain::judge;
+pub use classify::classify;
+pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols};
+pub use reader::Reader;
+pub use roots::{Roots, RootsError};
+pub use text::{printable, stable};

@@ -79,7 +79,7 @@ pub struct PassRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violations {
     pub host: HostKey,
-    pub broken: Vec<(String, String, Timestamp)>,
+    pub broken: Vec<(String, String, String, Timestamp)>,
 }
 
 /// A host name's addresses, as last resolved.

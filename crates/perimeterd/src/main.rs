@@ -1,1 +1,38 @@
-fn main() {}
+//! perimeterd: watches the address ranges you own and tells the right person what changed.
+
+mod client;
+mod command;
+mod daemon;
+mod failure;
+mod log;
+mod output;
+mod paths;
+
+use clap::Parser;
+use command::{Arguments, Command};
+use failure::{Failure, Outcome};
+use std::process::ExitCode;
+use tracing::level_filters::LevelFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start(arguments).unwrap_or_else(|failure| {
+        if let Some(message) = failure.message() {
+            output::complain("error", &message);
+        }
+        failure.exit_code()
+    })
+}
+
+fn start(arguments: Arguments) -> Outcome {
+    let is_daemon = matches!(arguments.command, None | Some(Command::Run));
+    let quietest = if is_daemon { LevelFilter::INFO } else { LevelFilter::WARN };
+    log::set_up(arguments.global.log_format, arguments.global.verbose, quietest).map_err(Failure::Usage)?;
+    // A provider is there already only where this ran before, and then it is the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::world(format!("the threads could not be started: {error}")))?;
+    runtime.block_on(command::run(arguments))
+}

@@ -1,1 +1,6 @@
-//! Questions to the network: the dialer, the sweep, the conversations.
+
+mod counters;
+mod dialer;
+
+pub use counters::DialerCounters;
+pub use dialer::{Conn, Dialer, DialerSettings, Identity, Pace, Probed};

@@ -1,1 +1,24 @@
 //! What may be touched: targets, exclusions, leases of names, and the order in which they are visited.
+//!
+//! Every packet the daemon sends to a watched network is sent to an [`InScope`] endpoint, and only this crate can make
+//! one. It does so from what the operator wrote ([`AssetScope`]) and from host names the operator wrote, for as long as
+//! their DNS records live ([`Lease`]); nothing learnt from the network widens it. Right before a packet leaves, the
+//! engine asks once more: [`ScopeHandle::permits`] answers from a second representation of the same configuration, built
+//! and searched by other code, so that one mistake is not enough to touch what must not be touched.
+//!
+//! The order of visits is a keyed [`Permutation`] of all indices of a group of addresses times its ports, and
+//! [`Groups`] cuts a large set of addresses into such groups.
+
+mod groups;
+mod guard;
+mod handle;
+mod never;
+mod permutation;
+mod refusal;
+mod scope;
+
+pub use groups::Groups;
+pub use handle::ScopeHandle;
+pub use permutation::Permutation;
+pub use refusal::Refusal;
+pub use scope::{AssetScope, InScope, Lease, Scope};

@@ -1,1 +1,26 @@
 //! SQLite: the journal the monitor commits to, and the read side.
+//!
+//! One thread owns the only connection that writes ([`Store`]); reads go through a few read-only connections of their
+//! own ([`Reader`]) and never wait for it. `Ok` from anything that writes means it is on disk and survives power loss.
+
+mod backup;
+mod column;
+mod error;
+mod journal;
+mod open;
+mod outbox;
+mod reader;
+mod retention;
+mod steps;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use open::{Options, Store};
+pub use reader::{
+    AlertFilter, AlertRow, CertificateFilter, Counts, DeliveryState, EventFilter, HostDetail, HostFilter, HostRow,
+    OpenPort, PassFilter, Reader, RecipientRow, ServiceFilter, ServiceRow, SoftwareFilter, SoftwareRow, Told,
+};
+pub use retention::Expired;

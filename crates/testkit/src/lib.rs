@@ -1,1 +1,24 @@
-//! Simulated networks, fake servers, the clock of tests. A dev-dependency only.
+//! What the tests of whole rooms and of the whole house need: isolated networks of network namespaces, Debian's real
+//! servers inside them, certificate authorities, and a way to wait for something with a deadline. A dev-dependency only.
+//!
+//! A [`Lab`] is a network of its own: a bridge nobody else can reach, and hosts with an address each. There is no link
+//! and no route from it to the machine's own network, so nothing that happens in it can leave it.
+//!
+//! What does not work as it should panics, saying what and where to look: the test has failed.
+
+mod authority;
+mod lab;
+mod namespace;
+mod patience;
+mod process;
+mod requirement;
+pub mod server;
+mod wire_count;
+
+pub use authority::{Authority, Identity};
+pub use lab::{Host, Lab};
+pub use namespace::Namespace;
+pub use patience::{eventually, soon};
+pub use process::{Process, output_of};
+pub use requirement::{is_root, lacks_root, skip};
+pub use wire_count::WireCount;

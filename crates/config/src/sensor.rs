@@ -1,0 +1,122 @@
+use crate::{
+    Mode, Sensor, Surroundings,
+    address::is_unicast,
+    names::show,
+    walk::{Table, Value},
+};
+use model::{AddressSet, Rate, Target};
+use std::net::{IpAddr, SocketAddr};
+
+pub(crate) const KEYS: &[&str] =
+    &["name", "contact", "rate", "rate_per_host", "exclude", "interface", "source", "mode", "resolvers"];
+const RATE: u32 = 5_000;
+const RATE_PER_HOST: u32 = 500;
+const DNS: u16 = 53;
+
+pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Sensor {
+    let table = value.and_then(|value| value.table(KEYS));
+    let get = |key| table.as_ref().and_then(|table: &Table<'_>| table.get(key));
+    let rate =
+        |key, default| get(key).and_then(|value| value.parse(str::parse::<Rate>)).or(Rate::per_second(default).ok());
+    let least = Rate::per_second(1).unwrap_or_else(|_| unreachable!("1/s is a rate"));
+    Sensor {
+        name: get("name").and_then(|value| read_name(&value)).unwrap_or_else(|| around.host_name.clone()).into(),
+        contact: get("contact").and_then(|value| read_contact(&value)),
+        rate: rate("rate", RATE).unwrap_or(least),
+        rate_per_host: rate("rate_per_host", RATE_PER_HOST).unwrap_or(least),
+        exclude: get("exclude").map(|value| read_exclusions(&value)).unwrap_or_default(),
+        interface: get("interface").and_then(|value| read_interface(&value)),
+        source: get("source").and_then(|value| read_source(&value)),
+        mode: get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto),
+        resolvers: get("resolvers")
+            .map(|value| value.one_or_many().iter().filter_map(|item| item.parse(resolver)).collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// What is wrong with a sensor's name. It becomes a syslog HOSTNAME (RFC 5424) and greets servers.
+pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.len() > 64 {
+        Some("a sensor's name has 1 to 64 characters")
+    } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
+        Some("a sensor's name is made of letters, digits, `-`, `_` and `.`")
+    } else {
+        None
+    }
+}
+
+fn read_name(value: &Value<'_>) -> Option<String> {
+    let name = value.text()?;
+    if let Some(fault) = name_fault(name) {
+        value.refuse(format!("{} cannot be used: {fault}", show(name)));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Goes into protocol headers of those we probe: printable ASCII only.
+fn read_contact(value: &Value<'_>) -> Option<String> {
+    let contact = value.line(200)?;
+    if !contact.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        value.refuse("others will read it in protocol headers, which hold ASCII only");
+        return None;
+    }
+    Some(contact)
+}
+
+fn read_exclusions(value: &Value<'_>) -> AddressSet {
+    let mut ranges = Vec::new();
+    for item in value.one_or_many() {
+        let Some(target) = item.parse(str::parse::<Target>) else { continue };
+        match target.range() {
+            Some(range) => ranges.push(range),
+            None => {
+                let title = format!("{} is a host name; only addresses can be excluded", show(&target.to_string()));
+                item.sink.push(item.error(title).help("a name can move; write the addresses it must never stand for"));
+            }
+        }
+    }
+    ranges.into_iter().collect()
+}
+
+fn read_interface(value: &Value<'_>) -> Option<String> {
+    let name = value.text()?;
+    // IFNAMSIZ: 15 bytes and a NUL; the kernel refuses `/` and spaces.
+    if name.is_empty() || name.len() > 15 || name.bytes().any(|b| !b.is_ascii_graphic() || b == b'/') {
+        value.refuse(format!("{} is not an interface's name", show(name)));
+        return None;
+    }
+    value
+        .sink
+        .push(value.warning("`sensor.interface` has no effect before raw sockets exist").label("accepted for later"));
+    Some(name.to_owned())
+}
+
+fn read_source(value: &Value<'_>) -> Option<IpAddr> {
+    let ip = value.parse(|text| text.parse::<IpAddr>().map_err(|_| format!("{} is not an address", show(text))))?;
+    if !is_unicast(ip) {
+        value.refuse(format!("nothing can be sent from {ip}"));
+        return None;
+    }
+    Some(ip)
+}
+
+fn read_mode(value: &Value<'_>) -> Option<Mode> {
+    let mode = value.word(&[("auto", Mode::Auto), ("raw", Mode::Raw), ("connect", Mode::Connect)])?;
+    if mode == Mode::Raw {
+        let title = "`mode = \"raw\"` has no effect in this version, which scans by connecting";
+        value.sink.push(value.warning(title).label("accepted for later"));
+    }
+    Some(mode)
+}
+
+/// `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53`, `[2001:db8::53]:5353`.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS)).or_else(|_| text.parse::<SocketAddr>());
+    match address {
+        Ok(address) if is_unicast(address.ip()) && address.port() != 0 => Ok(address),
+        _ => {
+            Err(format!("{} is not the address of a resolver, like `192.0.2.53` or `[2001:db8::53]:5353`", show(text)))
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! HTTP/1 (RFC 9112): any response that reads as one, whatever it says of its server.
+
+use super::{Asking, Protocol, Speaker};
+use crate::{
+    answer::{Next, Parse, Received, Strength},
+    distribution, product, text,
+};
+use model::Service;
+
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "http",
+    speaker: Speaker::Client,
+    ports: &[80, 443, 591, 2375, 3000, 5000, 5985, 7001, 8000, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090, 9200, 9443],
+    request: Some(request),
+    parse,
+    #[cfg(test)]
+    samples: &[
+        b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\nContent-Length: 42\r\n\r\n<html><head><title>Hello</title></head></html>",
+        b"HTTP/1.1 404 Not Found\r\nServer: zorbd\r\n\r\n",
+        b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /login?session=4711\r\nContent-Length: 0\r\n\r\n",
+    ],
+};
+
+/// GET of the root, from one who says who he is and does not stay.
+fn request(asking: &Asking<'_>) -> Vec<u8> {
+    let endpoint = asking.endpoint;
+    let host = match (asking.name, endpoint.ip) {
+        (Some(name), _) => name.to_string(),
+        (None, std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
+        (None, ip) => ip.to_string(),
+    };
+    let usual = if asking.tls { 443 } else { 80 };
+    let port = if endpoint.port == usual { String::new() } else { format!(":{}", endpoint.port) };
+    // The agent comes from our own configuration; a line break in it must still not become a header.
+    let agent = text::printable(asking.agent.as_bytes());
+    format!("GET / HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n").into()
+}
+
+const MAX_HEADERS: usize = 96;
+
+fn parse(received: Received<'_>) -> Parse {
+    const START: &[u8] = b"HTTP/1.";
+    if !received.bytes.starts_with(START) {
+        return if received.may_become(START) { Parse::NeedMore } else { Parse::No };
+    }
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let mut config = httparse::ParserConfig::default();
+    config
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .ignore_invalid_headers_in_responses(true);
+    let (complete, body) = match config.parse_response(&mut response, received.bytes) {
+        Ok(httparse::Status::Complete(length)) => (true, received.bytes.get(length..).unwrap_or_default()),
+        Ok(httparse::Status::Partial) => (false, [].as_slice()),
+        // The status line may still be fine where the headers are not.
+        Err(_) => (true, [].as_slice()),
+    };
+    let Some(status) = response.code.or_else(|| status(received.bytes)) else {
+        return if complete { Parse::No } else { Parse::need_more(received) };
+    };
+    if !complete && !received.ended {
+        return Parse::NeedMore;
+    }
+    let header = |name: &str| {
+        response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| text::printable(header.value))
+    };
+    let page = body.get(..body.len().min(16 * 1024)).unwrap_or_default();
+    if !received.ended && awaits_body(&header, status, body) {
+        return Parse::NeedMore;
+    }
+    let mut service = Service { name: "http".into(), ..Service::default() };
+    let server = header("server").filter(|server| !server.is_empty());
+    if let Some(server) = &server {
+        name(&mut service, server);
+    }
+    let mut fact = |key: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            service.facts.insert(key.to_owned(), value);
+        }
+    };
+    fact("http.status", Some(status.to_string()));
+    fact("http.title", title(page));
+    fact("http.location", header("location").map(|location| location.split(['?', '#', ';']).next().unwrap_or("").to_owned()));
+    fact("http.powered_by", header("x-powered-by"));
+    fact("http.auth", header("www-authenticate").and_then(|value| challenge(&value)));
+    let tls = wants_tls(status, page);
+    let line = received.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    service.banner = Some(server.map_or_else(|| text::printable(line), |server| format!("Server: {server}")));
+    if let Some(banner) = &mut service.banner {
+        *banner = text::printable(banner.as_bytes());
+    }
+    Parse::yes(service, Strength::Structure, if tls { Next::Tls } else { Next::Nothing })
+}
+
+/// `HTTP/1.1 200…` without the help of a whole header.
+fn status(bytes: &[u8]) -> Option<u16> {
+    let digits: &[u8; 3] = bytes.get(9..)?.first_chunk()?;
+    (bytes.get(8) == Some(&b' ')).then_some(())?;
+    let code: u16 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (100..=999).contains(&code).then_some(code)
+}
+
+/// Whether a title, or the sentence about TLS, may still be on its way.
+fn awaits_body(header: &impl Fn(&str) -> Option<String>, status: u16, body: &[u8]) -> bool {
+    const ENOUGH: usize = 8 * 1024;
+    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
+    let text = header("content-type").is_none_or(|kind| kind.contains("html") || (status == 400 && kind.contains("text")));
+    let bodiless = status < 200 || status == 204 || status == 304;
+    text && !bodiless && body.len() < length.unwrap_or(ENOUGH).min(ENOUGH) && title(body).is_none()
+}
+
+/// The page's title, as one line.
+fn title(page: &[u8]) -> Option<String> {
+    let find = |text: &[u8], needle: &[u8]| text.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle));
+    let tag = page.get(find(page, b"<title")?..)?;
+    let inner = tag.get(tag.iter().position(|&byte| byte == b'>')? + 1..)?;
+    let title = inner.get(..find(inner, b"</title")?)?;
+    Some(text::printable(title))
+}
+
+/// `Basic realm="router"` without what changes each time (nonces, opaque tokens).
+fn challenge(value: &str) -> Option<String> {
+    let scheme = value.split([' ', ',']).next()?;
+    let realm = text::after(value, "realm=\"").and_then(|rest| rest.split('"').next());
+    Some(realm.map_or_else(|| scheme.to_owned(), |realm| format!("{scheme} realm=\"{realm}\"")))
+}
+
+/// What servers say to plain HTTP on a port that speaks TLS.
+fn wants_tls(status: u16, page: &[u8]) -> bool {
+    const SENTENCES: [&str; 5] = [
+        "plain http request was sent to https port",
+        "speaking plain http to an ssl-enabled",
+        "sent an http request to an https server",
+        "this combination of host and port requires tls",
+        "this web server is running in ssl mode",
+    ];
+    let text = String::from_utf8_lossy(page).to_ascii_lowercase();
+    (400..500).contains(&status) && SENTENCES.iter().any(|sentence| text.contains(sentence))
+}
+
+/// Names the product by a Server header (RFC 9110 §10.2.4): `nginx/1.22.1`, `Apache/2.4.57 (Debian) OpenSSL/3.0.9`,
+/// `SimpleHTTP/0.6 Python/3.11.2`.
+fn name(service: &mut Service, server: &str) {
+    if let Some(version) = text::after(server, "HTTP/0.6 Python/").and_then(text::version) {
+        product::name(service, "python", Some(version));
+    } else if let Some(version) = server.strip_prefix("Jetty(").and_then(text::version) {
+        product::name(service, "jetty", Some(version));
+    } else {
+        let first = server.split(" (").next().unwrap_or(server);
+        let (token, version) = match first.split_once('/') {
+            Some((token, rest)) => (token, text::version(rest)),
+            None => (first, None),
+        };
+        let token = token.trim();
+        let plausible = token.len() <= 48 && token.chars().any(char::is_alphabetic);
+        if plausible {
+            product::name(service, token, version.filter(|_| !token.eq_ignore_ascii_case("apache-coyote")));
+        }
+        if ["Microsoft-IIS", "Microsoft-HTTPAPI"].iter().any(|name| token.eq_ignore_ascii_case(name)) {
+            distribution::read(service, "Windows");
+        }
+    }
+    distribution::read(service, server);
+    if service.product.as_deref() == Some("IIS") && service.os.is_none() {
+        distribution::read(service, "Windows");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yes(bytes: &[u8]) -> crate::Answer {
+        match parse(Received::ended(bytes)) {
+            Parse::Yes(answer) => *answer,
+            other => panic!("{other:?} of {}", bytes.escape_ascii()),
+        }
+    }
+
+    #[test]
+    fn server_headers() {
+        for (server, product, version, os) in [
+            ("nginx/1.22.1", Some("nginx"), Some("1.22.1"), None),
+            ("nginx", Some("nginx"), None, None),
+            ("nginx/1.18.0 (Ubuntu)", Some("nginx"), Some("1.18.0"), Some("Ubuntu")),
+            ("Apache/2.4.57 (Debian) OpenSSL/3.0.9", Some("Apache httpd"), Some("2.4.57"), Some("Debian")),
+            ("Apache", Some("Apache httpd"), None, None),
+            ("lighttpd/1.4.69", Some("lighttpd"), Some("1.4.69"), None),
+            ("Caddy", Some("Caddy"), None, None),
+            ("SimpleHTTP/0.6 Python/3.11.2", Some("Python http.server"), Some("3.11.2"), None),
+            ("Microsoft-IIS/10.0", Some("IIS"), Some("10.0"), Some("Windows")),
+            ("Jetty(9.4.50.v20221201)", Some("Jetty"), Some("9.4.50.v20221201"), None),
+            ("Acme Web Server/1.2 beta", Some("Acme Web Server"), Some("1.2"), None),
+            ("zorbd", Some("zorbd"), None, None),
+            ("***", None, None, None),
+        ] {
+            let answer = yes(format!("HTTP/1.1 200 OK\r\nServer: {server}\r\n\r\n").as_bytes());
+            assert_eq!(answer.service.product.as_deref(), product, "{server}");
+            assert_eq!(answer.service.version.as_deref(), version, "{server}");
+            assert_eq!(answer.service.os.map(|os| os.to_string()).as_deref(), os, "{server}");
+            assert_eq!(answer.service.banner, Some(format!("Server: {server}")));
+        }
+    }
+
+    #[test]
+    fn facts() {
+        let answer = yes(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"box\", nonce=\"4711\"\r\nX-Powered-By: PHP/8.2.7\r\nLocation: https://www.example.org/login;jsessionid=1?x=2\r\n\r\n<TITLE lang=en>\n Log in </TITLE>");
+        let expect = [
+            ("http.auth", "Digest realm=\"box\""),
+            ("http.location", "https://www.example.org/login"),
+            ("http.powered_by", "PHP/8.2.7"),
+            ("http.status", "401"),
+            ("http.title", "Log in"),
+        ];
+        let got: Vec<_> = answer.service.facts.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(got, expect);
+        assert_eq!(answer.service.banner.as_deref(), Some("HTTP/1.1 401 Unauthorized"));
+    }
+
+    #[test]
+    fn a_page_is_waited_for_and_no_longer() {
+        for (bytes, more) in [
+            (b"HTTP/1.1 200 OK\r\nServer: ng".as_slice(), true),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", true),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<title>x</title>", false),
+            (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", false),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", false),
+            (b"HTTP/1.1 204 No Content\r\n\r\n", false),
+        ] {
+            assert_eq!(parse(Received::open(bytes)) == Parse::NeedMore, more, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn plain_http_on_a_tls_port() {
+        let page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n<center>The plain HTTP request was sent to HTTPS port</center>";
+        assert_eq!(yes(page).next, Next::Tls);
+        assert_eq!(yes(b"HTTP/1.1 400 Bad Request\r\n\r\nno").next, Next::Nothing);
+    }
+
+    #[test]
+    fn broken_headers_are_still_http() {
+        assert_eq!(yes(b"HTTP/1.1 200 OK\r\n\x01bad\x02 header\r\n\r\n").service.facts["http.status"], "200");
+        assert_eq!(yes(b"HTTP/1.0 503").service.facts["http.status"], "503");
+    }
+
+    #[test]
+    fn the_question() {
+        let ask = |text: &str, port, tls, name: Option<&str>| {
+            let name = name.map(|name| name.parse().unwrap());
+            let endpoint = model::Endpoint::tcp(text.parse().unwrap(), port);
+            let asking = Asking { endpoint, name: name.as_ref(), tls, agent: "perimeterd/1 (x\r\nEvil: 1)" };
+            String::from_utf8(request(&asking)).unwrap()
+        };
+        for (text, expect) in [
+            (ask("192.0.2.7", 80, false, None), "Host: 192.0.2.7\r\n"),
+            (ask("192.0.2.7", 443, true, Some("www.example.org")), "Host: www.example.org\r\n"),
+            (ask("2001:db8::7", 8080, false, None), "Host: [2001:db8::7]:8080\r\n"),
+        ] {
+            assert!(text.contains(expect), "{text}");
+            assert!(text.contains("\r\nUser-Agent: perimeterd/1 (x Evil: 1)\r\n"), "{text}");
+            assert!(text.ends_with("\r\n\r\n"));
+        }
+    }
+}

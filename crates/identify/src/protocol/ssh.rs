@@ -1,0 +1,106 @@
+//! SSH (RFC 4253 §4.2): the server's identification line, after any number of other lines.
+
+use super::{Protocol, Speaker};
+use crate::{
+    Reader,
+    answer::{Next, Parse, Received, Strength},
+    distribution, product, text,
+};
+use model::{Os, Service};
+
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "ssh",
+    speaker: Speaker::Server,
+    ports: &[22, 2222, 22222],
+    request: None,
+    parse,
+    #[cfg(test)]
+    samples: &[
+        b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
+        b"SSH-2.0-dropbear_2022.83\r\n",
+        b"SSH-1.99-Cisco-1.25\n",
+        b"Unauthorised use is prohibited\r\nSSH-2.0-OpenSSH_8.4\r\n",
+        b"SSH-2.0-OpenSSH_for_Windows_9.5\r\n",
+    ],
+};
+
+/// RFC 4253 allows lines before the identification; more than this is something else.
+const MAX_LINES: usize = 32;
+
+fn parse(received: Received<'_>) -> Parse {
+    let mut reader = Reader::new(received.bytes);
+    for number in 0..MAX_LINES {
+        let Some(line) = reader.line() else {
+            let rest = Received { bytes: reader.rest(), ended: received.ended };
+            let begun = rest.bytes.starts_with(b"SSH-") && rest.bytes.len() <= 255;
+            return match () {
+                () if begun && received.ended => identification(rest.bytes),
+                () if begun || (number == 0 && rest.may_become(b"SSH-")) => Parse::NeedMore,
+                () => Parse::No,
+            };
+        };
+        if line.starts_with(b"SSH-") {
+            return identification(line);
+        }
+    }
+    Parse::No
+}
+
+fn identification(line: &[u8]) -> Parse {
+    let banner = text::printable(line);
+    let Some((_, software)) = banner.strip_prefix("SSH-").and_then(|rest| rest.split_once('-')) else {
+        return Parse::No;
+    };
+    let (software, comment) = software.split_once(' ').unwrap_or((software, ""));
+    let mut service = Service { name: "ssh".into(), ..Service::default() };
+    let (name, version) = split(software);
+    product::name(&mut service, name, version);
+    distribution::read(&mut service, comment);
+    // `9.2p1` and `Debian-2+deb12u3` make the package version `9.2p1-2+deb12u3`.
+    if let (Some(version), Some((_, revision))) = (service.version.clone(), comment.split_once('-'))
+        && ["Debian-", "Ubuntu-", "Raspbian-"].iter().any(|vendor| comment.starts_with(vendor))
+    {
+        distribution::package(&mut service, &format!("{version}-{revision}"));
+    }
+    if software.contains("_for_Windows") {
+        service.os =
+            Some(Os { family: "windows".into(), product: Some("Windows".into()), version: None, confidence: 0.9 });
+    }
+    service.banner = Some(banner);
+    Parse::yes(service, Strength::Structure, Next::Nothing)
+}
+
+/// `OpenSSH_9.2p1` → OpenSSH, 9.2p1. The version follows the last separator that stands before a digit.
+fn split(software: &str) -> (&str, Option<&str>) {
+    let software = software.trim_end_matches(',');
+    let found = software.rmatch_indices(['_', '-', '/']).find_map(|(at, separator)| {
+        let version = text::version(software.get(at + separator.len()..)?)?;
+        Some((software.get(..at)?, version))
+    });
+    found.map_or((software, None), |(name, version)| (name.trim_end_matches("_for_Windows"), Some(version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extraction() {
+        for (line, product, version, os, package) in [
+            ("SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "OpenSSH", Some("9.2p1"), Some("Debian 12"), Some("9.2p1-2+deb12u3")),
+            ("SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.4\r\n", "OpenSSH", Some("9.6p1"), Some("Ubuntu 24.04"), Some("9.6p1-3ubuntu13.4")),
+            ("SSH-2.0-OpenSSH_9.3 FreeBSD-20230316\r\n", "OpenSSH", Some("9.3"), Some("FreeBSD"), None),
+            ("SSH-2.0-OpenSSH_for_Windows_9.5\r\n", "OpenSSH", Some("9.5"), Some("Windows"), None),
+            ("SSH-2.0-dropbear_2022.83\r\n", "Dropbear", Some("2022.83"), None, None),
+            ("SSH-2.0-Cisco-1.25\n", "Cisco", Some("1.25"), None, None),
+            ("SSH-2.0-Go\r\n", "Go", None, None, None),
+        ] {
+            let Parse::Yes(answer) = parse(Received::open(line.as_bytes())) else { panic!("{line}") };
+            assert_eq!(answer.service.product.as_deref(), Some(product), "{line}");
+            assert_eq!(answer.service.version.as_deref(), version, "{line}");
+            assert_eq!(answer.service.os.map(|os| os.to_string()).as_deref(), os, "{line}");
+            assert_eq!(answer.service.facts.get("package.version").map(String::as_str), package, "{line}");
+            assert_eq!(answer.service.banner.as_deref(), Some(line.trim_end()));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A line of text that no other parser claims: kept as it is, as weak evidence. Where it begins like a greeting of SMTP or
+//! FTP, EHLO will tell which.
+
+use super::{Protocol, Speaker};
+use crate::{
+    Reader,
+    answer::{Next, Parse, Received, Strength},
+    text,
+};
+use model::Service;
+
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "unknown",
+    speaker: Speaker::Server,
+    ports: &[],
+    request: None,
+    parse,
+    #[cfg(test)]
+    samples: &[b"ZORB/1.4 ready\r\n", b"220 hello\r\n"],
+};
+
+fn parse(received: Received<'_>) -> Parse {
+    let Some(line) = Reader::new(received.bytes).line() else {
+        let readable = received.bytes.iter().all(|&byte| is_text(byte)) && received.bytes.len() < 1024;
+        return if readable { Parse::need_more(received) } else { Parse::No };
+    };
+    if line.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() < 3 || !line.iter().all(|&byte| is_text(byte)) {
+        return Parse::No;
+    }
+    let banner = text::stable(&text::printable(line));
+    let greeting = line.starts_with(b"220 ") || line.starts_with(b"220-");
+    let service = Service { name: "unknown".into(), banner: Some(banner), ..Service::default() };
+    Parse::yes(service, Strength::Weak, if greeting { Next::Ehlo } else { Next::Nothing })
+}
+
+fn is_text(byte: u8) -> bool {
+    byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\r' | 0x1b) || byte >= 0x80
+}

@@ -1,0 +1,100 @@
+//! The contract every protocol keeps: its own answers are recognised as soon as they suffice, a beginning is never refused,
+//! another's answer is never claimed, and no bytes make it panic.
+
+use crate::{Answer, Parse, Protocol, Received, Strength, classify, protocols};
+use model::Transport;
+use proptest::prelude::*;
+
+const BOTH: [Transport; 2] = [Transport::Tcp, Transport::Udp];
+
+fn all() -> impl Iterator<Item = (Transport, &'static Protocol)> {
+    BOTH.into_iter().flat_map(|transport| protocols(transport).iter().map(move |protocol| (transport, *protocol)))
+}
+
+fn samples() -> impl Iterator<Item = (Transport, &'static Protocol, &'static [u8])> {
+    all().flat_map(|(transport, protocol)| protocol.samples.iter().map(move |sample| (transport, protocol, *sample)))
+}
+
+fn yes(parse: Parse) -> Option<Answer> {
+    match parse {
+        Parse::Yes(answer) => Some(*answer),
+        _ => None,
+    }
+}
+
+#[test]
+fn everyone_recognises_his_own() {
+    for (transport, protocol, sample) in samples() {
+        let answer = yes((protocol.parse)(Received::ended(sample)));
+        let answer = answer.unwrap_or_else(|| panic!("{} refuses {}", protocol.name, sample.escape_ascii()));
+        assert_eq!(answer.service.name, protocol.name);
+        assert_eq!(answer.service.confidence, answer.strength.confidence());
+        let classified = yes(classify(transport, Received::ended(sample))).unwrap();
+        assert_eq!(classified.service.name, protocol.name, "{}", sample.escape_ascii());
+    }
+}
+
+#[test]
+fn nobody_claims_what_is_anothers() {
+    for (transport, protocol) in all().filter(|(_, protocol)| protocol.name != "unknown") {
+        for (_, other, sample) in samples().filter(|(there, other, _)| *there == transport && other.name != protocol.name) {
+            for received in [Received::open(sample), Received::ended(sample)] {
+                let claim = yes((protocol.parse)(received));
+                assert!(claim.is_none(), "{} claims {}'s {}", protocol.name, other.name, sample.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_beginning_is_never_refused() {
+    for (transport, protocol, sample) in samples().filter(|(transport, ..)| *transport == Transport::Tcp) {
+        for end in 1..sample.len() {
+            let parse = classify(transport, Received::open(&sample[..end]));
+            match yes(parse.clone()) {
+                None => assert_eq!(parse, Parse::NeedMore, "{} of {}", protocol.name, sample[..end].escape_ascii()),
+                Some(answer) if answer.strength > Strength::Weak => assert_eq!(answer.service.name, protocol.name),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn check_total(bytes: &[u8]) {
+    for (_, protocol) in all() {
+        assert_ne!((protocol.parse)(Received::ended(bytes)), Parse::NeedMore, "{} waits for nothing", protocol.name);
+        if let Some(answer) = yes((protocol.parse)(Received::open(bytes))) {
+            let service = answer.service;
+            assert_eq!(service.name, protocol.name);
+            let texts = [&service.banner, &service.product, &service.version].into_iter().flatten().chain(service.facts.values());
+            for text in texts {
+                assert!(text.chars().count() <= 256 + 8 && !text.chars().any(char::is_control), "{text:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        check_total(&bytes);
+    }
+
+    #[test]
+    fn mutated_answers(
+        pick in any::<proptest::sample::Index>(),
+        edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<proptest::sample::Index>(),
+        tail in proptest::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let samples: Vec<&[u8]> = samples().map(|(_, _, sample)| sample).collect();
+        let mut bytes = pick.get(&samples).to_vec();
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        bytes.truncate(cut.index(bytes.len() + 1));
+        bytes.extend(tail);
+        check_total(&bytes);
+    }
+}

@@ -1,0 +1,100 @@
+//! Asking open endpoints who they are, politely: few at a time, and at most two at once on one host.
+
+use crate::{
+    index::Index,
+    network::{Introduction, Network},
+};
+use jiff::Timestamp;
+use model::{Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
+use scope::ScopeHandle;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+use tokio::sync::Semaphore;
+
+/// Conversations under way at once, over everything.
+const AT_ONCE: usize = 64;
+/// And on one host.
+const PER_HOST: usize = 2;
+
+/// What a conversation (or several, one a name) with an endpoint yielded.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    /// Every connection that succeeded, and the failure of one that did not, as evidence.
+    pub(crate) ports: Vec<PortObservation>,
+    pub(crate) services: Vec<ServiceObservation>,
+}
+
+/// Shared by all passes.
+#[derive(Debug, Clone)]
+pub(crate) struct Conversations {
+    network: Arc<dyn Network>,
+    scope: ScopeHandle,
+    index: Index,
+    slots: Arc<Semaphore>,
+    hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+}
+
+impl Conversations {
+    pub(crate) fn new(network: Arc<dyn Network>, scope: ScopeHandle, index: Index) -> Self {
+        Self { network, scope, index, slots: Arc::new(Semaphore::new(AT_ONCE)), hosts: Arc::default() }
+    }
+
+    /// Asks an endpoint who it is: a datagram that already came back says so without another packet; a TCP endpoint is
+    /// asked under no name, and under each configured name where names matter (TLS, HTTP).
+    pub(crate) async fn introduce(&self, endpoint: Endpoint, reply: Option<&[u8]>, now: Timestamp) -> Answered {
+        let mut answered = Answered::default();
+        if let Some(reply) = reply {
+            answered.services.push(self.network.read_reply(endpoint, reply, now));
+            return answered;
+        }
+        let known = self.index.get(&endpoint).unwrap_or_default();
+        let bare =
+            Introduction { endpoint, name: None, prior: known.prior.clone(), prior_tls: known.tls };
+        let named = self.ask(bare, &mut answered).await;
+        if endpoint.transport == Transport::Tcp && named {
+            for name in self.scope.load().names_of(endpoint.ip, now) {
+                self.ask(self.under(endpoint, name, &answered), &mut answered).await;
+            }
+        }
+        answered
+    }
+
+    fn under(&self, endpoint: Endpoint, name: ServiceName, answered: &Answered) -> Introduction {
+        let first = answered.services.first();
+        Introduction {
+            endpoint,
+            name: Some(name),
+            prior: first.and_then(|first| first.service.clone()).map(Arc::new),
+            prior_tls: first.is_some_and(|first| first.tls.is_some()),
+        }
+    }
+
+    /// One conversation. True where the answer depends on the name it is asked under.
+    async fn ask(&self, whom: Introduction, answered: &mut Answered) -> bool {
+        let host = self.host(whom.endpoint.ip);
+        // Neither semaphore is ever closed; were it, asking without a slot harms nobody.
+        let _host = host.acquire().await;
+        let _slot = self.slots.acquire().await;
+        let conversation = self.network.identify(whom).await;
+        answered.ports.extend(conversation.ports);
+        let Some(observation) = conversation.observation else { return false };
+        let named = observation.tls.is_some()
+            || observation.service.as_ref().is_some_and(|service| service.name == "http");
+        answered.services.push(observation);
+        named
+    }
+
+    fn host(&self, ip: IpAddr) -> Arc<Semaphore> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(&ip).and_then(Weak::upgrade) {
+            return host;
+        }
+        hosts.retain(|_, host| host.strong_count() > 0);
+        let host = Arc::new(Semaphore::new(PER_HOST));
+        hosts.insert(ip, Arc::downgrade(&host));
+        host
+    }
+}

@@ -1,0 +1,232 @@
+//! From what was observed to what is committed: the inventory decides what changed, the rules who cares, the routes who
+//! is told. Knows no socket and no disk.
+
+use crate::{Batch, Violations, index::Index};
+use config::Config;
+use inventory::{Change, ConfirmRequest, Inventory};
+use jiff::Timestamp;
+use model::{
+    AddressSet, AlertRef, AllowList, Coverage, Event, EventType, HostKey, HostPolicy, HostSlice, Lane, ServiceName,
+    Vantage,
+};
+use rules::{Dropped, Engine, Judgement, Standing};
+use scope::Scope;
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// The pure middle, with the state it works on.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    pub(crate) inventory: Inventory,
+    pub(crate) index: Index,
+    vantage: Vantage,
+    config: Arc<Config>,
+    engine: Engine,
+    standing: HashMap<HostKey, Vec<Standing>>,
+}
+
+impl Decider {
+    pub(crate) fn new(
+        vantage: Vantage,
+        config: Arc<Config>,
+        inventory: Inventory,
+        violations: Vec<Violations>,
+    ) -> Self {
+        let index = Index::default();
+        for host in inventory.hosts() {
+            index.update(host);
+        }
+        let engine = Engine::new(&config);
+        let standing = violations.into_iter().map(|known| (known.host, known.broken)).collect();
+        Self { inventory, index, vantage, config, engine, standing }
+    }
+
+    /// Takes a new configuration. Rules that became true or false by it are told at each host's next slice.
+    pub(crate) fn reconfigure(&mut self, config: Arc<Config>) {
+        self.engine = Engine::new(&config);
+        self.config = config;
+    }
+
+    /// What the configuration says of an address, in the eyes of one profile.
+    pub(crate) fn policy(&self, scope: &Scope, ip: IpAddr, profile: &str, now: Timestamp) -> HostPolicy {
+        let assets = scope.assets_of(ip, now);
+        let mut tags: BTreeSet<Arc<str>> = BTreeSet::new();
+        let mut value = 1;
+        let mut allowed: Option<AllowList> = None;
+        for asset in assets.iter().filter_map(|name| self.config.assets.get(name)) {
+            tags.extend(asset.tags.iter().cloned());
+            value = value.max(asset.value);
+            if let Some(list) = &asset.certificates {
+                let merged = allowed.get_or_insert_default();
+                merged.issuers.extend(list.issuers.iter().cloned());
+                merged.spki.extend(list.spki.iter().copied());
+            }
+        }
+        let confirm = self.config.profiles.get(profile).map(|profile| profile.confirm).unwrap_or_default();
+        HostPolicy {
+            assets: assets.into(),
+            tags: tags.into_iter().collect(),
+            value,
+            confirm,
+            certificates: allowed.map(Arc::new),
+        }
+    }
+
+    /// Applies a slice. Memory holds the new state afterwards; the caller commits the batch before anybody is told, and
+    /// repeats the commit until it succeeds.
+    pub(crate) fn slice(
+        &mut self,
+        slice: &HostSlice,
+        policy: &HostPolicy,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Vec<ConfirmRequest> {
+        let change = self.inventory.apply(slice, policy, now);
+        for service in &slice.services {
+            if let Some(tls) = &service.tls {
+                let new = tls.certificate.iter().any(|leaf| self.inventory.certificate(&leaf.sha256).is_none());
+                if new {
+                    batch.certificate_der.extend(tls.chain.iter().map(|der| (identify::sha256(der), der.clone())));
+                }
+            }
+        }
+        self.absorb(change, now, batch)
+    }
+
+    pub(crate) fn group_done(
+        &mut self,
+        profile: &Arc<str>,
+        lane: Lane,
+        coverage: &Coverage,
+        addresses: &AddressSet,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let change = self.inventory.group_done(profile, lane, coverage, addresses, now);
+        self.absorb(change, now, batch);
+    }
+
+    pub(crate) fn baseline_done(&mut self, profile: &Arc<str>, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.baseline_done(profile, now);
+        self.absorb(change, now, batch);
+    }
+
+    pub(crate) fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.tick(now);
+        self.absorb(change, now, batch);
+    }
+
+    pub(crate) fn lease_moved(
+        &mut self,
+        name: &ServiceName,
+        old: &[IpAddr],
+        new: &[IpAddr],
+        policy: &HostPolicy,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let change = self.inventory.lease_moved(name, old, new, policy, now);
+        self.absorb(change, now, batch);
+    }
+
+    /// Forgets hosts that left the scope, silently.
+    pub(crate) fn retire(&mut self, ips: &[IpAddr], now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.retire(ips, now);
+        self.absorb(change, now, batch);
+    }
+
+    /// An event about the monitor itself.
+    pub(crate) fn own_event(
+        &mut self,
+        kind: EventType,
+        subject: &str,
+        fill: impl FnOnce(&mut Event),
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let mut event = Event::new(kind, now, &self.vantage, &subject);
+        fill(&mut event);
+        self.raise(event, now, batch);
+    }
+
+    fn absorb(&mut self, change: Change, now: Timestamp, batch: &mut Batch) -> Vec<ConfirmRequest> {
+        self.inventory.install(&change);
+        for key in &change.removed_hosts {
+            self.index.remove(key);
+            self.standing.remove(key);
+        }
+        for host in &change.hosts {
+            self.index.update(host);
+        }
+        for event in change.events {
+            self.raise(event, now, batch);
+        }
+        for host in &change.hosts {
+            self.judge(&host.key, now, batch);
+        }
+        // A batch may hold several slices of one host; the last state is the one to keep.
+        for host in change.hosts {
+            batch.hosts.retain(|earlier| earlier.key != host.key);
+            batch.hosts.push(host);
+        }
+        for certificate in change.certificates {
+            batch.certificates.retain(|earlier| earlier.certificate.sha256 != certificate.certificate.sha256);
+            batch.certificates.push(certificate);
+        }
+        for region in change.regions {
+            batch.regions.retain(|earlier| {
+                (&earlier.profile, earlier.lane, &earlier.tcp, &earlier.udp)
+                    != (&region.profile, region.lane, &region.tcp, &region.udp)
+            });
+            batch.regions.push(region);
+        }
+        batch.removed_hosts.extend(change.removed_hosts);
+        batch.removed_certificates.extend(change.removed_certificates);
+        batch.baselines.extend(change.baselines);
+        change.requests
+    }
+
+    /// Re-evaluates the state rules for one host.
+    fn judge(&mut self, key: &HostKey, now: Timestamp, batch: &mut Batch) {
+        let Some(host) = self.inventory.host(key.ip) else { return };
+        if !host.up {
+            return;
+        }
+        let facts = host.facts();
+        let broken = self.engine.violations(&facts);
+        let before = self.standing.get(key).map(Vec::as_slice).unwrap_or_default();
+        if broken.is_empty() && before.is_empty() {
+            return;
+        }
+        let (raised, after) = rules::state_events(before, &broken, &facts, &self.vantage, now);
+        if after != before {
+            batch.violations.retain(|known| known.host != *key);
+            batch.violations.push(Violations { host: key.clone(), broken: after.clone() });
+            self.standing.insert(key.clone(), after);
+        }
+        for event in raised {
+            self.raise(event, now, batch);
+        }
+    }
+
+    fn raise(&mut self, mut event: Event, now: Timestamp, batch: &mut Batch) {
+        let facts = event.host.as_ref().and_then(|host| self.inventory.host(host.ip)).map(inventory::HostState::facts);
+        let Judgement { alerts, dropped } = self.engine.judge(&event, facts.as_ref(), now);
+        for Dropped { profile, ruleset, rule } in &dropped {
+            tracing::info!(event = %event.id, kind = %event.kind, profile, ruleset, rule, "no alert: an exception matches");
+        }
+        if let Some(severity) = alerts.iter().map(|alert| alert.severity).max() {
+            event.severity = severity;
+        }
+        event.alerts = alerts
+            .iter()
+            .map(|alert| AlertRef { id: alert.id, profile: alert.profile.clone(), rules: alert.rules.clone() })
+            .collect();
+        batch.owed.extend(notifiers::route(&self.config, &alerts, std::slice::from_ref(&event)));
+        batch.events.push(event);
+        batch.alerts.extend(alerts);
+    }
+}

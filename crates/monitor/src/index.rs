@@ -1,0 +1,77 @@
+//! What running passes may ask of the inventory without owning it: which endpoints are known, and what answered there.
+
+use inventory::{HostState, PortStatus};
+use jiff::Timestamp;
+use model::{Endpoint, HostKey, Service};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// What is remembered of an endpoint for the next conversation with it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) open: bool,
+    /// When it was last asked who it is, and the answer of then.
+    pub(crate) identified: Option<Timestamp>,
+    pub(crate) prior: Option<Arc<Service>>,
+    pub(crate) tls: bool,
+}
+
+/// A view of the inventory that the loop keeps up to date and passes read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index(Arc<RwLock<HashMap<IpAddr, Vec<(Endpoint, Known)>>>>);
+
+impl Index {
+    pub(crate) fn update(&self, host: &HostState) {
+        let ip = host.key.ip;
+        let mut endpoints: Vec<(Endpoint, Known)> = host
+            .endpoints
+            .iter()
+            .map(|state| {
+                let endpoint = Endpoint { ip, transport: state.transport, port: state.port };
+                let bare = state.services.iter().find(|service| service.name.is_none());
+                let known = Known {
+                    open: state.status == PortStatus::Open,
+                    identified: bare.map(|service| service.last_observed),
+                    prior: bare.and_then(|service| service.service.clone()).map(Arc::new),
+                    tls: bare.is_some_and(|service| service.tls.is_some()),
+                };
+                (endpoint, known)
+            })
+            .collect();
+        if let Some((transport, port)) = host.answered_by
+            && !endpoints.iter().any(|(endpoint, _)| (endpoint.transport, endpoint.port) == (transport, port))
+        {
+            endpoints.push((Endpoint { ip, transport, port }, Known::default()));
+        }
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(ip, endpoints);
+    }
+
+    pub(crate) fn remove(&self, host: &HostKey) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&host.ip);
+    }
+
+    pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {
+        let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(&endpoint.ip)?.iter().find(|(known, _)| known == endpoint).map(|(_, known)| known.clone())
+    }
+
+    pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
+        let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(&endpoint.ip).is_some_and(|known| known.iter().any(|(known, _)| known == endpoint))
+    }
+
+    /// The known endpoints at addresses that pass the test, ascending.
+    pub(crate) fn endpoints(&self, mut wanted: impl FnMut(IpAddr) -> bool) -> Vec<Endpoint> {
+        let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Endpoint> = hosts
+            .iter()
+            .filter(|(ip, _)| wanted(**ip))
+            .flat_map(|(_, known)| known.iter().map(|(endpoint, _)| *endpoint))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}

@@ -1,0 +1,200 @@
+//! The lanes of the configured profiles: when each runs next, what it asks, and how its last passes went.
+
+use crate::{PassRecord, schedule};
+use config::{Config, Profile};
+use inventory::Region;
+use jiff::Timestamp;
+use model::{AddressSet, Lane, LaneStatus, PassId, PortSet};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// One lane of one profile.
+#[derive(Debug)]
+pub(crate) struct LaneState {
+    pub(crate) profile: Arc<str>,
+    pub(crate) lane: Lane,
+    pub(crate) period: Duration,
+    pub(crate) tcp: Arc<PortSet>,
+    pub(crate) udp: Arc<PortSet>,
+    pub(crate) identify: Duration,
+    /// Since when this daemon has known the lane.
+    since: Timestamp,
+    /// The pass under way, as last reported.
+    pub(crate) running: Option<Running>,
+    /// The last pass that began, finished or not.
+    last: Option<PassRecord>,
+    /// The last one that finished.
+    pub(crate) finished: Option<PassRecord>,
+    /// Asked for by an operator: due whatever the clock says.
+    pub(crate) wanted: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) record: PassRecord,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// The lanes a configuration asks for, with what the ledger remembers of them.
+pub(crate) fn lanes(config: &Config, ledger: &[PassRecord], now: Timestamp) -> Vec<LaneState> {
+    let mut lanes = Vec::new();
+    for (name, profile) in config.profiles.iter().filter(|(_, profile)| profile.active) {
+        for lane in Lane::PERIODIC {
+            let Some((period, tcp, udp)) = work(profile, lane) else { continue };
+            let remembered = ledger.iter().filter(|record| record.profile == *name && record.lane == lane);
+            lanes.push(LaneState {
+                profile: name.clone(),
+                lane,
+                period,
+                tcp: Arc::new(tcp),
+                udp: Arc::new(udp),
+                identify: profile.scan.identify,
+                since: now,
+                running: None,
+                last: remembered.clone().max_by_key(|record| record.started).cloned(),
+                finished: remembered.filter(|record| record.complete).max_by_key(|record| record.started).cloned(),
+                wanted: false,
+            });
+        }
+    }
+    lanes
+}
+
+/// A lane's period and ports; none where the profile has it switched off or gives it nothing to ask.
+fn work(profile: &Profile, lane: Lane) -> Option<(Duration, PortSet, PortSet)> {
+    let scan = &profile.scan;
+    let (period, tcp, udp) = match lane {
+        Lane::Hot => (scan.hot?, scan.hot_ports.clone(), PortSet::empty()),
+        Lane::Known => (scan.known?, PortSet::empty(), PortSet::empty()),
+        Lane::Likely => (scan.likely?, scan.tcp.clone(), scan.udp.clone()),
+        Lane::Full => (scan.full?, PortSet::all(), PortSet::empty()),
+        Lane::Confirm => return None,
+    };
+    (lane == Lane::Known || !(tcp.is_empty() && udp.is_empty())).then_some((period, tcp, udp))
+}
+
+impl LaneState {
+    /// When its next pass should begin. None while one is under way.
+    pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.running.is_some() {
+            return None;
+        }
+        if self.wanted || self.last.as_ref().is_some_and(|last| !last.complete) {
+            return Some(now);
+        }
+        Some(schedule::due(self.last.as_ref().map(|last| last.started), self.period, now))
+    }
+
+    /// The ledger row of the pass to begin now: one that an earlier run left unfinished goes on where it was, if it was to
+    /// ask the same.
+    pub(crate) fn begin(&mut self, space: &AddressSet, seed: u64, id: PassId, now: Timestamp) -> PassRecord {
+        self.wanted = false;
+        let fingerprint = self.fingerprint(space);
+        let unfinished = self.last.take().filter(|last| {
+            !last.complete && last.fingerprint == fingerprint && last.groups_done < last.groups && self.lane != Lane::Known
+        });
+        unfinished.unwrap_or_else(|| PassRecord {
+            id,
+            profile: self.profile.clone(),
+            lane: self.lane,
+            started: now,
+            finished: None,
+            seed,
+            groups_done: 0,
+            groups: scope::Groups::new(space.clone(), schedule::group_size(&self.tcp, &self.udp)).count(),
+            fingerprint,
+            complete: false,
+            probes: 0,
+            attempts: 0,
+            covered: 0,
+            local_errors: 0,
+            loss_asked: 0,
+            loss_missed: 0,
+        })
+    }
+
+    /// Takes the pass's last word.
+    pub(crate) fn end(&mut self, record: PassRecord) {
+        self.running = None;
+        if record.complete {
+            self.finished = Some(record.clone());
+        }
+        self.last = Some(record);
+    }
+
+    /// The pass under way was ended by force: it counts as unfinished.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.last = Some(running.record);
+        }
+    }
+
+    pub(crate) fn last(&self) -> Option<&PassRecord> {
+        self.last.as_ref()
+    }
+
+    /// Whether everything it asks has been asked at least once.
+    pub(crate) fn is_learnt<'a>(&self, space: &AddressSet, mut regions: impl Iterator<Item = &'a Region>) -> bool {
+        !schedule::sweeps(self.lane)
+            || regions.any(|region| {
+                region.profile == self.profile
+                    && region.lane == self.lane
+                    && self.tcp.is_subset_of(&region.tcp)
+                    && self.udp.is_subset_of(&region.udp)
+                    && space.difference(&region.covered).is_empty()
+            })
+    }
+
+    /// How long the pass that begins now may take.
+    pub(crate) fn budget(&self, record: &PassRecord, now: Timestamp) -> Duration {
+        let begun = Duration::try_from(now.duration_since(record.started)).unwrap_or_default();
+        // One resumed late still gets half a period: its rest must not become a burst.
+        self.period.saturating_sub(begun).max(self.period / 2)
+    }
+
+    fn fingerprint(&self, space: &AddressSet) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (space, &self.tcp, &self.udp).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "shares and seconds for people")]
+    pub(crate) fn status(&self, baseline_done: bool, targets: u64, now: Timestamp) -> LaneStatus {
+        let shown = self.finished.as_ref();
+        let running = self.running.as_ref().map(|running| &running.record);
+        let loss = shown
+            .filter(|record| record.loss_asked > 0)
+            .map(|record| record.loss_missed as f64 / record.loss_asked as f64);
+        let finished_at = shown.and_then(|record| record.finished);
+        LaneStatus {
+            profile: self.profile.to_string(),
+            lane: self.lane,
+            period_s: self.period.as_secs_f64(),
+            baseline_done,
+            running: running.is_some(),
+            progress: running
+                .filter(|record| record.groups > 0)
+                .map_or(0.0, |record| record.groups_done as f64 / record.groups as f64),
+            last_started: running.or(shown).map(|record| record.started),
+            last_finished: finished_at,
+            lag_s: schedule::lag(finished_at, self.since, self.period, now).as_secs_f64(),
+            coverage: shown.map_or(0.0, |record| {
+                if self.lane == Lane::Known || targets == 0 {
+                    1.0 - record.local_errors as f64 / record.probes.max(1) as f64
+                } else {
+                    (record.covered as f64 / targets as f64).min(1.0)
+                }
+            }),
+            probes: shown.map_or(0, |record| record.probes),
+            attempts: shown.map_or(0, |record| record.attempts),
+            loss,
+            // A silent host's port gets one question: one loss hides it. Where the host answers, two must be lost.
+            p_miss_random_loss: loss.map(|loss| if self.lane == Lane::Known { loss * loss } else { loss }),
+            local_errors: shown.map_or(0, |record| record.local_errors),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! One run of a lane: asks its part of the network group by group and reports to the loop, which decides and commits.
+
+use crate::{
+    PassRecord,
+    conversation::{Answered, Conversations},
+    index::Index,
+    network::Network,
+    schedule,
+};
+use jiff::Timestamp;
+use model::{
+    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, PassKind, PassRef, PortObservation, PortSet, Transport, Vantage,
+};
+use probe::{Found, HostResult, SweepJob};
+use scope::{Groups, Permutation};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// New openings of one host that are asked who they are within one group; a host that opens more is a middlebox or a trap,
+/// and its ports are recorded without a conversation.
+const MOST_INTRODUCTIONS: u32 = 256;
+/// Known endpoints asked together in the known lane.
+const KNOWN_BATCH: usize = 256;
+const SWEEP_TIMEOUT: Duration = Duration::from_millis(3_500);
+const SWEEP_ATTEMPTS: u8 = 2;
+
+/// What passes tell the loop.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// Good news that need not wait for the rest of the group, or fresh identifications.
+    Slice { slice: HostSlice },
+    /// A group is done.
+    Group(Group),
+    /// The pass came to its end, or was cancelled (then `complete` is false and it may go on later).
+    Ended { record: PassRecord },
+}
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) record: PassRecord,
+    pub(crate) slices: Vec<HostSlice>,
+    /// What was asked of every address in `addresses`.
+    pub(crate) coverage: Coverage,
+    /// The addresses asked without a local error. Empty in the known lane, which covers no address as a whole.
+    pub(crate) addresses: AddressSet,
+    pub(crate) local_errors: u64,
+    pub(crate) probes: u64,
+}
+
+/// What a pass works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Tools {
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) conversations: Conversations,
+    pub(crate) index: Index,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) vantage: Vantage,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+/// What a pass is to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The ledger's row so far: new, or left unfinished by an earlier run.
+    pub(crate) record: PassRecord,
+    pub(crate) space: AddressSet,
+    pub(crate) tcp: Arc<PortSet>,
+    pub(crate) udp: Arc<PortSet>,
+    /// Until when it should be done.
+    pub(crate) budget: Duration,
+    /// How old an identification may get.
+    pub(crate) identify: Duration,
+}
+
+impl Plan {
+    fn reference(&self) -> PassRef {
+        PassRef {
+            id: self.record.id,
+            profile: self.record.profile.clone(),
+            lane: self.record.lane,
+            kind: PassKind::Sweep,
+        }
+    }
+}
+
+/// Runs a pass to its end or until it is cancelled.
+pub(crate) async fn run(tools: Tools, plan: Plan, cancel: CancellationToken) {
+    let record = if plan.record.lane == Lane::Known {
+        known(&tools, plan, &cancel).await
+    } else {
+        sweep(&tools, plan, &cancel).await
+    };
+    // The loop has gone: the daemon is ending, and the ledger shows the pass as unfinished.
+    let _ = tools.reports.send(Report::Ended { record }).await;
+}
+
+async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
+    let groups = Groups::new(plan.space.clone(), schedule::group_size(&plan.tcp, &plan.udp));
+    let order = Permutation::new(groups.count(), plan.record.seed);
+    let ports = u64::from(plan.tcp.len()) + u64::from(plan.udp.len());
+    let deadline = Instant::now() + plan.budget;
+    let mut remaining: u64 = 0;
+    for position in plan.record.groups_done..groups.count() {
+        let addresses = nth_group(&groups, &order, position);
+        remaining = remaining.saturating_add(u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports));
+    }
+    while plan.record.groups_done < groups.count() && !cancel.is_cancelled() {
+        let addresses = nth_group(&groups, &order, plan.record.groups_done);
+        let work = u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports);
+        let pace = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
+        let Some(mut group) = sweep_group(tools, &plan, addresses, pace, cancel).await else { break };
+        remaining = remaining.saturating_sub(work);
+        plan.record = group.record;
+        plan.record.groups_done += 1;
+        group.record = plan.record.clone();
+        if tools.reports.send(Report::Group(group)).await.is_err() {
+            break;
+        }
+    }
+    plan.record.complete = plan.record.groups_done >= groups.count();
+    plan.record
+}
+
+/// The group at a place in the pass's order; empty beyond its end.
+fn nth_group(groups: &Groups, order: &Permutation, position: u64) -> AddressSet {
+    order.at(position).map(|n| groups.nth(n)).unwrap_or_default()
+}
+
+/// Asks one group. None where it was cancelled on the way: its addresses count as not asked.
+async fn sweep_group(
+    tools: &Tools,
+    plan: &Plan,
+    addresses: AddressSet,
+    pace: f64,
+    cancel: &CancellationToken,
+) -> Option<Group> {
+    let index = tools.index.clone();
+    let job = SweepJob {
+        addresses: addresses.clone(),
+        tcp: plan.tcp.clone(),
+        udp: plan.udp.clone(),
+        seed: plan.record.seed ^ plan.record.groups_done.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        pace: pace.is_finite().then_some(pace),
+        known: Arc::new(move |endpoint| index.contains(endpoint)),
+        attempts: SWEEP_ATTEMPTS,
+        timeout: SWEEP_TIMEOUT,
+        udp_payload: Arc::new(probe::conversation::udp_payload),
+    };
+    let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
+    let mut asking = tools.network.sweep(job, found_sender, cancel.clone());
+    let mut introductions = JoinSet::new();
+    let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
+    let mut outcome = None;
+    loop {
+        tokio::select! {
+            Some(hit) = found.recv() => introduce(tools, plan, hit, &mut per_host, &mut introductions),
+            done = &mut asking, if outcome.is_none() => outcome = Some(done),
+            Some(_) = introductions.join_next() => {}
+            else => break,
+        }
+    }
+    let outcome = outcome?;
+    if cancel.is_cancelled() {
+        return None;
+    }
+    let now = tools.clock.now();
+    let coverage = Coverage { tcp: plan.tcp.clone(), udp: plan.udp.clone() };
+    let incomplete: AddressSet = outcome.incomplete.iter().copied().map(model::AddressRange::single).collect();
+    let covered = addresses.difference(&incomplete);
+    let mut record = plan.record.clone();
+    record.probes += outcome.counts.probes;
+    record.attempts += outcome.counts.attempts;
+    record.local_errors += outcome.counts.local_errors;
+    record.covered += u64::try_from(covered.len()).unwrap_or(u64::MAX);
+    record.loss_asked += outcome.counts.known_asked;
+    record.loss_missed += outcome.counts.known_missed_first;
+    let slices = outcome
+        .hosts
+        .into_iter()
+        .map(|HostResult { ip, ports, complete }| HostSlice {
+            vantage: tools.vantage.clone(),
+            ip,
+            pass: plan.reference(),
+            at: now,
+            covered: if complete { coverage.clone() } else { Coverage::default() },
+            ports,
+            services: Vec::new(),
+            names: Vec::new(),
+        })
+        .collect();
+    Some(Group {
+        record,
+        slices,
+        coverage,
+        addresses: covered,
+        local_errors: outcome.counts.local_errors,
+        probes: outcome.counts.probes,
+    })
+}
+
+/// Starts a conversation with an open endpoint where one is due, and reports it as soon as it has ended.
+fn introduce(
+    tools: &Tools,
+    plan: &Plan,
+    hit: Found,
+    per_host: &mut HashMap<IpAddr, u32>,
+    introductions: &mut JoinSet<()>,
+) {
+    let endpoint = hit.observation.endpoint;
+    if !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at) {
+        return;
+    }
+    let count = per_host.entry(endpoint.ip).or_default();
+    *count += 1;
+    if *count > MOST_INTRODUCTIONS {
+        if *count == MOST_INTRODUCTIONS + 1 {
+            tracing::warn!(ip = %endpoint.ip, "more than {MOST_INTRODUCTIONS} new open ports on one host: the rest are recorded without asking who they are");
+        }
+        return;
+    }
+    let (tools, pass) = (tools.clone(), plan.reference());
+    introductions.spawn(async move {
+        let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
+        let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], vec![answered]);
+        let _ = tools.reports.send(Report::Slice { slice }).await;
+    });
+}
+
+/// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old.
+fn is_due(index: &Index, endpoint: &Endpoint, every: Duration, now: Timestamp) -> bool {
+    index.get(endpoint).is_none_or(|known| {
+        !known.open
+            || known
+                .identified
+                .is_none_or(|last| Duration::try_from(now.duration_since(last)).is_ok_and(|age| age >= every))
+    })
+}
+
+/// Joins what was seen of one host into a slice.
+pub(crate) fn slice_of(
+    tools: &Tools,
+    pass: PassRef,
+    ip: IpAddr,
+    covered: Coverage,
+    mut ports: Vec<PortObservation>,
+    answered: Vec<Answered>,
+) -> HostSlice {
+    let mut services = Vec::new();
+    for answer in answered {
+        ports.extend(answer.ports);
+        services.extend(answer.services);
+    }
+    ports.sort_by_key(|observation| observation.at);
+    HostSlice {
+        vantage: tools.vantage.clone(),
+        ip,
+        pass,
+        at: tools.clock.now(),
+        covered,
+        ports,
+        services,
+        names: Vec::new(),
+    }
+}
+
+/// Asks every known endpoint, host by host, spread over the period.
+async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
+    let space = plan.space.clone();
+    let endpoints = tools.index.endpoints(|ip| space.contains(ip));
+    let mut batches: Vec<Vec<Endpoint>> = Vec::new();
+    // A host's endpoints stay together: its silence is judged over all of them.
+    for host in endpoints.chunk_by(|a, b| a.ip == b.ip) {
+        match batches.last_mut() {
+            Some(batch) if batch.len() + host.len() <= KNOWN_BATCH => batch.extend_from_slice(host),
+            _ => batches.push(host.to_vec()),
+        }
+    }
+    let deadline = Instant::now() + plan.budget;
+    let mut remaining = endpoints.len();
+    plan.record.groups = batches.len() as u64;
+    plan.record.groups_done = 0;
+    for batch in batches {
+        if cancel.is_cancelled() {
+            return plan.record;
+        }
+        let pace = schedule::pace(remaining as u64, deadline.saturating_duration_since(Instant::now()));
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        let within = if pace.is_finite() { Duration::from_secs_f64(batch.len() as f64 / pace) } else { Duration::ZERO };
+        remaining -= batch.len();
+        let asked = batch.len() as u64;
+        let observations = tokio::select! {
+            observations = tools.network.ask(batch, within) => observations,
+            () = cancel.cancelled() => return plan.record,
+        };
+        let slices = known_slices(tools, &plan, observations).await;
+        plan.record.probes += asked;
+        let mut local_errors = 0;
+        for observation in slices.iter().flat_map(|slice| &slice.ports) {
+            plan.record.attempts += u64::from(observation.attempts);
+            if !observation.outcome.is_evidence() {
+                local_errors += 1;
+            }
+            if tools.index.get(&observation.endpoint).is_some_and(|known| known.open) {
+                plan.record.loss_asked += 1;
+                plan.record.loss_missed += u64::from(observation.attempts > 1 || !observation.outcome.is_answer());
+            }
+        }
+        plan.record.local_errors += local_errors;
+        plan.record.groups_done += 1;
+        plan.record.covered += slices.len() as u64;
+        let group = Group {
+            record: plan.record.clone(),
+            slices,
+            coverage: Coverage::default(),
+            addresses: AddressSet::empty(),
+            local_errors,
+            probes: asked,
+        };
+        if tools.reports.send(Report::Group(group)).await.is_err() {
+            return plan.record;
+        }
+    }
+    plan.record.complete = true;
+    plan.record
+}
+
+/// Makes slices of what the known endpoints answered, with conversations where those are due.
+async fn known_slices(
+    tools: &Tools,
+    plan: &Plan,
+    observations: Vec<PortObservation>,
+) -> Vec<HostSlice> {
+    let mut hosts: BTreeMap<IpAddr, Vec<PortObservation>> = BTreeMap::new();
+    for observation in observations {
+        hosts.entry(observation.endpoint.ip).or_default().push(observation);
+    }
+    let mut talks = JoinSet::new();
+    for (ip, ports) in hosts {
+        let (tools, pass, identify) = (tools.clone(), plan.reference(), plan.identify);
+        talks.spawn(async move {
+            let mut answered = Vec::new();
+            for observation in ports.iter().filter(|observation| observation.outcome.is_open()) {
+                let endpoint = observation.endpoint;
+                if is_due(&tools.index, &endpoint, identify, observation.at) {
+                    answered.push(tools.conversations.introduce(endpoint, None, observation.at).await);
+                }
+            }
+            let covered = asked(&ports);
+            slice_of(&tools, pass, ip, covered, ports, answered)
+        });
+    }
+    let mut slices = Vec::new();
+    while let Some(slice) = talks.join_next().await {
+        match slice {
+            Ok(slice) => slices.push(slice),
+            Err(error) => tracing::error!(%error, "a conversation ended in a bug; its host is asked again in the next pass"),
+        }
+    }
+    slices
+}
+
+/// The coverage of a slice whose every question is listed.
+pub(crate) fn asked(ports: &[PortObservation]) -> Coverage {
+    let of = |transport: Transport| {
+        let asked = ports.iter().filter(|observation| {
+            observation.endpoint.transport == transport && observation.outcome.is_evidence()
+        });
+        Arc::new(asked.map(|observation| observation.endpoint.port).collect::<PortSet>())
+    };
+    Coverage { tcp: of(Transport::Tcp), udp: of(Transport::Udp) }
+}

@@ -1,0 +1,332 @@
+//! The monitor's journal.
+
+use crate::{
+    Store,
+    column::{Ms, address, get_count, get_json, json},
+    steps::Steps,
+};
+use inventory::{CertificateState, EndpointState, HostState, Region, ServiceState};
+use jiff::Timestamp;
+use model::{Alert, Event, Sha256};
+use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, PassRecord, Restored, Violations};
+use notifiers::Owed;
+use rusqlite::{Connection, params};
+use serde::de::DeserializeOwned;
+use std::{collections::BTreeSet, net::SocketAddr};
+
+/// How many passes of each profile and lane are kept.
+const PASSES: i64 = 100;
+
+impl Journal for Store {
+    async fn load(&self) -> Result<Restored, JournalError> {
+        Ok(self.shared.reader.query(restore).await?)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+        if batch.is_empty() {
+            return Ok(Committed::default());
+        }
+        let now = self.shared.clock.now();
+        Ok(self.write(move |steps| commit(steps, &batch, now)).await.map_err(JournalError::from)?)
+    }
+}
+
+fn restore(connection: &Connection) -> rusqlite::Result<Restored> {
+    // One snapshot: a commit between two of these reads must not show in one and not in the other.
+    let connection = connection.unchecked_transaction()?;
+    Ok(Restored {
+        hosts: all(&connection, "SELECT state FROM host ORDER BY address, vantage")?,
+        certificates: all(&connection, "SELECT state FROM certificate ORDER BY sha256")?,
+        regions: all(&connection, "SELECT state FROM region ORDER BY profile, lane")?,
+        baselines: connection
+            .prepare_cached("SELECT profile FROM baseline ORDER BY profile")?
+            .query_map([], |row| row.get::<_, String>(0).map(Into::into))?
+            .collect::<rusqlite::Result<_>>()?,
+        passes: all(
+            &connection,
+            "SELECT record FROM pass p WHERE id = (
+                 SELECT id FROM pass WHERE profile = p.profile AND lane = p.lane ORDER BY started DESC, id DESC LIMIT 1)
+             ORDER BY profile, lane",
+        )?,
+        violations: all(&connection, "SELECT record FROM violation ORDER BY address, vantage")?,
+        leases: all(&connection, "SELECT record FROM lease ORDER BY asset, name")?,
+        halted: connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM setting WHERE name = 'halted' AND value = 'true')", [], |row| {
+                row.get(0)
+            })?,
+        events: connection.query_row("SELECT count(*) FROM event", [], |row| get_count(row, 0))?,
+    })
+}
+
+fn all<T: DeserializeOwned>(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map([], |row| get_json(row, 0))?.collect()
+}
+
+fn commit(steps: Steps<'_>, batch: &Batch, now: Timestamp) -> rusqlite::Result<Committed> {
+    for host in &batch.removed_hosts {
+        let key = params![address(host.ip), &*host.vantage.0];
+        steps.execute("DELETE FROM violation WHERE address = ? AND vantage = ?", key)?;
+        steps.execute("DELETE FROM host WHERE address = ? AND vantage = ?", key)?;
+    }
+    batch.hosts.iter().try_for_each(|host| put_host(steps, host))?;
+    batch.violations.iter().try_for_each(|violations| put_violations(steps, violations))?;
+    for sha256 in &batch.removed_certificates {
+        let key = params![sha256.to_string()];
+        steps.execute("DELETE FROM certificate WHERE sha256 = ?", key)?;
+        steps.execute("DELETE FROM certificate_der WHERE sha256 = ?", key)?;
+    }
+    batch.certificates.iter().try_for_each(|certificate| put_certificate(steps, certificate))?;
+    batch.certificate_der.iter().try_for_each(|(sha256, der)| put_der(steps, *sha256, der))?;
+    for (profile, lane) in &batch.removed_regions {
+        steps.execute("DELETE FROM region WHERE profile = ? AND lane = ?", params![&**profile, lane.as_str()])?;
+    }
+    batch.regions.iter().try_for_each(|region| put_region(steps, region))?;
+    for profile in &batch.baselines {
+        steps.execute("INSERT OR IGNORE INTO baseline (profile, at) VALUES (?, ?)", params![&**profile, Ms(now)])?;
+    }
+    batch.passes.iter().try_for_each(|pass| put_pass(steps, pass))?;
+    if let Some(leases) = &batch.leases {
+        put_leases(steps, leases)?;
+    }
+    if let Some(halted) = batch.halted {
+        steps.execute(
+            "INSERT INTO setting (name, value) VALUES ('halted', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            params![halted.to_string()],
+        )?;
+    }
+    let events = batch.events.iter().map(|event| put_event(steps, event)).collect::<rusqlite::Result<_>>()?;
+    let alerts = batch.alerts.iter().map(|alert| put_alert(steps, alert)).collect::<rusqlite::Result<_>>()?;
+    batch.owed.iter().try_for_each(|owed| put_owed(steps, owed))?;
+    Ok(Committed { events, alerts })
+}
+
+fn put_host(steps: Steps<'_>, host: &HostState) -> rusqlite::Result<()> {
+    let (vantage, ip) = (&*host.key.vantage.0, address(host.key.ip));
+    steps.execute(
+        "INSERT INTO host (vantage, address, up, first_seen, last_seen, os, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (address, vantage) DO UPDATE SET up = excluded.up, first_seen = excluded.first_seen,
+             last_seen = excluded.last_seen, os = excluded.os, state = excluded.state",
+        params![
+            vantage,
+            ip,
+            host.up,
+            Ms(host.first_seen),
+            Ms(host.last_seen),
+            host.os.as_ref().map(|os| &os.family),
+            json(host)?
+        ],
+    )?;
+    steps.execute("DELETE FROM service WHERE address = ? AND vantage = ?", params![ip, vantage])?;
+    for endpoint in &host.endpoints {
+        if endpoint.services.is_empty() {
+            put_service(steps, vantage, &ip, endpoint, None)?;
+        }
+        for service in &endpoint.services {
+            put_service(steps, vantage, &ip, endpoint, Some(service))?;
+        }
+    }
+    Ok(())
+}
+
+/// One row an endpoint and name; an endpoint nobody has identified yet has one all the same.
+fn put_service(
+    steps: Steps<'_>,
+    vantage: &str,
+    ip: &[u8],
+    endpoint: &EndpointState,
+    state: Option<&ServiceState>,
+) -> rusqlite::Result<()> {
+    let service = state.and_then(|state| state.service.as_ref());
+    let tls = state.and_then(|state| state.tls.as_ref());
+    let (first_seen, last_seen, changed_at) = state
+        .map_or((endpoint.first_seen, endpoint.last_seen, endpoint.changed_at), |state| {
+            (state.first_seen, state.last_seen, state.changed_at)
+        });
+    steps.execute(
+        "INSERT INTO service (vantage, address, transport, port, name, status, reason, protocol, product, version,
+             certificate, service, tls, first_seen, last_seen, changed_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            vantage,
+            ip,
+            endpoint.transport.as_str(),
+            endpoint.port,
+            state.and_then(|state| state.name.as_ref()).map_or("", |name| name.as_str()),
+            json(&endpoint.status)?.trim_matches('"'),
+            endpoint.reason,
+            service.map(|service| &service.name),
+            service.and_then(|service| service.product.as_ref()),
+            service.and_then(|service| service.version.as_ref()),
+            tls.and_then(|tls| tls.certificate).map(|sha256| sha256.to_string()),
+            service.map(json).transpose()?,
+            tls.map(json).transpose()?,
+            Ms(first_seen),
+            Ms(last_seen),
+            Ms(changed_at),
+        ],
+    )?;
+    Ok(())
+}
+
+fn put_violations(steps: Steps<'_>, violations: &Violations) -> rusqlite::Result<()> {
+    let (vantage, ip) = (&*violations.host.vantage.0, address(violations.host.ip));
+    if violations.broken.is_empty() {
+        steps.execute("DELETE FROM violation WHERE address = ? AND vantage = ?", params![ip, vantage])?;
+    } else {
+        steps.execute(
+            "INSERT INTO violation (vantage, address, record) VALUES (?1, ?2, ?3)
+             ON CONFLICT (address, vantage) DO UPDATE SET record = excluded.record",
+            params![vantage, ip, json(violations)?],
+        )?;
+    }
+    Ok(())
+}
+
+fn put_certificate(steps: Steps<'_>, state: &CertificateState) -> rusqlite::Result<()> {
+    let certificate = &state.certificate;
+    steps.execute(
+        "INSERT INTO certificate (sha256, spki_sha256, subject, issuer, not_before, not_after, served, first_seen,
+             last_seen, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (sha256) DO UPDATE SET spki_sha256 = excluded.spki_sha256, subject = excluded.subject,
+             issuer = excluded.issuer, not_before = excluded.not_before, not_after = excluded.not_after,
+             served = excluded.served, first_seen = excluded.first_seen, last_seen = excluded.last_seen,
+             state = excluded.state",
+        params![
+            certificate.sha256.to_string(),
+            certificate.spki_sha256.to_string(),
+            certificate.subject,
+            certificate.issuer,
+            Ms(certificate.not_before),
+            Ms(certificate.not_after),
+            !state.endpoints.is_empty(),
+            Ms(state.first_seen),
+            Ms(state.last_seen),
+            json(state)?,
+        ],
+    )?;
+    Ok(())
+}
+
+fn put_der(steps: Steps<'_>, sha256: Sha256, der: &[u8]) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO certificate_der (sha256, der) VALUES (?, ?)";
+    steps.execute(sql, params![sha256.to_string(), der]).map(drop)
+}
+
+fn put_region(steps: Steps<'_>, region: &Region) -> rusqlite::Result<()> {
+    steps.execute(
+        "INSERT INTO region (profile, lane, state) VALUES (?1, ?2, ?3)
+         ON CONFLICT (profile, lane) DO UPDATE SET state = excluded.state",
+        params![&*region.profile, region.lane.as_str(), json(region)?],
+    )?;
+    Ok(())
+}
+
+fn put_pass(steps: Steps<'_>, pass: &PassRecord) -> rusqlite::Result<()> {
+    let id = pass.id.to_string();
+    let finished = pass.finished.map(Ms);
+    let known = steps.execute(
+        "UPDATE pass SET finished = ?2, record = ?3 WHERE id = ?1",
+        params![id, finished, json(pass)?],
+    )?;
+    if known > 0 {
+        return Ok(());
+    }
+    let (profile, lane) = (&*pass.profile, pass.lane.as_str());
+    steps.execute(
+        "INSERT INTO pass (id, profile, lane, started, finished, record) VALUES (?, ?, ?, ?, ?, ?)",
+        params![id, profile, lane, Ms(pass.started), finished, json(pass)?],
+    )?;
+    steps.execute(
+        "DELETE FROM pass WHERE id IN (
+             SELECT id FROM pass WHERE profile = ? AND lane = ? ORDER BY started DESC, id DESC LIMIT -1 OFFSET ?)",
+        params![profile, lane, PASSES],
+    )?;
+    Ok(())
+}
+
+fn put_leases(steps: Steps<'_>, leases: &[LeaseRecord]) -> rusqlite::Result<()> {
+    steps.execute("DELETE FROM lease", [])?;
+    for lease in leases {
+        steps.execute(
+            "INSERT OR REPLACE INTO lease (asset, name, record) VALUES (?, ?, ?)",
+            params![&*lease.asset, lease.name, json(lease)?],
+        )?;
+    }
+    Ok(())
+}
+
+/// Gives the event its place, or finds the one it was given: after an uncertain commit the same batch comes again.
+fn put_event(steps: Steps<'_>, event: &Event) -> rusqlite::Result<u64> {
+    let id = event.id.to_string();
+    let known = steps.first("SELECT seq FROM event WHERE id = ?", params![id], |row| get_count(row, 0))?;
+    if let Some(seq) = known {
+        return Ok(seq);
+    }
+    // Its place and its alerts stand in columns and rows of their own.
+    let bare = Event { seq: None, alerts: Vec::new(), ..event.clone() };
+    steps.execute(
+        "INSERT INTO event (id, type, severity, time, vantage, profile, transport, port, name, json)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            id,
+            event.kind.as_str(),
+            event.severity.get(),
+            Ms(event.time),
+            &*event.sensor.0,
+            event.profile,
+            event.endpoint.map(|endpoint| endpoint.transport.as_str()),
+            event.endpoint.map(|endpoint| endpoint.port),
+            event.name,
+            json(&bare)?,
+        ],
+    )?;
+    let seq = steps.last_rowid();
+    for ip in addresses(event) {
+        steps.execute("INSERT INTO event_address (address, event) VALUES (?, ?)", params![address(ip), seq])?;
+    }
+    Ok(u64::try_from(seq).unwrap_or_default())
+}
+
+/// Every address the event is about.
+fn addresses(event: &Event) -> BTreeSet<std::net::IpAddr> {
+    let further = event.endpoints.iter().filter_map(|text| {
+        let (socket, _transport) = text.rsplit_once('/')?;
+        Some(socket.parse::<SocketAddr>().ok()?.ip())
+    });
+    event.host.iter().map(|host| host.ip).chain(further).collect()
+}
+
+fn put_alert(steps: Steps<'_>, alert: &Alert) -> rusqlite::Result<u64> {
+    let id = alert.id.to_string();
+    let known = steps.first("SELECT seq FROM alert WHERE id = ?", params![id], |row| get_count(row, 0))?;
+    if let Some(seq) = known {
+        return Ok(seq);
+    }
+    steps.execute(
+        "INSERT INTO alert (id, event, profile, severity, time, rules)
+         VALUES (?, (SELECT seq FROM event WHERE id = ?), ?, ?, ?, ?)",
+        params![
+            id,
+            alert.event.to_string(),
+            alert.profile,
+            alert.severity.get(),
+            Ms(alert.time),
+            json(&alert.rules)?
+        ],
+    )?;
+    Ok(u64::try_from(steps.last_rowid()).unwrap_or_default())
+}
+
+/// Owed once, whatever became of it: a repeat of the batch finds the row and leaves it.
+fn put_owed(steps: Steps<'_>, owed: &Owed) -> rusqlite::Result<()> {
+    let known = steps.first("SELECT seq FROM alert WHERE id = ?", params![owed.alert.to_string()], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    steps.execute(
+        "INSERT INTO owed (recipient, alert) VALUES (?, ?) ON CONFLICT (recipient, alert) DO NOTHING",
+        params![owed.recipient, known],
+    )?;
+    Ok(())
+}

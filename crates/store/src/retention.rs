@@ -1,0 +1,80 @@
+//! What is old and told is let go.
+
+use crate::{
+    Store, StoreError,
+    column::{Ms, count},
+    steps::Steps,
+};
+use jiff::Timestamp;
+use rusqlite::params;
+use std::time::Duration;
+
+/// Events let go in one transaction: commits wait no longer than one of these takes.
+const SLICE: usize = 500;
+
+/// How much was let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    pub events: u64,
+    pub alerts: u64,
+    pub digests: u64,
+}
+
+impl Store {
+    /// Deletes events older than `retention` with their alerts, and the digests that told of nothing else. An event
+    /// stays, whatever its age, while one of its alerts is owed to anybody, or for as long again where the digest with
+    /// it ended only lately. Call it once a day.
+    pub async fn expire(&self, now: Timestamp, retention: Duration) -> Result<Expired, StoreError> {
+        let Ok(cutoff) = now.checked_sub(retention) else { return Ok(Expired::default()) };
+        let mut total = Expired::default();
+        let mut after = 0_i64;
+        loop {
+            let (slice, last) = self.write(move |steps| expire(steps, cutoff, after)).await?;
+            total.events += slice.events;
+            total.alerts += slice.alerts;
+            match last {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+        total.digests = self
+            .write(move |steps| {
+                steps
+                    .execute(
+                        "DELETE FROM digest WHERE ended_at < ?1
+                             AND NOT EXISTS (SELECT 1 FROM owed WHERE owed.digest = digest.number)
+                             AND number < (SELECT max(number) FROM digest later
+                                           WHERE later.recipient = digest.recipient)",
+                        params![Ms(cutoff)],
+                    )
+                    .map(rows)
+            })
+            .await?;
+        Ok(total)
+    }
+}
+
+/// One slice of events behind `after`; returns where it ended, or none where nothing was left to let go.
+fn expire(steps: Steps<'_>, cutoff: Timestamp, after: i64) -> rusqlite::Result<(Expired, Option<i64>)> {
+    let old = steps
+        .connection()
+        .prepare_cached(
+            "SELECT e.seq FROM event e WHERE e.seq > ?1 AND e.time < ?2 AND NOT EXISTS (
+                 SELECT 1 FROM alert a JOIN owed o ON o.alert = a.seq LEFT JOIN digest d ON d.number = o.digest
+                 WHERE a.event = e.seq AND (d.ended_at IS NULL OR d.ended_at >= ?2))
+             ORDER BY e.seq LIMIT ?3",
+        )?
+        .query_map(params![after, Ms(cutoff), count(SLICE as u64)], |row| row.get::<_, i64>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut expired = Expired::default();
+    for event in &old {
+        steps.execute("DELETE FROM owed WHERE alert IN (SELECT seq FROM alert WHERE event = ?)", params![event])?;
+        expired.alerts += rows(steps.execute("DELETE FROM alert WHERE event = ?", params![event])?);
+        expired.events += rows(steps.execute("DELETE FROM event WHERE seq = ?", params![event])?);
+    }
+    Ok((expired, old.last().copied()))
+}
+
+fn rows(changed: usize) -> u64 {
+    u64::try_from(changed).unwrap_or(u64::MAX)
+}

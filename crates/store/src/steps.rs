@@ -1,0 +1,107 @@
+//! The statements of one transaction, each by way of one place.
+
+use rusqlite::{Connection, Params, Row};
+
+/// What a piece of work may do to the database. Its statements are prepared once and kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps<'a> {
+    connection: &'a Connection,
+    #[cfg(test)]
+    fault: &'a fault::Fault,
+}
+
+impl<'a> Steps<'a> {
+    #[cfg(not(test))]
+    pub(crate) fn new(connection: &'a Connection) -> Self {
+        Self { connection }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(connection: &'a Connection, fault: &'a fault::Fault) -> Self {
+        Self { connection, fault }
+    }
+
+    /// Runs a statement that gives no rows; returns how many rows it changed.
+    pub(crate) fn execute(self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+        #[cfg(test)]
+        self.fault.strike()?;
+        self.connection.prepare_cached(sql)?.execute(params)
+    }
+
+    /// The first row, or none.
+    pub(crate) fn first<T>(
+        self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        use rusqlite::OptionalExtension as _;
+        self.connection.prepare_cached(sql)?.query_row(params, read).optional()
+    }
+
+    /// The only row.
+    pub(crate) fn one<T>(
+        self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.prepare_cached(sql)?.query_row(params, read)
+    }
+
+    /// The rowid of the row inserted last.
+    pub(crate) fn last_rowid(self) -> i64 {
+        self.connection.last_insert_rowid()
+    }
+
+    pub(crate) fn connection(self) -> &'a Connection {
+        self.connection
+    }
+}
+
+/// Failures on demand: the only way to stop between two statements.
+#[cfg(test)]
+pub(crate) mod fault {
+    use rusqlite::ffi;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    type Witness = Box<dyn FnMut() + Send>;
+
+    /// Fails the nth statement from now on, once, after calling the witness.
+    #[derive(Clone, Default)]
+    pub(crate) struct Fault(Arc<Mutex<Option<(usize, Witness)>>>);
+
+    impl std::fmt::Debug for Fault {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Fault")
+        }
+    }
+
+    impl Fault {
+        /// The statement with that number, from 0, will fail.
+        pub(crate) fn arm(&self, statement: usize, witness: impl FnMut() + Send + 'static) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((statement, Box::new(witness)));
+        }
+
+        /// Whether it has not struck since it was armed.
+        pub(crate) fn disarm(&self) -> bool {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+        }
+
+        pub(super) fn strike(&self) -> rusqlite::Result<()> {
+            let mut armed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match armed.as_mut() {
+                Some((0, witness)) => {
+                    witness();
+                    *armed = None;
+                    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), None))
+                }
+                Some((left, _)) => {
+                    *left -= 1;
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        }
+    }
+}
