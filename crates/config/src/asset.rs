@@ -4,7 +4,8 @@ use crate::{
     Asset, Authorization, Diagnostic,
     address::{fault, is_public, is_unsweepable},
     names,
-    walk::{Sink, Value},
+    sink::Sink,
+    walk::Value,
 };
 use jiff::civil::Date;
 use model::{AllowList, Sha256, Target};
@@ -14,6 +15,8 @@ pub(crate) const KEYS: &[&str] = &["targets", "tags", "value", "owner", "authori
 pub(crate) const AUTHORIZATION_KEYS: &[&str] = &["by", "until"];
 pub(crate) const CERTIFICATES_KEYS: &[&str] = &["issuers", "spki"];
 const DEFAULT_VALUE: u8 = 3;
+pub(crate) const TARGET_HELP: &str =
+    "write one like `192.0.2.7`, `192.0.2.0/24`, `192.0.2.1-192.0.2.20` or `www.example.org`";
 
 /// Reads `[asset.NAME]`. What is wrong is reported; what is right is in the asset all the same, so that profiles that
 /// name it are not blamed.
@@ -25,7 +28,11 @@ pub(crate) fn read(name: &str, value: &Value<'_>, today: Date) -> Asset {
     if let Some(value) = &targets_value
         && table.get("authorization").is_none()
     {
-        warn_public(value, &targets, "authorization = { by = \"who allowed it\", until = 2030-12-31 }");
+        warn_public(
+            value,
+            &targets,
+            "say who allowed it and until when: `authorization = { by = \"CISO, ticket 4711\", until = 2030-12-31 }`",
+        );
     }
     Asset {
         targets,
@@ -55,7 +62,7 @@ pub(crate) fn read_targets(value: &Value<'_>) -> Vec<Target> {
 }
 
 fn read_target(value: &Value<'_>) -> Option<Target> {
-    let target: Target = value.parse(str::parse)?;
+    let target: Target = value.parse(TARGET_HELP, str::parse)?;
     if let Some(fault) = target.range().and_then(fault) {
         value.refuse(format!("{target} cannot be a target: {fault}"));
         return None;
@@ -77,9 +84,12 @@ pub(crate) fn warn_public(value: &Value<'_>, targets: &[Target], put_right: &str
     let public: Vec<String> =
         targets.iter().filter(|target| target.range().is_some_and(is_public)).map(ToString::to_string).collect();
     if let Some(first) = public.first() {
-        let more = if public.len() > 1 { format!(" and {} more", public.len() - 1) } else { String::new() };
-        let title = format!("{first}{more} is public and nobody is named who authorised scanning it");
-        value.sink.push(value.warning(title).label("public").help(format!("write `{put_right}`")));
+        let who = match public.len() {
+            1 => format!("{first} is"),
+            count => format!("{first} and {} more are", count - 1),
+        };
+        let title = format!("{who} public and nobody is named who authorised the scanning");
+        value.sink.push(value.warning(title).label("public").help(put_right));
     }
 }
 
@@ -112,7 +122,7 @@ fn read_authorization(asset: &str, value: &Value<'_>, today: Date) -> Option<Aut
 fn read_date(value: &Value<'_>) -> Option<Date> {
     let date = value.as_date();
     if date.is_none() {
-        value.expected("a date like `2027-12-31`, without quotes");
+        value.expected("a day like `2027-12-31`, without quotes and without a time");
     }
     date
 }
@@ -121,7 +131,10 @@ fn read_allow_list(value: &Value<'_>) -> Option<AllowList> {
     let table = value.table(CERTIFICATES_KEYS)?;
     let items = |key| table.get(key).map(|value| value.one_or_many()).unwrap_or_default();
     let issuers: Vec<String> = items("issuers").iter().filter_map(read_issuer).collect();
-    let spki: Vec<Sha256> = items("spki").iter().filter_map(|item| item.parse(str::parse)).collect();
+    let spki: Vec<Sha256> = items("spki")
+        .iter()
+        .filter_map(|item| item.parse("write the SHA-256 of the public key: 64 hexadecimal digits", str::parse))
+        .collect();
     if items("issuers").is_empty() && items("spki").is_empty() {
         let title = format!("`{}` allows no certificate at all; every one is SSL_ROGUE", value.path);
         table.sink.push_if_whole(table.warning(title));

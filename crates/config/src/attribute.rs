@@ -12,7 +12,7 @@ macro_rules! attributes {
 
             pub fn kind(self) -> ValueKind { match self { $(Self::$variant => ValueKind::$kind),+ } }
 
-            /// Whether it is about a host as a whole, so that `require` may ask it.
+            /// Whether `require` may ask it: it is about a host, or about each of its open endpoints.
             pub fn is_of_host(self) -> bool { match self { $(Self::$variant => $host),+ } }
 
             /// Whether this version can know it; a condition on one it cannot is accepted with a warning and never holds.
@@ -31,13 +31,13 @@ attributes! {
     OsFamily "os_family" Text true true,
     OpenTcp "open_tcp" Ports true true,
     OpenUdp "open_udp" Ports true true,
-    Transport "transport" Text false true,
-    Port "port" Number false true,
-    Service "service" Text false true,
-    Product "product" Text false true,
-    Version "version" Text false true,
-    Tls "tls" Boolean false true,
-    Banner "banner" Text false true,
+    Transport "transport" Text true true,
+    Port "port" Number true true,
+    Service "service" Text true true,
+    Product "product" Text true true,
+    Version "version" Text true true,
+    Tls "tls" Boolean true true,
+    Banner "banner" Text true true,
     Issuer "issuer" Text false true,
     Subject "subject" Text false true,
     San "san" Texts false true,

@@ -1,11 +1,6 @@
 //! The ready-made rule sets, which are part of the program.
 
-use crate::{
-    Diagnostic, SourceMap,
-    rule::RuleSet,
-    ruleset,
-    walk::{Sink, Table},
-};
+use crate::{Diagnostic, SourceMap, rule::RuleSet, ruleset, sink::Sink, walk::Table};
 use toml::de::DeTable;
 
 const SETS: [(&str, &str); 2] = [

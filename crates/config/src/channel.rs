@@ -12,6 +12,7 @@ use model::ServiceName;
 use std::path::PathBuf;
 
 pub(crate) const EMAIL_KEYS: &[&str] = &["smtp", "from", "username", "password_file", "ca_file"];
+pub(crate) const MAILBOX_HELP: &str = "write an address like `soc@example.org`, without a name and without `<>`";
 const NO_PASSWORD: &str = "passwords do not belong into this file: put it alone into a file that only perimeterd can read and name that file \
      with `password_file`, or use a systemd credential (`LoadCredential=smtp:PATH` and `password_file = \"smtp\"`)";
 const REFUSED: &[(&str, &str)] = &[("password", NO_PASSWORD), ("secret", NO_PASSWORD), ("pass", NO_PASSWORD)];
@@ -25,14 +26,14 @@ pub(crate) fn read_email(value: &Value<'_>, around: &Surroundings) -> Option<Ema
     let table = value.table_without(EMAIL_KEYS, REFUSED)?;
     let smtp = table
         .require("smtp", "write `smtps://HOST`, `smtp+starttls://HOST` or, for no encryption, `smtp://HOST`")
-        .and_then(|value| value.parse(|text| url::parse(text, SCHEMES)));
+        .and_then(|value| url::read(&value, "write it like `smtps://mail.example.org`", SCHEMES));
     let from = table
         .require("from", "the address alerts come from, like `perimeterd@example.org`")
-        .and_then(|value| value.parse(mailbox));
+        .and_then(|value| value.parse(MAILBOX_HELP, mailbox));
     let username = table.get("username").and_then(|value| value.line(256));
     let password_value = table.get("password_file");
     match (table.get("username"), &password_value) {
-        (Some(username), None) => {
+        (Some(username), None) if !table.holds(REFUSED) => {
             let diagnostic = username.error("a `username` needs a `password_file`").label("no password to go with it");
             username.sink.push_if_whole(diagnostic);
         }

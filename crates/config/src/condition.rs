@@ -98,15 +98,9 @@ fn attribute(name: &str, value: &Value<'_>, subject: Subject) -> Option<Conditio
         return None;
     };
     if subject == Subject::Host && !attribute.is_of_host() && attribute.is_known() {
-        let mut diagnostic = crate::Diagnostic::error(value.key, format!("`require` cannot ask `{attribute}`"))
-            .label("not an attribute of a host as a whole");
-        diagnostic = match attribute {
-            Attribute::Port | Attribute::Transport => {
-                diagnostic.help("use `open_tcp` or `open_udp`, or `on` and `when`")
-            }
-            _ => diagnostic.help("ask it of events, with `on` and `when`"),
-        };
-        value.sink.push(diagnostic);
+        let diagnostic = crate::Diagnostic::error(value.key, format!("`require` cannot ask `{attribute}`"));
+        let help = "ask it of events, with `on` and `when`";
+        value.sink.push(diagnostic.label("an attribute of events, not of hosts").help(help));
         return None;
     }
     if !attribute.is_known() {
@@ -161,7 +155,7 @@ fn takes(attribute: Attribute, operator: &str) -> bool {
             ValueKind::Boolean => ["eq", "ne"].contains(&operator),
             ValueKind::Address => equal.contains(&operator),
             ValueKind::Texts => equal.contains(&operator) || text.contains(&operator) || sets.contains(&operator),
-            ValueKind::Ports => sets.contains(&operator),
+            ValueKind::Ports => equal.contains(&operator) || sets.contains(&operator),
         }
 }
 
@@ -190,6 +184,7 @@ fn operator(attribute: Attribute, name: &str, value: &Value<'_>) -> Option<Test>
         "starts_with" => Test::StartsWith(value.text()?.to_owned()),
         "ends_with" => Test::EndsWith(value.text()?.to_owned()),
         "glob" => Test::Glob(value.text()?.to_owned()),
+        "subset_of" if is_empty_list(value) => Test::SubsetOf(Vec::new()),
         "subset_of" => Test::SubsetOf(operands(attribute, value)?),
         "superset_of" => Test::SupersetOf(operands(attribute, value)?),
         "any_of" => Test::AnyOf(operands(attribute, value)?),
@@ -215,7 +210,7 @@ fn between(value: &Value<'_>) -> Option<Test> {
             None
         }
         _ if numbers.len() == items.len() => {
-            value.refuse("write the least and the most, like `[1, 1024]`");
+            value.refuse("two numbers are needed; write the least and the most, like `[1, 1024]`");
             None
         }
         _ => None,
@@ -231,11 +226,15 @@ fn texts(value: &Value<'_>) -> Option<Vec<String>> {
     (!items.is_empty() && texts.len() == items.len()).then_some(texts)
 }
 
-/// The values something is compared with; none where one of them could not be read. Only the empty set of a set
-/// relation means something: `open_tcp = { subset_of = [] }` is "nothing open".
+/// `open_tcp = { subset_of = [] }` is "nothing open": the one place where an empty list says something.
+fn is_empty_list(value: &Value<'_>) -> bool {
+    value.is_list() && value.one_or_many().is_empty()
+}
+
+/// The values something is compared with; none where one of them could not be read.
 fn operands(attribute: Attribute, value: &Value<'_>) -> Option<Vec<Operand>> {
     let items = value.one_or_many();
-    if items.is_empty() && attribute.kind() != ValueKind::Ports {
+    if items.is_empty() {
         value.refuse("an empty list matches nothing");
         return None;
     }
@@ -256,7 +255,7 @@ fn operand(attribute: Attribute, value: &Value<'_>) -> Option<Operand> {
         _ => match attribute.kind() {
             ValueKind::Number | ValueKind::Ports => number(value).map(Operand::Number),
             ValueKind::Boolean => value.boolean().map(Operand::Boolean),
-            ValueKind::Address => value.parse(addresses).map(Operand::Addresses),
+            ValueKind::Address => value.parse(crate::asset::TARGET_HELP, addresses).map(Operand::Addresses),
             ValueKind::Text | ValueKind::Texts => value.text().map(|text| Operand::Text(text.to_owned())),
         },
     }

@@ -5,7 +5,9 @@ pub(crate) const KEYS: &[&str] = &["listen"];
 const PORT: u16 = 8321;
 
 pub(crate) fn read(value: Option<&Value<'_>>) -> Console {
-    let listen = value.and_then(|value| value.table(KEYS)?.get("listen")).and_then(|value| value.parse(listen));
+    let listen = value
+        .and_then(|value| value.table(KEYS)?.get("listen"))
+        .and_then(|value| value.parse("write an address and a port, like `127.0.0.1:8321`", listen));
     Console { listen: listen.unwrap_or(Some((Ipv4Addr::LOCALHOST, PORT).into())) }
 }
 

@@ -1,4 +1,7 @@
-use crate::source::{SourceMap, Span};
+use crate::{
+    names::printable,
+    source::{SourceMap, Span},
+};
 use annotate_snippets::{AnnotationKind, Group, Level, Message, Renderer, Snippet};
 use std::fmt::Write;
 
@@ -26,38 +29,46 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn error(span: impl Into<Option<Span>>, title: impl Into<String>) -> Self {
-        Self::new(DiagnosticSeverity::Error, span.into(), title.into())
+        Self::new(DiagnosticSeverity::Error, span.into(), &title.into())
     }
 
     pub fn warning(span: impl Into<Option<Span>>, title: impl Into<String>) -> Self {
-        Self::new(DiagnosticSeverity::Warning, span.into(), title.into())
+        Self::new(DiagnosticSeverity::Warning, span.into(), &title.into())
     }
 
-    fn new(severity: DiagnosticSeverity, span: Option<Span>, title: String) -> Self {
-        Self { severity, span, title, label: None, related: Vec::new(), help: None, notes: Vec::new() }
+    fn new(severity: DiagnosticSeverity, span: Option<Span>, title: &str) -> Self {
+        Self {
+            severity,
+            span,
+            title: printable(title),
+            label: None,
+            related: Vec::new(),
+            help: None,
+            notes: Vec::new(),
+        }
     }
 
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
-        self.label = Some(text.into());
+        self.label = Some(printable(&text.into()));
         self
     }
 
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(printable(&text.into()));
         self
     }
 
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
-        self.notes.push(text.into());
+        self.notes.push(printable(&text.into()));
         self
     }
 
     #[must_use]
     pub fn related(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.related.push((span, text.into()));
+        self.related.push((span, printable(&text.into())));
         self
     }
 

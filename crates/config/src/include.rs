@@ -4,7 +4,8 @@ use crate::{
     Diagnostic, FileId, SourceMap, Surroundings,
     load::read_file,
     names::show,
-    walk::{Sink, Table, Value},
+    sink::Sink,
+    walk::{Table, Value},
 };
 use std::{
     fs,
@@ -55,7 +56,8 @@ pub(crate) fn read(
                     read.push(path);
                 }
                 Err(diagnostic) => {
-                    sink.push(Diagnostic {
+                    // What it defines is unknown now, so nobody is to be told that something is not defined.
+                    sink.push_syntax(Diagnostic {
                         span: Some(item.span),
                         label: Some("included here".to_owned()),
                         ..*diagnostic

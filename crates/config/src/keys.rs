@@ -2,7 +2,7 @@ use crate::{asset, channel, condition, console, profile, raw, recipient, ruleset
 
 /// Every key the configuration knows, with its section: (`[sensor]`, `rate`). The guide is checked against it.
 pub fn known_keys() -> Vec<(&'static str, &'static str)> {
-    let sections: [(&str, &[&str]); 19] = [
+    let sections: [(&str, &[&str]); 18] = [
         ("the file", raw::KEYS),
         ("[sensor]", sensor::KEYS),
         ("[store]", store::KEYS),
@@ -21,7 +21,6 @@ pub fn known_keys() -> Vec<(&'static str, &'static str)> {
         ("[recipient.NAME] syslog", recipient::SYSLOG_KEYS),
         ("[channel]", raw::CHANNEL_KEYS),
         ("[channel.email]", channel::EMAIL_KEYS),
-        ("[recipient.NAME] every", &[]),
     ];
     let words = recipient::ALIASES.iter().map(|(alias, _)| ("[recipient.NAME] every", *alias));
     sections

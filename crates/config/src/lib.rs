@@ -25,6 +25,7 @@ pub mod rule;
 mod ruleset;
 mod scan;
 mod sensor;
+mod sink;
 mod source;
 mod store;
 mod surroundings;

@@ -7,8 +7,10 @@ use crate::{
     plan::{self, Cadence},
     profile, raw,
     raw::Raw,
-    recipient, ruleset, sensor, store, tls,
-    walk::{Sink, Table},
+    recipient, ruleset, sensor,
+    sink::Sink,
+    store, tls,
+    walk::Table,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,7 +92,11 @@ pub fn parse(text: &str, name: &str, around: &Surroundings) -> Result<Loaded, Fa
             sink.push(diagnostic);
         }
     }
+    let hidden = sink.hidden();
     let diagnostics = sorted(sink, &sources);
+    for span in hidden {
+        sources.hide(span);
+    }
     if diagnostics.iter().any(Diagnostic::is_error) {
         Err(Failure { diagnostics, sources })
     } else {
@@ -137,8 +143,7 @@ fn read(raw: &Raw<'_>, main: FileId, around: &Surroundings, sink: &Sink) -> (Con
         let diagnostic = Diagnostic::error(Span { file: main, start: 0, end: 0 }, "no profile says what to watch");
         sink.push_if_whole(diagnostic.help("the least there is: `[profile.NAME]` with `targets = [\"192.0.2.7\"]`"));
     }
-    warn_unused(raw, &profiles, sink);
-    let recipients = raw
+    let recipients: BTreeMap<_, _> = raw
         .recipients
         .iter()
         .filter_map(|(&name, value)| Some((Arc::from(name), recipient::read(value, raw, around)?)))
@@ -155,14 +160,15 @@ fn read(raw: &Raw<'_>, main: FileId, around: &Surroundings, sink: &Sink) -> (Con
         recipients,
         email: raw.email.as_ref().and_then(|value| channel::read_email(value, around)),
     };
+    // Beside errors it would only distract: a name that is mistyped where it is used is unused too.
+    if !sink.has_errors() {
+        warn_unused(raw, &config.profiles, sink);
+    }
     (config, cadences)
 }
 
 /// What is defined and used by no profile was probably meant to be.
 fn warn_unused(raw: &Raw<'_>, profiles: &BTreeMap<Arc<str>, crate::Profile>, sink: &Sink) {
-    if !sink.is_whole() {
-        return;
-    }
     let assets: BTreeSet<&str> =
         profiles.values().flat_map(|profile| profile.assets.iter().map(|name| &**name)).collect();
     let rulesets: BTreeSet<&str> =
@@ -217,10 +223,17 @@ pub(crate) fn sorted(sink: Sink, sources: &SourceMap) -> Vec<Diagnostic> {
         |diagnostic: &Diagnostic| diagnostic.span.map(|span| (span.file, sources.position(span.file, span.start).line));
     let (diagnostics, syntax) = sink.into_parts();
     let damaged: BTreeSet<_> = syntax.iter().filter_map(line).collect();
+    let files: BTreeSet<_> = damaged.iter().map(|(file, _)| *file).collect();
+    // Recovery fills gaps with values that stand nowhere.
+    let is_filler = |diagnostic: &Diagnostic| {
+        diagnostic.span.is_some_and(|span| span.start == span.end && files.contains(&span.file))
+    };
     let mut seen = BTreeSet::new();
     let mut all: Vec<Diagnostic> = syntax.into_iter().filter(|diagnostic| seen.insert(line(diagnostic))).collect();
     all.extend(
-        diagnostics.into_iter().filter(|diagnostic| line(diagnostic).is_none_or(|line| !damaged.contains(&line))),
+        diagnostics.into_iter().filter(|diagnostic| {
+            !is_filler(diagnostic) && line(diagnostic).is_none_or(|line| !damaged.contains(&line))
+        }),
     );
     all.sort_by_key(|diagnostic| diagnostic.span.map(|span| (span.file, span.start)));
     all

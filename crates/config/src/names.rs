@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 const LONGEST: usize = 64;
 const SHOWN: usize = 80;
+const LISTED: usize = 60;
+const LONGEST_MESSAGE: usize = 2_000;
 
 /// What is wrong with a name for an asset, a profile, a recipient, a rule set, a rule or a tag.
 ///
@@ -19,7 +21,7 @@ pub(crate) fn fault(name: &str) -> Option<&'static str> {
     } else if name.trim() != name {
         Some("a name cannot begin or end with a space")
     } else if name.contains(':') {
-        Some("a name cannot hold `:`; it marks perimeterd's own, like `builtin:perimeter`")
+        Some("a name cannot hold `:`, which marks perimeterd's own, like `builtin:perimeter`")
     } else {
         None
     }
@@ -27,9 +29,18 @@ pub(crate) fn fault(name: &str) -> Option<&'static str> {
 
 /// Text from outside in back-quotes: on one line, printable, and not endless.
 pub(crate) fn show(text: &str) -> String {
-    let mut shown = String::from("`");
+    format!("`{}`", cut(text, SHOWN))
+}
+
+/// A message that may quote text from outside: on one line, printable, and not endless.
+pub(crate) fn printable(message: &str) -> String {
+    cut(message, LONGEST_MESSAGE)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(4 * most));
     for (count, c) in text.chars().enumerate() {
-        if count == SHOWN {
+        if count == most {
             shown.push('…');
             break;
         }
@@ -39,7 +50,6 @@ pub(crate) fn show(text: &str) -> String {
             shown.push(c);
         }
     }
-    shown.push('`');
     shown
 }
 
@@ -87,8 +97,8 @@ pub(crate) fn suggestion<'a>(
         return Some(format!("did you mean {}?", show(meant)));
     }
     let mut list: Vec<String> = candidates.into_iter().map(show).collect();
-    let more = list.len().saturating_sub(40);
-    list.truncate(40);
+    let more = list.len().saturating_sub(LISTED);
+    list.truncate(LISTED);
     match list.as_slice() {
         [] => None,
         [one] => Some(format!("the only {what} is {one}")),

@@ -42,7 +42,11 @@ pub(crate) fn read(name: &str, value: &Value<'_>, around: &mut Beside<'_, '_>) -
     }
     if let Some(value) = table.get("targets") {
         let targets = read_targets(&value);
-        warn_public(&value, &targets, "[asset.NAME] with authorization = { by = \"who allowed it\" }");
+        warn_public(
+            &value,
+            &targets,
+            "make it an asset, which can say `authorization = { by = \"CISO, ticket 4711\" }`",
+        );
         let own: Arc<str> = format!("profile:{name}").into();
         around.assets.insert(own.clone(), bare(targets));
         profile.assets.push(own);

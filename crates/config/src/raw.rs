@@ -4,7 +4,8 @@ use crate::{
     Diagnostic,
     asset::check_name,
     names::show,
-    walk::{Sink, Table, Value},
+    sink::Sink,
+    walk::{Table, Value},
 };
 use std::collections::BTreeMap;
 

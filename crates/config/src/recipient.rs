@@ -3,7 +3,7 @@
 use crate::{
     ChannelConfig, Diagnostic, Framing, Interval, JsonlPath, Recipient, Surroundings, Syslog, SyslogFormat,
     SyslogTransport,
-    channel::{mailbox, read_ca_file},
+    channel::{MAILBOX_HELP, mailbox, read_ca_file},
     names::{nearest, show},
     profile::undefined,
     raw::Raw,
@@ -22,14 +22,14 @@ const CHANNELS: [&str; 3] = ["email", "syslog", "jsonl"];
 
 /// The intervals Qualys' users know, by name.
 pub(crate) const ALIASES: [(&str, Duration); 8] = [
-    ("every_5_minutes", Duration::from_secs(300)),
-    ("every_20_minutes", Duration::from_secs(1_200)),
+    ("every_5_minutes", Duration::from_mins(5)),
+    ("every_20_minutes", Duration::from_mins(20)),
     ("every_hour", HOUR),
-    ("every_4_hours", Duration::from_secs(4 * 3_600)),
-    ("every_8_hours", Duration::from_secs(8 * 3_600)),
-    ("every_12_hours", Duration::from_secs(12 * 3_600)),
+    ("every_4_hours", Duration::from_hours(4)),
+    ("every_8_hours", Duration::from_hours(8)),
+    ("every_12_hours", Duration::from_hours(12)),
     ("daily", DAY),
-    ("weekly", Duration::from_secs(7 * 86_400)),
+    ("weekly", Duration::from_hours(168)),
 ];
 
 /// RFC 5424, table 1.
@@ -166,7 +166,7 @@ fn read_email(value: &Value<'_>) -> Option<ChannelConfig> {
         value.refuse("the list is empty; write at least one address");
         return None;
     }
-    let to: Vec<String> = items.iter().filter_map(|item| item.parse(mailbox)).collect();
+    let to: Vec<String> = items.iter().filter_map(|item| item.parse(MAILBOX_HELP, mailbox)).collect();
     (to.len() == items.len()).then_some(ChannelConfig::Email { to })
 }
 
@@ -176,7 +176,7 @@ fn read_syslog(value: &Value<'_>, around: &Surroundings) -> Option<Syslog> {
     let table = value.table(SYSLOG_KEYS)?;
     let address = table
         .require("address", "write `tls://HOST`, `tcp://HOST` or `udp://HOST`")
-        .and_then(|value| value.parse(|text| url::parse(text, SCHEMES)));
+        .and_then(|value| url::read(&value, "write it like `tls://siem.example.org:6514`", SCHEMES));
     let format = match table.get("format") {
         Some(value) => value.word(&[("cef", SyslogFormat::Cef)]),
         None => Some(SyslogFormat::Cef),

@@ -26,7 +26,7 @@ pub struct Rule {
 pub enum Trigger {
     /// `on` and `when`: these events, where the condition holds.
     Event { on: Vec<EventType>, when: Condition },
-    /// `require`: hosts must satisfy it; POLICY_VIOLATION while one does not.
+    /// `require`: hosts must satisfy it; `POLICY_VIOLATION` while one does not.
     State { require: Condition },
 }
 
@@ -42,7 +42,7 @@ pub enum Condition {
     Attribute(Attribute, Test),
 }
 
-/// What can be asked about. In TOML: its snake_case name.
+/// What can be asked about. In TOML: its `snake_case` name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Attribute {
     // host

@@ -16,14 +16,15 @@ const HOT_PORTS: [u16; 22] = [
     21, 22, 23, 25, 80, 135, 139, 443, 445, 1433, 1521, 2375, 3306, 3389, 5432, 5900, 5985, 6379, 8080, 8443, 9200,
     27_017,
 ];
+const PORTS_HELP: &str = "write ports like `22,80,1-1024`, `top:1000` or `all`";
 const TCP: &str = "top:1000";
 const UDP: &str = "top:100";
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
-pub(crate) const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+pub(crate) const TEN_YEARS: Duration = Duration::from_hours(87600);
 
 /// The periods the operator wrote: where. Those that are not here are defaults, which may be stretched.
 pub(crate) type Written = BTreeMap<Lane, Span>;
@@ -111,7 +112,7 @@ pub(crate) fn read(value: &Value<'_>) -> (Scan, Written) {
 /// `"22,80,1-1024"`, or a list of such texts and numbers.
 fn read_ports(value: &Value<'_>, transport: Transport) -> Option<PortSet> {
     if !value.is_list() {
-        return value.parse(|text| PortSet::parse(text, transport));
+        return value.parse(PORTS_HELP, |text| PortSet::parse(text, transport));
     }
     let mut ports = PortSet::empty();
     for item in value.list()? {
@@ -120,7 +121,7 @@ fn read_ports(value: &Value<'_>, transport: Transport) -> Option<PortSet> {
                 .and_then(|port| u16::try_from(port).ok())
                 .map(|port| [port].into_iter().collect())
         } else {
-            item.parse(|text| PortSet::parse(text, transport))
+            item.parse(PORTS_HELP, |text| PortSet::parse(text, transport))
         };
         ports = ports.union(&part?);
     }

@@ -16,8 +16,11 @@ const DNS: u16 = 53;
 pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Sensor {
     let table = value.and_then(|value| value.table(KEYS));
     let get = |key| table.as_ref().and_then(|table: &Table<'_>| table.get(key));
-    let rate =
-        |key, default| get(key).and_then(|value| value.parse(str::parse::<Rate>)).or(Rate::per_second(default).ok());
+    let rate = |key, default| {
+        get(key)
+            .and_then(|value| value.parse("write a rate from `1/s` to `100M/s`, like `5k/s`", str::parse::<Rate>))
+            .or(Rate::per_second(default).ok())
+    };
     let least = Rate::per_second(1).unwrap_or_else(|_| unreachable!("1/s is a rate"));
     Sensor {
         name: get("name").and_then(|value| read_name(&value)).unwrap_or_else(|| around.host_name.clone()).into(),
@@ -29,7 +32,13 @@ pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Sensor {
         source: get("source").and_then(|value| read_source(&value)),
         mode: get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto),
         resolvers: get("resolvers")
-            .map(|value| value.one_or_many().iter().filter_map(|item| item.parse(resolver)).collect())
+            .map(|value| {
+                value
+                    .one_or_many()
+                    .iter()
+                    .filter_map(|item| item.parse("write an address, with a port where it is not 53", resolver))
+                    .collect()
+            })
             .unwrap_or_default(),
     }
 }
@@ -67,13 +76,12 @@ fn read_contact(value: &Value<'_>) -> Option<String> {
 fn read_exclusions(value: &Value<'_>) -> AddressSet {
     let mut ranges = Vec::new();
     for item in value.one_or_many() {
-        let Some(target) = item.parse(str::parse::<Target>) else { continue };
-        match target.range() {
-            Some(range) => ranges.push(range),
-            None => {
-                let title = format!("{} is a host name; only addresses can be excluded", show(&target.to_string()));
-                item.sink.push(item.error(title).help("a name can move; write the addresses it must never stand for"));
-            }
+        let Some(target) = item.parse(crate::asset::TARGET_HELP, str::parse::<Target>) else { continue };
+        if let Some(range) = target.range() {
+            ranges.push(range);
+        } else {
+            let title = format!("{} is a host name; only addresses can be excluded", show(&target.to_string()));
+            item.sink.push(item.error(title).help("a name can move; write the addresses it must never stand for"));
         }
     }
     ranges.into_iter().collect()
@@ -93,7 +101,9 @@ fn read_interface(value: &Value<'_>) -> Option<String> {
 }
 
 fn read_source(value: &Value<'_>) -> Option<IpAddr> {
-    let ip = value.parse(|text| text.parse::<IpAddr>().map_err(|_| format!("{} is not an address", show(text))))?;
+    let ip = value.parse("write one address of this machine", |text| {
+        text.parse::<IpAddr>().map_err(|_| format!("{} is not an address", show(text)))
+    })?;
     if !is_unicast(ip) {
         value.refuse(format!("nothing can be sent from {ip}"));
         return None;

@@ -36,6 +36,22 @@ impl SourceMap {
         FileId(self.files.len() - 1)
     }
 
+    /// Overwrites text that must not be shown. Lengths and lines stay as they are.
+    pub(crate) fn hide(&mut self, span: Span) {
+        let Some(source) = self.files.get_mut(span.file.0) else { return };
+        let (start, end) = (floor_boundary(&source.text, span.start), ceil_boundary(&source.text, span.end));
+        if start < end {
+            let stars: String = source.text[start..end]
+                .chars()
+                .flat_map(|c| match c {
+                    '\n' | '\r' => std::iter::repeat_n(c, 1),
+                    c => std::iter::repeat_n('*', c.len_utf8()),
+                })
+                .collect();
+            source.text.replace_range(start..end, &stars);
+        }
+    }
+
     pub fn files(&self) -> impl Iterator<Item = FileId> + use<> {
         (0..self.files.len()).map(FileId)
     }
@@ -106,6 +122,14 @@ mod tests {
         for (offset, line, column) in [(0, 1, 1), (4, 1, 5), (6, 2, 1), (7, 2, 1), (8, 2, 2), (99, 3, 1)] {
             assert_eq!(map.position(file, offset), Position { line, column }, "{offset}");
         }
+    }
+
+    #[test]
+    fn hides_without_moving_anything() {
+        let mut map = SourceMap::default();
+        let file = map.add("a.toml", "p = \"\"\"\nßecret\n\"\"\"\nq = 1\n");
+        map.hide(Span { file, start: 4, end: 19 });
+        assert_eq!(map.text(file), "p = ***\n*******\n***\nq = 1\n");
     }
 
     #[test]

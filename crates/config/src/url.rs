@@ -1,6 +1,6 @@
 //! `scheme://host:port`, which is all the configuration's URLs are.
 
-use crate::names::show;
+use crate::{names::show, walk::Value};
 use model::{ServiceName, Target};
 use std::net::IpAddr;
 
@@ -10,6 +10,15 @@ pub(crate) struct Url<S> {
     /// A host name in lower case, or an address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+}
+
+/// Reads a value that is a URL. User names and passwords in it are refused and not shown.
+pub(crate) fn read<S: Copy>(value: &Value<'_>, help: &str, schemes: &[(&str, S, u16)]) -> Option<Url<S>> {
+    if value.as_text().is_some_and(|text| text.contains('@')) {
+        value.refuse_secret("user names and passwords do not belong into a URL; use `username` and `password_file`");
+        return None;
+    }
+    value.parse(help, |text| parse(text, schemes))
 }
 
 /// Reads a URL with one of these schemes, each with its default port.
@@ -28,9 +37,6 @@ pub(crate) fn parse<S: Copy>(text: &str, schemes: &[(&str, S, u16)]) -> Result<U
         let meant = meant.map(|meant| format!("; did you mean `{meant}://`?")).unwrap_or_default();
         return Err(format!("{} is not one of {}{meant}", show(&format!("{name}://")), names()));
     };
-    if rest.contains('@') {
-        return Err("user names and passwords do not belong into a URL; use `username` and `password_file`".to_owned());
-    }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),

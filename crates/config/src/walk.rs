@@ -4,49 +4,11 @@
 use crate::{
     diagnostic::Diagnostic,
     names::{key, nearest, show, suggestion},
+    sink::Sink,
     source::{FileId, Span},
 };
-use std::{cell::RefCell, fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 use toml::de::{DeTable, DeValue};
-
-/// Where diagnostics go.
-#[derive(Debug, Default)]
-pub(crate) struct Sink {
-    diagnostics: RefCell<Vec<Diagnostic>>,
-    /// What is not TOML. A file that has any may not say all it seems to say.
-    syntax: RefCell<Vec<Diagnostic>>,
-}
-
-impl Sink {
-    pub(crate) fn push(&self, diagnostic: Diagnostic) {
-        self.diagnostics.borrow_mut().push(diagnostic);
-    }
-
-    pub(crate) fn push_syntax(&self, diagnostic: Diagnostic) {
-        self.syntax.borrow_mut().push(diagnostic);
-    }
-
-    /// Whether every file could be read in full, so that something missing really is.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.syntax.borrow().is_empty()
-    }
-
-    pub(crate) fn has_errors(&self) -> bool {
-        !self.is_whole() || self.diagnostics.borrow().iter().any(Diagnostic::is_error)
-    }
-
-    /// Reports that something is missing or not defined: only where everything there is could be read.
-    pub(crate) fn push_if_whole(&self, diagnostic: Diagnostic) {
-        if self.is_whole() {
-            self.push(diagnostic);
-        }
-    }
-
-    /// What was pushed, and what is not TOML.
-    pub(crate) fn into_parts(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        (self.diagnostics.into_inner(), self.syntax.into_inner())
-    }
-}
 
 /// A value of the file.
 #[derive(Debug, Clone)]
@@ -86,12 +48,33 @@ impl<'a> Value<'a> {
             DeValue::Table(_) => "a table",
         };
         let title = format!("`{}` must be {what}, not {found}", self.path);
-        self.sink.push(self.error(title).label(format!("expected {what}")));
+        let diagnostic = self.error(title).label(format!("expected {what}"));
+        let unquoted = matches!(self.inner, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_));
+        self.sink.push(match what {
+            "a string" if unquoted => diagnostic.help("put it in quotes, and its unit too if it has one"),
+            _ => diagnostic,
+        });
     }
 
-    /// Says that it is of the right type and wrong all the same.
+    /// Says that it is of the right type and wrong all the same. Where the reason ends with advice behind a
+    /// semicolon, that is set apart as help.
     pub(crate) fn refuse(&self, reason: impl Display) {
-        self.sink.push(self.error(format!("`{}`: {reason}", self.path)));
+        self.refuse_with(reason, None);
+    }
+
+    fn refuse_with(&self, reason: impl Display, help: Option<&str>) {
+        let reason = reason.to_string();
+        // A semicolon inside of what was typed stands between back-quotes: then the tail has an odd number of them.
+        let advice = reason.rsplit_once("; ").filter(|(_, tail)| tail.matches('`').count().is_multiple_of(2));
+        let (reason, help) = match advice {
+            Some((reason, advice)) => (reason, Some(advice)),
+            None => (reason.as_str(), help),
+        };
+        let diagnostic = self.error(format!("`{}`: {reason}", self.path));
+        self.sink.push(match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
     }
 
     pub(crate) fn as_text(&self) -> Option<&'a str> {
@@ -138,6 +121,12 @@ impl<'a> Value<'a> {
         self.as_text()
     }
 
+    /// Says that it holds a secret where none should be; it is not shown.
+    pub(crate) fn refuse_secret(&self, reason: &str) {
+        self.sink.hide(self.span);
+        self.refuse(reason);
+    }
+
     /// A string that is shown to people and sent to machines: printable, not empty, at most `most` characters.
     pub(crate) fn line(&self, most: usize) -> Option<String> {
         let text = self.text()?.trim();
@@ -170,17 +159,19 @@ impl<'a> Value<'a> {
         if value.is_none() {
             let title =
                 format!("`{}` is {least} to {most}, not {}", self.path, show(integer.as_str()).replace('`', ""));
-            self.sink.push(self.error(title).label(format!("outside {least} to {most}")));
+            let diagnostic = self.error(title).label(format!("outside {least} to {most}"));
+            self.sink.push(diagnostic.help(format!("write a whole number from {least} to {most}")));
         }
         value
     }
 
-    /// A string that `read` understands; what it says otherwise is reported here.
-    pub(crate) fn parse<T, E: Display>(&self, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    /// A string that `read` understands; what it says otherwise is reported here, with this help where it has no advice
+    /// of its own.
+    pub(crate) fn parse<T, E: Display>(&self, help: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         match read(self.text()?) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.refuse(error);
+                self.refuse_with(error, Some(help));
                 None
             }
         }
@@ -188,11 +179,12 @@ impl<'a> Value<'a> {
 
     /// A duration like `5m`, within bounds.
     pub(crate) fn duration_in(&self, least: Duration, most: Duration) -> Option<Duration> {
-        let duration = self.parse(model::parse_duration)?;
+        let duration = self.parse("write a duration like `5m`", model::parse_duration)?;
         if duration < least || duration > most {
             let (least, most) = (spoken(least), spoken(most));
             let title = format!("`{}` is {least} to {most}, not {}", self.path, spoken(duration));
-            self.sink.push(self.error(title).label(format!("outside {least} to {most}")));
+            let diagnostic = self.error(title).label(format!("outside {least} to {most}"));
+            self.sink.push(diagnostic.help(format!("write a duration from {least} to {most}")));
             return None;
         }
         Some(duration)
@@ -314,6 +306,11 @@ impl<'a> Table<'a> {
         value
     }
 
+    /// Whether any of these refused keys stands in it.
+    pub(crate) fn holds(&self, refused: &[(&str, &str)]) -> bool {
+        refused.iter().any(|(key, _)| self.entries.contains_key(*key))
+    }
+
     /// Every entry with its name, in the order of the names.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> + '_ {
         self.entries.iter().map(|(key, value)| (key.get_ref().as_ref(), self.value(key, value)))
@@ -345,6 +342,7 @@ impl<'a> Table<'a> {
             if let Some((_, why)) = refused.iter().find(|(key, _)| *key == name) {
                 let title = format!("`{name}` cannot be written {place}");
                 self.sink.push(Diagnostic::error(value.key, title).help(*why));
+                self.sink.hide(value.span);
                 continue;
             }
             let title = format!("unknown key {} {place}", show(name));

@@ -1,12 +1,7 @@
 //! `POST`: what the daemon is asked to do.
 
 use crate::{Console, refusal::Refusal};
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::State,
-    routing::post,
-};
+use axum::{Json, Router, body::Bytes, extract::State, routing::post};
 use model::Delivery;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, sync::Arc};

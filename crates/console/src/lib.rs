@@ -21,7 +21,7 @@ pub use control::{Control, ControlFuture, LaneView, ProfileView, RecipientView};
 pub use server::{BoundTcp, BoundUnix, ConsoleError, bind_tcp, bind_unix, serve_tcp, serve_unix};
 
 use model::Clock;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use store::Reader;
 
 /// What both listeners answer from.
@@ -31,17 +31,13 @@ pub struct Console {
     pub(crate) reader: Reader,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) host_names: Vec<String>,
+    pub(crate) tally: Mutex<read::Tally>,
 }
 
 impl Console {
     /// `host_names`: what this machine is called by those who scrape it. TCP answers under these, under `localhost` and
     /// under addresses, and under no other name.
-    pub fn new(
-        control: Arc<dyn Control>,
-        reader: Reader,
-        clock: Arc<dyn Clock>,
-        host_names: Vec<String>,
-    ) -> Arc<Self> {
-        Arc::new(Self { control, reader, clock, host_names })
+    pub fn new(control: Arc<dyn Control>, reader: Reader, clock: Arc<dyn Clock>, host_names: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { control, reader, clock, host_names, tally: Mutex::default() })
     }
 }

@@ -3,15 +3,11 @@
 use model::{CheckState, EventType, StatusReport};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        info::Info,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::Hash,
     sync::atomic::{AtomicU64, Ordering},
@@ -38,13 +34,13 @@ struct TypeLabels {
     r#type: &'static str,
 }
 
-pub(crate) fn render(status: &StatusReport, events: &[(EventType, u64)]) -> Result<String, fmt::Error> {
+pub(crate) fn render(status: &StatusReport, events: &BTreeMap<EventType, u64>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("perimeterd");
     whole(&mut registry, status);
     lanes(&mut registry, status);
     delivery(&mut registry, status);
     let by_type = Family::<TypeLabels, Counter>::default();
-    for &(kind, count) in events {
+    for (kind, &count) in events {
         by_type.get_or_create(&TypeLabels { r#type: kind.as_str() }).inner().store(count, Ordering::Relaxed);
     }
     registry.register("events", "Events committed, by type", by_type);

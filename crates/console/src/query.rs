@@ -4,6 +4,7 @@ use crate::refusal::Refusal;
 use jiff::Timestamp;
 use model::{AddressRange, EventType, Severity, Sha256, Target, Transport, parse_duration};
 use std::time::Duration;
+use store::PortStatus;
 
 /// A page is as long as this where nobody says.
 const USUAL_PAGE: usize = 100;
@@ -15,10 +16,19 @@ pub(crate) struct Query {
     pub ip: Option<AddressRange>,
     pub transport: Option<Transport>,
     pub port: Option<u16>,
-    /// Part of a name: a service's protocol, a product.
+    /// A service's protocol: `ssh`.
     pub service: Option<String>,
     pub product: Option<String>,
+    /// A host's, or one a service was asked under.
+    pub name: Option<String>,
+    pub os: Option<String>,
+    pub asset: Option<String>,
+    pub tag: Option<String>,
+    pub subject: Option<String>,
+    pub issuer: Option<String>,
     pub profile: Option<String>,
+    pub recipient: Option<String>,
+    pub state: Option<PortStatus>,
     pub sha256: Option<Sha256>,
     pub types: Vec<EventType>,
     pub since: Option<Timestamp>,
@@ -71,6 +81,21 @@ impl Query {
             }
             "service" => self.service = Some(value.to_owned()),
             "product" => self.product = Some(value.to_owned()),
+            "name" => self.name = Some(value.to_owned()),
+            "os" => self.os = Some(value.to_owned()),
+            "asset" => self.asset = Some(value.to_owned()),
+            "tag" => self.tag = Some(value.to_owned()),
+            "subject" => self.subject = Some(value.to_owned()),
+            "issuer" => self.issuer = Some(value.to_owned()),
+            "recipient" => self.recipient = Some(value.to_owned()),
+            "state" => {
+                self.state = Some(match value {
+                    "open" => PortStatus::Open,
+                    "closed" => PortStatus::Closed,
+                    "opening" => PortStatus::Opening,
+                    _ => return Err(format!("`{value}` is none of `open`, `closed` and `opening`")),
+                });
+            }
             "profile" => self.profile = Some(value.to_owned()),
             "sha256" => self.sha256 = Some(value.parse()?),
             "type" => {
@@ -100,6 +125,14 @@ impl Query {
     /// The cursor of lists that are ordered by sequence number.
     pub(crate) fn after_seq(&self) -> Result<Option<u64>, Refusal> {
         self.after.as_deref().map(sequence_number).transpose()
+    }
+}
+
+/// For what takes no parameters.
+pub(crate) fn none(pairs: &[(String, String)]) -> Result<(), Refusal> {
+    match pairs.first() {
+        Some((key, _)) => Err(Refusal::question(format!("there is no parameter `{key}` here; there are none"))),
+        None => Ok(()),
     }
 }
 

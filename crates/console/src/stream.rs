@@ -1,10 +1,6 @@
 //! `GET /api/v1/stream`: events as they are committed, as server-sent events, without a gap and in order.
 
-use crate::{
-    Console,
-    query::sequence_number,
-    refusal::Refusal,
-};
+use crate::{Console, query::sequence_number, refusal::Refusal};
 use axum::{
     extract::{Query, State},
     http::HeaderMap,

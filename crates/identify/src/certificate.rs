@@ -34,6 +34,11 @@ pub fn read_certificate(der: &[u8]) -> Result<Certificate, CertificateError> {
     Details::read(der).map(|details| details.certificate)
 }
 
+/// The digest a certificate is known by (of its whole DER).
+pub fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256(Hasher::digest(bytes).into())
+}
+
 /// A certificate with what a judgement needs beside it.
 #[derive(Debug)]
 pub(crate) struct Details<'a> {
@@ -56,7 +61,9 @@ impl<'a> Details<'a> {
         let strict = X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty());
         let mut extensions = Extensions::default();
         match &strict {
-            Some((_, certificate)) => certificate.iter_extensions().for_each(|one| extensions.add(one.parsed_extension())),
+            Some((_, certificate)) => {
+                certificate.iter_extensions().for_each(|one| extensions.add(one.parsed_extension()));
+            }
             None => extensions.sans = anatomy.alternative_names(),
         }
         let (issuer, subject) = (name::attributes(anatomy.issuer), name::attributes(anatomy.subject));
@@ -66,8 +73,8 @@ impl<'a> Details<'a> {
             _ = write!(serial, "{byte:02x}");
         }
         let certificate = Certificate {
-            sha256: digest(der),
-            spki_sha256: digest(anatomy.spki),
+            sha256: sha256(der),
+            spki_sha256: sha256(anatomy.spki),
             subject: subject.join(", "),
             issuer: issuer.join(", "),
             issuer_attributes: issuer,
@@ -134,10 +141,6 @@ fn address(bytes: &[u8]) -> Option<String> {
     let v4 = || <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let v6 = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
     v4().or_else(|_| v6()).ok().map(|ip| ip.to_string())
-}
-
-fn digest(bytes: &[u8]) -> Sha256 {
-    Sha256(Hasher::digest(bytes).into())
 }
 
 /// Subject and issuer are the same and its own key made the signature. Where the signature is of a kind we do not check

@@ -56,9 +56,10 @@ pub(crate) fn package(service: &mut Service, version: &str) {
 
 /// `…deb12u3` → 12.
 fn debian_release(text: &str) -> Option<String> {
-    let rest = text::after(text, "deb").filter(|rest| rest.starts_with(|char: char| char.is_ascii_digit()))?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).take(2).collect();
-    Some(digits)
+    text.match_indices("deb").find_map(|(at, word)| {
+        let digits: String = text.get(at + word.len()..)?.chars().take_while(char::is_ascii_digit).take(2).collect();
+        (!digits.is_empty()).then_some(digits)
+    })
 }
 
 /// `0ubuntu0.22.04.1` says it; OpenSSH's version does where the revision does not (each LTS has its own).
@@ -108,7 +109,8 @@ mod tests {
             ("debug build", None),
             ("", None),
         ] {
-            let mut service = Service { product: Some("OpenSSH".into()), version: Some("9.6p1".into()), ..Service::default() };
+            let mut service =
+                Service { product: Some("OpenSSH".into()), version: Some("9.6p1".into()), ..Service::default() };
             read(&mut service, comment);
             assert_eq!(service.os.map(|os| os.to_string()).as_deref(), expect, "{comment}");
         }

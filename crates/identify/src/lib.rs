@@ -20,10 +20,10 @@ mod text;
 mod tests;
 
 pub use answer::{Answer, Next, Parse, Received, Strength};
-pub use certificate::{CertificateError, read_certificate};
+pub use certificate::{CertificateError, read_certificate, sha256};
 pub use chain::judge;
 pub use classify::classify;
-pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols};
+pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, tls_is_likely};
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};
 pub use text::{printable, stable};

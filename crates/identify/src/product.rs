@@ -57,7 +57,12 @@ const PRODUCTS: &[Product] = &[
     product("dnsmasq", "Simon Kelley", "dnsmasq", Some(("thekelleys", "dnsmasq"))),
     product("unbound", "NLnet Labs", "Unbound", Some(("nlnetlabs", "unbound"))),
     product("nsd", "NLnet Labs", "NSD", Some(("nlnetlabs", "name_server_daemon"))),
-    product("powerdns authoritative server", "PowerDNS", "PowerDNS Authoritative Server", Some(("powerdns", "authoritative"))),
+    product(
+        "powerdns authoritative server",
+        "PowerDNS",
+        "PowerDNS Authoritative Server",
+        Some(("powerdns", "authoritative")),
+    ),
     product("powerdns recursor", "PowerDNS", "PowerDNS Recursor", Some(("powerdns", "recursor"))),
     product("knot dns", "CZ.NIC", "Knot DNS", Some(("nic", "knot_dns"))),
     product("mysql", "Oracle", "MySQL", Some(("oracle", "mysql"))),
@@ -84,11 +89,7 @@ pub(crate) fn name(service: &mut Service, token: &str, version: Option<&str>) {
 /// The products of `among` that the text mentions as a word of its own; the first in the order given.
 pub(crate) fn mentioned<'a>(text: &str, among: &[&'a str]) -> Option<&'a str> {
     among.iter().copied().find(|token| {
-        if token.contains(['-', ' ']) {
-            text::after(text, token).is_some()
-        } else {
-            text::has_word(text, token)
-        }
+        if token.contains(['-', ' ']) { text::after(text, token).is_some() } else { text::has_word(text, token) }
     })
 }
 

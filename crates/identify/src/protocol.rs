@@ -88,7 +88,13 @@ pub fn by_name(transport: Transport, name: &str) -> Option<&'static Protocol> {
     protocols(transport).iter().copied().find(|protocol| protocol.name == name)
 }
 
-/// The protocol this port makes likely.
+/// The protocol this port makes likely, in TLS or not: one whose server speaks first or that has a question.
 pub fn likely(transport: Transport, port: u16) -> Option<&'static Protocol> {
-    protocols(transport).iter().copied().find(|protocol| protocol.ports.contains(&port))
+    let conversable = |protocol: &Protocol| protocol.speaker == Speaker::Server || protocol.request.is_some();
+    protocols(transport).iter().copied().find(|protocol| protocol.ports.contains(&port) && conversable(protocol))
+}
+
+/// Whether this TCP port makes TLS likely.
+pub fn tls_is_likely(port: u16) -> bool {
+    tls::PROTOCOL.ports.contains(&port)
 }

@@ -21,12 +21,15 @@ pub(crate) fn replies<'a>(received: Received<'a>) -> Option<Vec<Reply<'a>>> {
         let (line, ended) = match reader.line() {
             Some(line) => (line, true),
             // A last line without its end counts once no more will come.
-            None if received.ended && !reader.is_empty() => (reader.take(reader.rest().len()).unwrap_or_default(), true),
+            None if received.ended && !reader.is_empty() => {
+                (reader.take(reader.rest().len()).unwrap_or_default(), true)
+            }
             None => (reader.rest(), false),
         };
         if !ended {
             break;
         }
+        let first = replies.is_empty();
         match (replies.last_mut().filter(|reply| !reply.complete), split(line)) {
             (Some(open), Some((code, last, rest))) if code == open.code => {
                 open.lines.push(rest);
@@ -35,7 +38,7 @@ pub(crate) fn replies<'a>(received: Received<'a>) -> Option<Vec<Reply<'a>>> {
             // FTP lets the lines between the first and the last be anything.
             (Some(open), _) => open.lines.push(line),
             (None, Some((code, last, rest))) => replies.push(Reply { code, lines: vec![rest], complete: last }),
-            (None, None) if replies.is_empty() => return None,
+            (None, None) if first => return None,
             (None, None) => break,
         }
     }
@@ -55,9 +58,9 @@ pub(crate) fn may_begin(received: Received<'_>) -> bool {
 fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
     let mut reader = Reader::new(line);
     let digits: [u8; 3] = reader.array()?;
-    let code = digits.iter().try_fold(0_u16, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0'))
-    })?;
+    let code = digits
+        .iter()
+        .try_fold(0_u16, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0')))?;
     let last = match reader.u8() {
         None | Some(b' ') => true,
         Some(b'-') => false,

@@ -57,9 +57,14 @@ pub fn stable(text: &str) -> String {
     // Numbers and zone names count as part of a date only beside one.
     for _ in 0..4 {
         for index in 0..words.len() {
-            let beside = |other: Option<usize>| other.is_some_and(|other| gone.get(other) == Some(&true) && !is_stamp(at(Some(other))));
+            let beside = |other: Option<usize>| {
+                other.is_some_and(|other| gone.get(other) == Some(&true) && !is_stamp(at(Some(other))))
+            };
             let near = beside(index.checked_sub(1)) || beside(index.checked_add(1));
-            if near && is_date_part(at(Some(index))) && let Some(slot) = gone.get_mut(index) {
+            if near
+                && is_date_part(at(Some(index)))
+                && let Some(slot) = gone.get_mut(index)
+            {
                 *slot = true;
             }
         }
@@ -88,7 +93,8 @@ fn is_clock(word: &str) -> bool {
     let word = bare(word);
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let shaped = |separator: u8| word.bytes().filter(|&byte| byte == separator).count();
-    let allowed = word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'-' | b'T' | b'Z' | b'.' | b'+'));
+    let allowed =
+        word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'-' | b'T' | b'Z' | b'.' | b'+'));
     let starts = word.bytes().next().is_some_and(|byte| byte.is_ascii_digit());
     allowed && starts && ((shaped(b':') >= 1 && digits >= 3) || (shaped(b'-') == 2 && digits == 8))
 }
@@ -106,7 +112,17 @@ fn is_month(word: &str) -> bool {
     is_named(
         word,
         &[
-            "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+            "january",
+            "february",
+            "march",
+            "april",
+            "may",
+            "june",
+            "july",
+            "august",
+            "september",
+            "october",
+            "november",
             "december",
         ],
     )
@@ -115,7 +131,9 @@ fn is_month(word: &str) -> bool {
 /// One of the names in full or as its first three letters.
 fn is_named(word: &str, names: &[&str]) -> bool {
     let word = bare(word);
-    names.iter().any(|name| word.eq_ignore_ascii_case(name) || name.get(..3).is_some_and(|short| word.eq_ignore_ascii_case(short)))
+    names.iter().any(|name| {
+        word.eq_ignore_ascii_case(name) || name.get(..3).is_some_and(|short| word.eq_ignore_ascii_case(short))
+    })
 }
 
 fn is_stamp(word: &str) -> bool {
@@ -137,7 +155,8 @@ pub(crate) fn version(text: &str) -> Option<&str> {
         Some(rest) if rest.starts_with(|char: char| char.is_ascii_digit()) => rest,
         _ => text,
     };
-    let end = text.find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '+' | '~' | '-' | ':')));
+    let end =
+        text.find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '+' | '~' | '-' | ':')));
     let found = text.get(..end.unwrap_or(text.len()))?.trim_end_matches(['.', '-', '_', '+', '~', ':']);
     (found.starts_with(|char: char| char.is_ascii_digit()) && found.len() <= 64).then_some(found)
 }
@@ -178,7 +197,10 @@ mod tests {
     fn stable_text() {
         for (input, expect) in [
             ("220 mx ESMTP Exim 4.96 Sat, 21 Nov 2026 18:40:00 +0000", "220 mx ESMTP Exim 4.96"),
-            ("220 mx ESMTP Sendmail 8.17.1/8.17.1; Sat, 21 Nov 2026 18:40:00 GMT", "220 mx ESMTP Sendmail 8.17.1/8.17.1"),
+            (
+                "220 mx ESMTP Sendmail 8.17.1/8.17.1; Sat, 21 Nov 2026 18:40:00 GMT",
+                "220 mx ESMTP Sendmail 8.17.1/8.17.1",
+            ),
             ("+OK Dovecot ready. <1a2.1.5b@mx>", "+OK Dovecot ready."),
             ("220 mx.example.org ESMTP d2e1a72fcca58-7b6a6f12345 - gsmtp", "220 mx.example.org ESMTP - gsmtp"),
             ("220 ZORB/1.4 ready at 18:40", "220 ZORB/1.4 ready at"),

@@ -1,10 +1,28 @@
 //! The inventory and the change detector. Pure: `(state, input, now) -> (state, output)`.
+//!
+//! [`Inventory`] holds what is known. Its planners ([`Inventory::apply`] and its siblings) take `&self` and return a
+//! [`Change`]; the caller commits it and then calls [`Inventory::install`]. Nothing here reads a clock or does I/O.
 
+mod apply;
+mod baseline;
+mod certificate;
 mod change;
+mod confirm;
+mod event;
+mod expiry;
+mod host;
+mod inventory;
+mod lease;
+mod port;
+mod region;
+mod service;
+mod software;
 mod state;
+mod version;
 
 pub use change::{Change, ConfirmRequest, Question};
+pub use inventory::{Counts, Inventory};
 pub use state::{
-    CertificateState, EndpointState, HostState, Pending, PendingCertificate, PendingService, PortStatus, Region,
-    ServiceState, TlsState,
+    CertificateState, CoveredPart, EndpointState, HostState, Pending, PendingCertificate, PendingService, PortStatus,
+    Region, ServiceState, Standing, TlsState,
 };

@@ -32,12 +32,15 @@ pub struct HostState {
     pub os: Option<Os>,
     /// Every endpoint ever seen open, ascending by transport and port.
     pub endpoints: Vec<EndpointState>,
-    /// Where nothing is open: an endpoint that showed it lives (it refused).
+    /// An endpoint that showed it lives although it is not open (it refused): what to ask where nothing is open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answered_by: Option<(Transport, u16)>,
-    /// Passes that found no life in it.
+    /// Passes that found no life in it. Of a provisional host (see [`HostState::is_provisional`]): its first sign of life.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub misses: Option<Pending>,
+    /// When each source last gave its names: an older observation is recognised by it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub named_at: BTreeMap<NameSource, Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,9 @@ pub struct EndpointState {
     /// Evidence against the present status, not yet enough.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending: Option<Pending>,
+    /// It came with the baseline, so what is first found on it is learnt in silence too.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub learnt: bool,
     /// One for the bare address (name none) and one for each name it was asked under.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub services: Vec<ServiceState>,
@@ -113,6 +119,10 @@ pub struct Pending {
     pub last_pass: PassId,
     /// What the last of it was: `refused`, `silent`.
     pub reason: String,
+    /// Whose `confirm` settings were in force last.
+    pub profile: Arc<str>,
+    /// When to ask again.
+    pub due: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,6 +136,20 @@ pub struct PendingService {
 pub struct PendingCertificate {
     pub evidence: Pending,
     pub certificate: Sha256,
+}
+
+/// How far a certificate is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// SSL_NEW was raised for it.
+    #[default]
+    Told,
+    /// Learnt without SSL_NEW, in that pass: in the same pass it may still be told, so that the order of hosts inside a
+    /// pass does not matter; later it may not.
+    Learnt(PassId),
+    /// Only seen as an unconfirmed replacement.
+    Unsettled,
 }
 
 /// A certificate, once for everything that serves it.
@@ -144,6 +168,8 @@ pub struct CertificateState {
     /// Endpoints where it was already called rogue.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub rogue_told: BTreeSet<(Endpoint, Option<ServiceName>)>,
+    #[serde(default)]
+    pub standing: Standing,
 }
 
 /// What one lane of one profile has asked completely at least once: inside it an opening is news, outside it is learnt.
@@ -154,9 +180,25 @@ pub struct Region {
     pub tcp: Arc<PortSet>,
     pub udp: Arc<PortSet>,
     pub covered: AddressSet,
+    /// What it covered under other port lists and the part above does not contain. Few, and gone as the part above grows.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub earlier: Vec<CoveredPart>,
+}
+
+/// Ports on addresses, all of them asked completely at least once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoveredPart {
+    pub tcp: Arc<PortSet>,
+    pub udp: Arc<PortSet>,
+    pub addresses: AddressSet,
 }
 
 impl HostState {
+    /// A first sign of life waits for its confirmation: nobody has been told, and it may vanish again in silence.
+    pub fn is_provisional(&self) -> bool {
+        !self.up && self.lost_since.is_none()
+    }
+
     pub fn endpoint(&self, transport: Transport, port: u16) -> Option<&EndpointState> {
         self.endpoints
             .binary_search_by_key(&(transport, port), |endpoint| (endpoint.transport, endpoint.port))

@@ -57,7 +57,7 @@ impl From<Sha256> for String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     pub sha256: Sha256,
-    /// Of the SubjectPublicKeyInfo: names the key whatever certificate carries it.
+    /// Of the `SubjectPublicKeyInfo`: names the key whatever certificate carries it.
     pub spki_sha256: Sha256,
     /// As a string, in the certificate's order, with the usual short attribute names: `CN=www.example.org, O=Example`.
     pub subject: String,

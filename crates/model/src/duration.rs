@@ -48,7 +48,8 @@ pub fn format_duration(duration: Duration) -> String {
         let count = rest / unit;
         rest %= unit;
         if count > 0 {
-            text.push_str(&format!("{count}{name}"));
+            text.push_str(&count.to_string());
+            text.push_str(name);
         }
     }
     text

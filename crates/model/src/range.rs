@@ -29,7 +29,8 @@ impl AddressRange {
         self.last
     }
 
-    /// How many addresses, saturating at `u128::MAX` for all of IPv6.
+    /// How many addresses, from 1, saturating at `u128::MAX` for all of IPv6.
+    #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
     pub fn len(self) -> u128 {
         (number(self.last) - number(self.first)).saturating_add(1)
     }
@@ -130,6 +131,15 @@ impl AddressSet {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         self.difference(&self.difference(other))
+    }
+}
+
+impl<'a> IntoIterator for &'a AddressSet {
+    type Item = IpAddr;
+    type IntoIter = Addresses<'a>;
+
+    fn into_iter(self) -> Addresses<'a> {
+        self.iter()
     }
 }
 

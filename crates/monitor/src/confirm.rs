@@ -1,13 +1,14 @@
 //! The confirmation lane: questions the detector wants asked again, served as soon as they are due.
 
 use crate::{
+    conversation::Answered,
     network::Introduction,
     pass::{Tools, asked, slice_of},
-    conversation::Answered,
 };
 use inventory::{ConfirmRequest, Question};
 use jiff::Timestamp;
 use model::{Endpoint, HostSlice, Lane, PassId, PassKind, PassRef};
+use probe::Found;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashSet},
@@ -57,12 +58,15 @@ pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) ->
     match request.question {
         Question::Port { transport, port } => {
             let endpoint = Endpoint { ip, transport, port };
-            let ports = tools.network.ask(vec![endpoint], Duration::ZERO).await;
+            let mut ports = Vec::new();
             let mut answered = Vec::new();
             // One that opened is asked who it is in the same breath; one that is believed open was asked before.
             let new = tools.index.get(&endpoint).is_none_or(|known| !known.open);
-            if new && let Some(open) = ports.iter().find(|port| port.outcome.is_open()) {
-                answered.push(tools.conversations.introduce(endpoint, None, open.at).await);
+            for Found { observation, reply } in tools.network.ask(vec![endpoint], Duration::ZERO).await {
+                if new && observation.outcome.is_open() {
+                    answered.push(tools.conversations.introduce(endpoint, reply.as_deref(), observation.at).await);
+                }
+                ports.push(observation);
             }
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, answered)
@@ -78,9 +82,9 @@ pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) ->
             slice_of(tools, pass, ip, covered, Vec::new(), vec![answered])
         }
         Question::Host { endpoints } => {
-            let endpoints =
-                endpoints.into_iter().map(|(transport, port)| Endpoint { ip, transport, port }).collect();
-            let ports = tools.network.ask(endpoints, Duration::ZERO).await;
+            let endpoints = endpoints.into_iter().map(|(transport, port)| Endpoint { ip, transport, port }).collect();
+            let answers = tools.network.ask(endpoints, Duration::ZERO).await;
+            let ports: Vec<_> = answers.into_iter().map(|found| found.observation).collect();
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, Vec::new())
         }

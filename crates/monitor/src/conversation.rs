@@ -51,8 +51,7 @@ impl Conversations {
             return answered;
         }
         let known = self.index.get(&endpoint).unwrap_or_default();
-        let bare =
-            Introduction { endpoint, name: None, prior: known.prior.clone(), prior_tls: known.tls };
+        let bare = Introduction { endpoint, name: None, prior: known.prior.clone(), prior_tls: known.tls };
         let named = self.ask(bare, &mut answered).await;
         if endpoint.transport == Transport::Tcp && named {
             for name in self.scope.load().names_of(endpoint.ip, now) {
@@ -81,8 +80,8 @@ impl Conversations {
         let conversation = self.network.identify(whom).await;
         answered.ports.extend(conversation.ports);
         let Some(observation) = conversation.observation else { return false };
-        let named = observation.tls.is_some()
-            || observation.service.as_ref().is_some_and(|service| service.name == "http");
+        let named =
+            observation.tls.is_some() || observation.service.as_ref().is_some_and(|service| service.name == "http");
         answered.services.push(observation);
         named
     }

@@ -177,10 +177,7 @@ impl Decider {
             batch.certificates.push(certificate);
         }
         for region in change.regions {
-            batch.regions.retain(|earlier| {
-                (&earlier.profile, earlier.lane, &earlier.tcp, &earlier.udp)
-                    != (&region.profile, region.lane, &region.tcp, &region.udp)
-            });
+            batch.regions.retain(|earlier| (&earlier.profile, earlier.lane) != (&region.profile, region.lane));
             batch.regions.push(region);
         }
         batch.removed_hosts.extend(change.removed_hosts);
@@ -212,7 +209,8 @@ impl Decider {
         }
     }
 
-    fn raise(&mut self, mut event: Event, now: Timestamp, batch: &mut Batch) {
+    /// Asks the rules about an event, and records it with the alerts it becomes.
+    pub(crate) fn raise(&mut self, mut event: Event, now: Timestamp, batch: &mut Batch) {
         let facts = event.host.as_ref().and_then(|host| self.inventory.host(host.ip)).map(inventory::HostState::facts);
         let Judgement { alerts, dropped } = self.engine.judge(&event, facts.as_ref(), now);
         for Dropped { profile, ruleset, rule } in &dropped {

@@ -6,17 +6,27 @@ use crate::{
 };
 use config::Config;
 use model::Event;
+use notifiers::Failure;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// What an operator, a signal or another room asks of the loop.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Halt { halted: bool, done: oneshot::Sender<()> },
-    ScanNow { profile: String, done: oneshot::Sender<Result<String, String>> },
-    Reload { config: Arc<Config>, done: oneshot::Sender<()> },
+    Halt {
+        halted: bool,
+        done: oneshot::Sender<()>,
+    },
+    ScanNow {
+        profile: String,
+        done: oneshot::Sender<Result<String, String>>,
+    },
+    Reload {
+        config: Arc<Config>,
+        done: oneshot::Sender<()>,
+    },
     /// A digest that will not arrive any more.
-    DeliveryFailed { recipient: String, reason: String },
+    DeliveryFailed(Failure),
 }
 
 /// The monitor is not there to take a command: it has stopped, or is stopping.
@@ -70,7 +80,7 @@ impl Handle {
     }
 
     /// Records that a recipient was given up on, as a NOTIFY_FAILED that the others get.
-    pub async fn delivery_failed(&self, recipient: String, reason: String) -> Result<(), Gone> {
-        self.commands.send(Command::DeliveryFailed { recipient, reason }).await.map_err(|_| Gone)
+    pub async fn delivery_failed(&self, failure: Failure) -> Result<(), Gone> {
+        self.commands.send(Command::DeliveryFailed(failure)).await.map_err(|_| Gone)
     }
 }

@@ -43,12 +43,16 @@ impl Health {
                 .map_or("local errors", |port| port.outcome.as_str());
             found = Some((
                 "local-errors",
-                format!("{local_errors} of {probes} probes could not be sent or answered for local reasons ({kind}); nothing is called closed or lost meanwhile"),
+                format!(
+                    "{local_errors} of {probes} probes could not be sent or answered for local reasons ({kind}); nothing is called closed or lost meanwhile"
+                ),
             ));
         } else if silent >= MANY && silent == slices.len() {
             found = Some((
                 "silence",
-                format!("all {silent} known hosts of a group fell silent at once; that is taken for a fault of the sensor or its uplink, and none of them is called lost"),
+                format!(
+                    "all {silent} known hosts of a group fell silent at once; that is taken for a fault of the sensor or its uplink, and none of them is called lost"
+                ),
             ));
         }
         match found {

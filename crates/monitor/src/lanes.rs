@@ -2,7 +2,6 @@
 
 use crate::{PassRecord, schedule};
 use config::{Config, Profile};
-use inventory::Region;
 use jiff::Timestamp;
 use model::{AddressSet, Lane, LaneStatus, PassId, PortSet};
 use std::{
@@ -95,7 +94,10 @@ impl LaneState {
         self.wanted = false;
         let fingerprint = self.fingerprint(space);
         let unfinished = self.last.take().filter(|last| {
-            !last.complete && last.fingerprint == fingerprint && last.groups_done < last.groups && self.lane != Lane::Known
+            !last.complete
+                && last.fingerprint == fingerprint
+                && last.groups_done < last.groups
+                && self.lane != Lane::Known
         });
         unfinished.unwrap_or_else(|| PassRecord {
             id,
@@ -137,16 +139,10 @@ impl LaneState {
         self.last.as_ref()
     }
 
-    /// Whether everything it asks has been asked at least once.
-    pub(crate) fn is_learnt<'a>(&self, space: &AddressSet, mut regions: impl Iterator<Item = &'a Region>) -> bool {
+    /// Whether everything it asks now has been asked once to the end. A lane that visits no address has nothing to learn.
+    pub(crate) fn is_learnt(&self, space: &AddressSet) -> bool {
         !schedule::sweeps(self.lane)
-            || regions.any(|region| {
-                region.profile == self.profile
-                    && region.lane == self.lane
-                    && self.tcp.is_subset_of(&region.tcp)
-                    && self.udp.is_subset_of(&region.udp)
-                    && space.difference(&region.covered).is_empty()
-            })
+            || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(space))
     }
 
     /// How long the pass that begins now may take.

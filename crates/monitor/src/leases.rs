@@ -67,7 +67,12 @@ impl Leases {
     /// The names that have no living record, for `status`.
     pub(crate) fn lapsed(&self, scope: &Scope, now: Timestamp) -> Vec<ServiceName> {
         let living = |key: &Key| self.held.get(key).is_some_and(|(_, until)| *until > now);
-        scope.names().into_iter().filter(|key| self.retry_at.contains_key(key) && !living(key)).map(|(_, name)| name).collect()
+        scope
+            .names()
+            .into_iter()
+            .filter(|key| self.retry_at.contains_key(key) && !living(key))
+            .map(|(_, name)| name)
+            .collect()
     }
 
     /// Drops names that are no longer configured.

@@ -1,5 +1,29 @@
-//! The loop: lanes, passes, confirmations, and what is committed when.
+//! The loop that drives everything: it plans the passes of every lane, asks the network through them, lets the inventory
+//! decide what changed and the rules who cares, commits all of it in one transaction, and only then lets anybody be told.
+//!
+//! The sockets, the disk, the clock and the seed are handed in: [`Network`], [`Journal`], [`model::Clock`].
 
+mod confirm;
+mod conversation;
+mod decide;
+mod error;
+mod handle;
+mod health;
+mod index;
 mod journal;
+mod lanes;
+mod leases;
+mod live;
+mod network;
+mod pass;
+mod run;
+mod schedule;
+mod wired;
 
+pub use error::MonitorError;
+pub use handle::{Gone, Handle};
 pub use journal::{Batch, Committed, Journal, JournalError, LeaseRecord, PassRecord, Restored, Violations};
+pub use live::Snapshot;
+pub use network::{Answer, Conversation, Introduction, Network};
+pub use run::{Monitor, Parts, scope_of};
+pub use wired::Wired;

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
 };
+use tokio::time::Instant;
 
 /// Kept up to date by the loop.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Snapshot {
     /// The first pass of every lane has been planned: the daemon is at work.
     pub ready: bool,
     pub last_commit: Option<Timestamp>,
+    /// When the loop last turned (also while it waits for the disk): a watchdog's question.
+    pub turned: Option<Instant>,
 }
 
 impl Live {

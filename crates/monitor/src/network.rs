@@ -35,15 +35,15 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     /// Asks every address and port of the job once or more; open endpoints are sent as they are found.
     fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome>;
 
-    /// Asks single endpoints, each once, with fresh source ports, spread over `within`.
-    fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<PortObservation>>;
+    /// Asks single endpoints with fresh source ports, spread over `within`; one answer for each.
+    fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>>;
 
     fn identify(&self, whom: Introduction) -> Answer<'_, Conversation>;
 
     /// What a datagram that came back says of its sender. No packet is sent.
     fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation;
 
-    fn resolve<'a>(&'a self, name: &'a str) -> Answer<'a, Result<Resolved, ResolveError>>;
+    fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>>;
 
     /// Stops every probe within a second, or lets them go on.
     fn halt(&self, halted: bool);

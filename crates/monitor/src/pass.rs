@@ -9,9 +9,10 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{
-    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, PassKind, PassRef, PortObservation, PortSet, Transport, Vantage,
+    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, PassKind, PassRef, PortObservation, PortSet, Transport,
+    Vantage,
 };
-use probe::{Found, HostResult, SweepJob};
+use probe::{Found, HostResult, Pace, SweepJob};
 use scope::{Groups, Permutation};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,11 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// New openings of one host that are asked who they are within one group; a host that opens more is a middlebox or a trap,
@@ -109,6 +106,7 @@ async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
     let order = Permutation::new(groups.count(), plan.record.seed);
     let ports = u64::from(plan.tcp.len()) + u64::from(plan.udp.len());
     let deadline = Instant::now() + plan.budget;
+    let pace = Pace::new(0.0);
     let mut remaining: u64 = 0;
     for position in plan.record.groups_done..groups.count() {
         let addresses = nth_group(&groups, &order, position);
@@ -117,8 +115,10 @@ async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
     while plan.record.groups_done < groups.count() && !cancel.is_cancelled() {
         let addresses = nth_group(&groups, &order, plan.record.groups_done);
         let work = u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports);
-        let pace = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
-        let Some(mut group) = sweep_group(tools, &plan, addresses, pace, cancel).await else { break };
+        let rate = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
+        pace.set(rate);
+        let paced = rate.is_finite().then(|| pace.clone());
+        let Some(mut group) = sweep_group(tools, &plan, addresses, paced, cancel).await else { break };
         remaining = remaining.saturating_sub(work);
         plan.record = group.record;
         plan.record.groups_done += 1;
@@ -141,7 +141,7 @@ async fn sweep_group(
     tools: &Tools,
     plan: &Plan,
     addresses: AddressSet,
-    pace: f64,
+    pace: Option<Pace>,
     cancel: &CancellationToken,
 ) -> Option<Group> {
     let index = tools.index.clone();
@@ -150,7 +150,7 @@ async fn sweep_group(
         tcp: plan.tcp.clone(),
         udp: plan.udp.clone(),
         seed: plan.record.seed ^ plan.record.groups_done.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        pace: pace.is_finite().then_some(pace),
+        pace,
         known: Arc::new(move |endpoint| index.contains(endpoint)),
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
@@ -170,7 +170,7 @@ async fn sweep_group(
         }
     }
     let outcome = outcome?;
-    if cancel.is_cancelled() {
+    if outcome.aborted || cancel.is_cancelled() {
         return None;
     }
     let now = tools.clock.now();
@@ -187,15 +187,20 @@ async fn sweep_group(
     let slices = outcome
         .hosts
         .into_iter()
-        .map(|HostResult { ip, ports, complete }| HostSlice {
-            vantage: tools.vantage.clone(),
-            ip,
-            pass: plan.reference(),
-            at: now,
-            covered: if complete { coverage.clone() } else { Coverage::default() },
-            ports,
-            services: Vec::new(),
-            names: Vec::new(),
+        .map(|HostResult { ip, ports, complete, answers_everything }| {
+            if answers_everything {
+                tracing::warn!(%ip, "more ports answer than any host has services: something answers for all of them");
+            }
+            HostSlice {
+                vantage: tools.vantage.clone(),
+                ip,
+                pass: plan.reference(),
+                at: now,
+                covered: if complete { coverage.clone() } else { Coverage::default() },
+                ports,
+                services: Vec::new(),
+                names: Vec::new(),
+            }
         })
         .collect();
     Some(Group {
@@ -335,25 +340,23 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
 }
 
 /// Makes slices of what the known endpoints answered, with conversations where those are due.
-async fn known_slices(
-    tools: &Tools,
-    plan: &Plan,
-    observations: Vec<PortObservation>,
-) -> Vec<HostSlice> {
-    let mut hosts: BTreeMap<IpAddr, Vec<PortObservation>> = BTreeMap::new();
-    for observation in observations {
-        hosts.entry(observation.endpoint.ip).or_default().push(observation);
+async fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>) -> Vec<HostSlice> {
+    let mut hosts: BTreeMap<IpAddr, Vec<Found>> = BTreeMap::new();
+    for answer in answers {
+        hosts.entry(answer.observation.endpoint.ip).or_default().push(answer);
     }
     let mut talks = JoinSet::new();
-    for (ip, ports) in hosts {
+    for (ip, answers) in hosts {
         let (tools, pass, identify) = (tools.clone(), plan.reference(), plan.identify);
         talks.spawn(async move {
             let mut answered = Vec::new();
-            for observation in ports.iter().filter(|observation| observation.outcome.is_open()) {
+            let mut ports = Vec::new();
+            for Found { observation, reply } in answers {
                 let endpoint = observation.endpoint;
-                if is_due(&tools.index, &endpoint, identify, observation.at) {
-                    answered.push(tools.conversations.introduce(endpoint, None, observation.at).await);
+                if observation.outcome.is_open() && is_due(&tools.index, &endpoint, identify, observation.at) {
+                    answered.push(tools.conversations.introduce(endpoint, reply.as_deref(), observation.at).await);
                 }
+                ports.push(observation);
             }
             let covered = asked(&ports);
             slice_of(&tools, pass, ip, covered, ports, answered)
@@ -363,7 +366,9 @@ async fn known_slices(
     while let Some(slice) = talks.join_next().await {
         match slice {
             Ok(slice) => slices.push(slice),
-            Err(error) => tracing::error!(%error, "a conversation ended in a bug; its host is asked again in the next pass"),
+            Err(error) => {
+                tracing::error!(%error, "a conversation ended in a bug; its host is asked again in the next pass")
+            }
         }
     }
     slices
@@ -372,9 +377,9 @@ async fn known_slices(
 /// The coverage of a slice whose every question is listed.
 pub(crate) fn asked(ports: &[PortObservation]) -> Coverage {
     let of = |transport: Transport| {
-        let asked = ports.iter().filter(|observation| {
-            observation.endpoint.transport == transport && observation.outcome.is_evidence()
-        });
+        let asked = ports
+            .iter()
+            .filter(|observation| observation.endpoint.transport == transport && observation.outcome.is_evidence());
         Arc::new(asked.map(|observation| observation.endpoint.port).collect::<PortSet>())
     };
     Coverage { tcp: of(Transport::Tcp), udp: of(Transport::Udp) }

@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const MOST_WAIT: Duration = Duration::from_secs(1);
 /// Certificates cross their thresholds by the clock.
 const EXPIRY_EVERY: Duration = Duration::from_secs(60);
+/// What `status` sees is at most so old.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Re-probes under way at once.
 const CONFIRMATIONS_AT_ONCE: usize = 128;
 /// Slices committed together when several are waiting.
@@ -85,6 +87,7 @@ pub struct Monitor<J> {
     halted: bool,
     counter: u64,
     expiry_at: Timestamp,
+    show_at: Instant,
 }
 
 impl<J: Journal> Monitor<J> {
@@ -110,12 +113,8 @@ impl<J: Journal> Monitor<J> {
         let (events, _) = broadcast::channel(1_024);
         let live = Arc::new(Live::default());
         network.halt(restored.halted);
-        let handle = Handle {
-            commands: command_sender,
-            live: live.clone(),
-            network: network.clone(),
-            events: events.clone(),
-        };
+        let handle =
+            Handle { commands: command_sender, live: live.clone(), network: network.clone(), events: events.clone() };
         let tools = Tools {
             conversations: Conversations::new(network.clone(), scope.clone(), decider.index.clone()),
             network,
@@ -149,6 +148,7 @@ impl<J: Journal> Monitor<J> {
             halted: restored.halted,
             counter: 0,
             expiry_at: now,
+            show_at: Instant::now(),
         };
         monitor.live.update(|live| live.events = restored.events);
         monitor.rescope();
@@ -163,7 +163,10 @@ impl<J: Journal> Monitor<J> {
         self.commit(batch, &shutdown).await?;
         loop {
             self.start_due();
-            self.show();
+            if Instant::now() >= self.show_at {
+                self.show();
+                self.show_at = Instant::now() + SHOW_EVERY;
+            }
             let wake = self.next_wake();
             tokio::select! {
                 biased;
@@ -260,9 +263,9 @@ impl<J: Journal> Monitor<J> {
     async fn take_end(&mut self, mut record: PassRecord, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         let now = self.clock.now();
         let (profile, lane) = (record.profile.clone(), record.lane);
-        let ours = self.lane(&profile, lane).is_some_and(|state| {
-            state.running.as_ref().is_some_and(|running| running.record.id == record.id)
-        });
+        let ours = self
+            .lane(&profile, lane)
+            .is_some_and(|state| state.running.as_ref().is_some_and(|running| running.record.id == record.id));
         if record.complete {
             record.finished = Some(now);
         }
@@ -287,9 +290,7 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         match answer {
-            Ok(Resolved { mut addresses, ttl }) => {
-                addresses.sort_unstable();
-                addresses.dedup();
+            Ok(Resolved { addresses, ttl }) => {
                 let until = now.checked_add(ttl).unwrap_or(now);
                 let replaced = self.leases.answered(&key, addresses.clone(), until);
                 self.rescope();
@@ -322,7 +323,8 @@ impl<J: Journal> Monitor<J> {
                 self.tools.network.halt(halted);
                 let mut batch = Batch { halted: Some(halted), ..Batch::default() };
                 if halted != self.halted {
-                    let said = if halted { "probing halted by the operator" } else { "probing resumed by the operator" };
+                    let said =
+                        if halted { "probing halted by the operator" } else { "probing resumed by the operator" };
                     let fill = |event: &mut model::Event| event.reason = Some(said.to_owned());
                     self.decider.own_event(EventType::Audit, "halt", fill, now, &mut batch);
                 }
@@ -360,13 +362,9 @@ impl<J: Journal> Monitor<J> {
                 self.reconfigure(config, shutdown).await?;
                 let _ = done.send(());
             }
-            Command::DeliveryFailed { recipient, reason } => {
+            Command::DeliveryFailed(failure) => {
                 let mut batch = Batch::default();
-                let fill = |event: &mut model::Event| {
-                    event.new = Some(recipient.clone());
-                    event.reason = Some(reason);
-                };
-                self.decider.own_event(EventType::NotifyFailed, &recipient, fill, now, &mut batch);
+                self.decider.raise(failure.event(now, &self.tools.vantage), now, &mut batch);
                 self.commit(batch, shutdown).await?;
             }
         }
@@ -401,9 +399,7 @@ impl<J: Journal> Monitor<J> {
 
     fn is_learnt(&self, profile: &Arc<str>, now: Timestamp) -> bool {
         let space = self.space(profile, now);
-        let mine = self.lanes.iter().filter(|state| state.profile == *profile);
-        mine.clone().all(|state| state.is_learnt(&space, self.decider.inventory.regions()))
-            && mine.clone().any(|state| state.finished.is_some())
+        self.lanes.iter().filter(|state| state.profile == *profile).all(|state| state.is_learnt(&space))
     }
 
     // ---- committing ------------------------------------------------------------------------------------------------
@@ -424,6 +420,7 @@ impl<J: Journal> Monitor<J> {
                     }
                     self.live.update(|live| {
                         live.reasons.insert("database", reason.clone());
+                        live.turned = Some(Instant::now());
                     });
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
@@ -450,14 +447,6 @@ impl<J: Journal> Monitor<J> {
         }
         for (mut event, seq) in batch.events.into_iter().zip(committed.events) {
             event.seq = Some(seq);
-            tracing::info!(
-                kind = %event.kind,
-                seq,
-                ip = event.host.as_ref().map(|host| tracing::field::display(host.ip)),
-                reason = event.reason.as_deref(),
-                "{}",
-                notifiers::sentence(&event)
-            );
             // Without a listener it goes nowhere, and need not.
             let _ = self.events.send(event);
         }
@@ -490,7 +479,7 @@ impl<J: Journal> Monitor<J> {
         for key in self.leases.due(&scope, now) {
             let network = self.tools.network.clone();
             self.resolutions.spawn(async move {
-                let answer = network.resolve(key.1.as_str()).await;
+                let answer = network.resolve(&key.1).await;
                 (key, answer)
             });
         }
@@ -635,7 +624,8 @@ impl<J: Journal> Monitor<J> {
         let lapsed = self.leases.lapsed(&scope, now);
         if !lapsed.is_empty() {
             let names: Vec<_> = lapsed.iter().map(ServiceName::as_str).collect();
-            reasons.insert("names", format!("host names that do not resolve, and are not watched: {}", names.join(", ")));
+            reasons
+                .insert("names", format!("host names that do not resolve, and are not watched: {}", names.join(", ")));
         }
         let counts = self.decider.inventory.counts();
         self.live.update(|live| {
@@ -644,11 +634,12 @@ impl<J: Journal> Monitor<J> {
             live.reasons.extend(database.map(|reason| ("database", reason)));
             live.lanes = lanes;
             live.halted = self.halted;
-            live.hosts = counts.hosts;
-            live.endpoints = counts.endpoints;
-            live.certificates = counts.certificates;
+            live.hosts = counts.hosts as u64;
+            live.endpoints = counts.endpoints as u64;
+            live.certificates = counts.certificates as u64;
             live.confirmations_waiting = (self.confirmations.len() + self.confirming.len()) as u64;
             live.ready = true;
+            live.turned = Some(Instant::now());
         });
     }
 

@@ -1,13 +1,21 @@
-//! The real network: every question goes through the dialer.
+//! The real network: every question goes through the dialer, and so through scope, ceilings and the halt switch.
 
 use crate::network::{Answer, Conversation, Introduction, Network};
 use identify::Roots;
 use jiff::Timestamp;
-use model::{Endpoint, PortObservation, ServiceObservation, Transport};
-use probe::{Dialer, Found, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome, conversation};
+use model::{Endpoint, ServiceName, ServiceObservation, Transport};
+use probe::{
+    AskOptions, Dialer, Found, Pace, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
+    conversation::{self, Ask, Timeouts},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+/// For one question to a known endpoint: the kernel's first two repetitions of a SYN fit in.
+const ASK_TIMEOUT: Duration = Duration::from_millis(3_500);
+const ASK_ATTEMPTS: u8 = 2;
+const ASK_SPACING: Duration = Duration::from_secs(1);
 
 /// The network through a dialer and a resolver.
 #[derive(Debug, Clone)]
@@ -20,5 +28,63 @@ pub struct Wired {
 impl Wired {
     pub fn new(dialer: Dialer, resolver: Arc<dyn Resolve>, roots: Arc<Roots>) -> Self {
         Self { dialer, resolver, roots }
+    }
+
+    async fn talk(&self, whom: Introduction) -> Conversation {
+        let Introduction { endpoint, name, prior, prior_tls } = whom;
+        if endpoint.transport == Transport::Udp {
+            return conversation::identify_udp(&self.dialer, endpoint, Timeouts::default()).await.into();
+        }
+        let ask = Ask {
+            name: name.as_ref(),
+            prior: prior.as_deref(),
+            prior_tls,
+            roots: &self.roots,
+            timeouts: Timeouts::default(),
+        };
+        conversation::identify(&self.dialer, endpoint, ask).await.into()
+    }
+}
+
+impl Network for Wired {
+    fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome> {
+        Box::pin(async move { probe::sweep(&self.dialer, job, found, cancel).await })
+    }
+
+    fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>> {
+        Box::pin(async move {
+            #[expect(clippy::cast_precision_loss, reason = "a rate")]
+            let pace = (!within.is_zero()).then(|| Pace::new(endpoints.len() as f64 / within.as_secs_f64()));
+            let options = AskOptions {
+                attempts: ASK_ATTEMPTS,
+                timeout: ASK_TIMEOUT,
+                spacing: ASK_SPACING,
+                pace,
+                udp: Arc::new(conversation::udp_payload),
+            };
+            probe::ask(&self.dialer, endpoints, &options).await
+        })
+    }
+
+    fn identify(&self, whom: Introduction) -> Answer<'_, Conversation> {
+        Box::pin(self.talk(whom))
+    }
+
+    fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
+        conversation::identify_datagram(endpoint, reply, at)
+    }
+
+    fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
+        self.resolver.resolve(name)
+    }
+
+    fn halt(&self, halted: bool) {
+        self.dialer.halt(halted);
+    }
+}
+
+impl From<conversation::Conversation> for Conversation {
+    fn from(talk: conversation::Conversation) -> Self {
+        Self { ports: talk.ports, observation: talk.observation }
     }
 }

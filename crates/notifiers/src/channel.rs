@@ -18,7 +18,9 @@ pub enum ChannelError {
     Address { recipient: String, address: String },
     #[error("[channel.email]: from = \"{from}\" is not an e-mail address; write it like perimeterd@example.org")]
     From { from: String },
-    #[error("recipient {recipient}: `{host}` is neither a host name nor an address; put it right in its syslog address")]
+    #[error(
+        "recipient {recipient}: `{host}` is neither a host name nor an address; put it right in its syslog address"
+    )]
     Host { recipient: String, host: String },
 }
 

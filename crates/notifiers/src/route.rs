@@ -11,7 +11,7 @@ use std::{
 /// highest severity, then of the first profile by name; the others are listed in [`Event::alerts`].
 ///
 /// A recipient takes an alert of one of its profiles (or of none that is configured: those are about the sensor itself) from its
-/// `min_severity` up, unless it is `never` to be sent anything. NOTIFY_FAILED, whose `name` is the recipient that could not be
+/// `min_severity` up, unless it is `never` to be sent anything. `NOTIFY_FAILED`, whose `name` is the recipient that could not be
 /// reached, goes to the others where there are any. Sorted by recipient, then in the order of `alerts`.
 pub fn route(config: &Config, alerts: &[Alert], events: &[Event]) -> Vec<Owed> {
     let unreachable: HashMap<EventId, &str> = events

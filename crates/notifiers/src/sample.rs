@@ -1,5 +1,7 @@
 //! Notices for the tests of every channel.
 
+pub(crate) mod tls;
+
 use crate::{Digest, Identity};
 use jiff::Timestamp;
 use model::{

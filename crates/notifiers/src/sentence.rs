@@ -1,5 +1,5 @@
 use crate::plain::{count, line, moment};
-use model::{Event, EventCertificate, EventType, Software, format_duration};
+use model::{Event, EventCertificate, EventType, Notice, Software, format_duration};
 use std::time::Duration;
 
 /// The longest name, subject or version repeated in a sentence, in characters.
@@ -46,7 +46,9 @@ pub fn sentence(event: &Event) -> String {
             None => format!("the certificate of {at} expires soon{}", named(certificate)),
         },
         EventType::SslExpired => match certificate {
-            Some(of) => format!("the certificate of {at} expired on {}{}", of.not_after.strftime("%F"), named(certificate)),
+            Some(of) => {
+                format!("the certificate of {at} expired on {}{}", of.not_after.strftime("%F"), named(certificate))
+            }
             None => format!("the certificate of {at} has expired"),
         },
         EventType::SslRogue => format!("{at} serves a certificate that is not allowed{because}{}", named(certificate)),
@@ -79,6 +81,12 @@ pub fn sentence(event: &Event) -> String {
     }
 }
 
+/// The sentence of a notice, marked where it is a test.
+pub(crate) fn told(notice: &Notice) -> String {
+    let text = sentence(&notice.event);
+    if notice.test { format!("TEST ALERT, nothing happened: {text}") } else { text }
+}
+
 /// What it is about: `192.0.2.7`, `192.0.2.7 port 443/tcp as www.example.org`, or the profile.
 fn place(event: &Event) -> String {
     let mut text = host(event);
@@ -93,7 +101,8 @@ fn place(event: &Event) -> String {
     text
 }
 
-fn host(event: &Event) -> String {
+/// Who it is about: an address, a name, an endpoint, a profile, or the sensor itself.
+pub(crate) fn host(event: &Event) -> String {
     match (&event.host, &event.name, event.endpoints.first(), &event.profile) {
         (Some(host), ..) => host.ip.to_string(),
         (None, Some(name), ..) => line(name, VALUE),

@@ -102,9 +102,19 @@ impl Client {
         query: &[(&str, String)],
         limit: Option<u64>,
     ) -> Result<Vec<T>, Failure> {
+        self.list_after(path, query, limit, None).await
+    }
+
+    /// The same from a place on.
+    pub(crate) async fn list_after<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: Option<u64>,
+        mut after: Option<String>,
+    ) -> Result<Vec<T>, Failure> {
         const PAGE: u64 = 500;
         let mut items = Vec::new();
-        let mut after = None;
         loop {
             let missing = limit.map_or(PAGE, |limit| limit.saturating_sub(items.len() as u64).min(PAGE));
             if missing == 0 {
@@ -146,7 +156,7 @@ impl Client {
             let answer = self.sender.send_request(request).await.map_err(|error| lost(&error))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;
-            Ok((status, body.map_err(|error| lost(&error))?.to_bytes()))
+            Ok::<_, Failure>((status, body.map_err(|error| lost(&error))?.to_bytes()))
         };
         let (status, body) = timeout(patience, exchange)
             .await
@@ -158,9 +168,12 @@ impl Client {
                 Err(_) => Failure::world(format!("the daemon answered {status}")),
             });
         }
-        serde_json::from_slice(&body).map_err(|error| {
-            Failure::world(format!("the daemon's answer was not understood ({error}); is it of another version?"))
-        })
+        serde_json::from_slice(&body).map_err(Self::not_understood)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "goes into map_err")]
+    pub(crate) fn not_understood(error: serde_json::Error) -> Failure {
+        Failure::world(format!("the daemon's answer was not understood ({error}); is it of another version?"))
     }
 }
 

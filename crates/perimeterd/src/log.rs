@@ -25,7 +25,9 @@ pub(crate) fn set_up(format: LogFormat, verbose: u8, quietest: LevelFilter) -> R
             EnvFilter::try_new(&text).map_err(|error| format!("PERIMETERD_LOG=`{text}` is no log filter: {error}"))?
         }
         // The libraries' own chatter helps nobody before the second `-v`.
-        _ if level <= LevelFilter::INFO => EnvFilter::new(format!("{level},hickory_proto=error,hickory_resolver=error")),
+        _ if level <= LevelFilter::INFO => {
+            EnvFilter::new(format!("{level},hickory_proto=error,hickory_resolver=error"))
+        }
         _ => EnvFilter::new(format!("{level},hyper=info,rustls=info,h2=info")),
     };
     let subscriber =

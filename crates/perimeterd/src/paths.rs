@@ -18,9 +18,8 @@ const SYSTEM_RUNTIME_DIR: &str = "/run/perimeterd";
 pub(crate) fn state_dir() -> Option<PathBuf> {
     // The XDG base directory specification says that relative paths are to be ignored.
     let xdg = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = xdg.or_else(|| {
-        env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local").join("state"))
-    })?;
+    let base = xdg
+        .or_else(|| env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local").join("state")))?;
     Some(base.join("perimeterd"))
 }
 

@@ -73,9 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn set(text: &[&str]) -> AddressSet {
-        text.iter()
-            .map(|range| range.parse::<model::Target>().expect("a target").range().expect("addresses"))
-            .collect()
+        text.iter().map(|range| range.parse::<model::Target>().expect("a target").range().expect("addresses")).collect()
     }
 
     #[test]

@@ -1,10 +1,7 @@
 use crate::{AssetScope, Lease};
 use jiff::Timestamp;
 use model::{AddressSet, Target};
-use std::{
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 /// The last check before a packet leaves: the same configuration as [`crate::Scope`] in another shape, so that a mistake
 /// in one of them is caught by the other.
@@ -23,7 +20,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// From the raw configuration. `leases` are those the scope accepted.
     pub(crate) fn new(assets: &[AssetScope], leases: &[Lease], exclude: &AddressSet) -> Self {
-        let mut allowed: Vec<(Option<Timestamp>, Vec<(u128, u128)>)> = Vec::new();
+        let mut allowed: Vec<(Option<Timestamp>, Vec<Interval>)> = Vec::new();
         for asset in assets {
             let intervals = asset.targets.iter().filter_map(interval);
             match allowed.iter_mut().find(|(until, _)| *until == asset.until) {
@@ -65,12 +62,15 @@ impl Guard {
     }
 }
 
+/// First and last number.
+type Interval = (u128, u128);
+
 /// First number, and the highest last number of this and every interval before it.
 #[derive(Debug, Clone, Default)]
-struct Intervals(Vec<(u128, u128)>);
+struct Intervals(Vec<Interval>);
 
 impl Intervals {
-    fn new(mut intervals: Vec<(u128, u128)>) -> Self {
+    fn new(mut intervals: Vec<Interval>) -> Self {
         intervals.sort_unstable();
         let mut highest = 0;
         for (_, last) in &mut intervals {
@@ -87,7 +87,7 @@ impl Intervals {
     }
 }
 
-fn interval(target: &Target) -> Option<(u128, u128)> {
+fn interval(target: &Target) -> Option<Interval> {
     match target {
         Target::Addresses(range) => Some((number(range.first()), number(range.last()))),
         Target::Network { base, prefix } => {

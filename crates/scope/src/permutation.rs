@@ -1,27 +1,30 @@
-use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
-
 /// A keyed bijection of `0..n`: the order in which a group's endpoints are visited, and its inverse.
 ///
 /// A Feistel network over `0..a·b` with `a = ⌈√n⌉`, `b = ⌈n/a⌉`, whose halves are added modulo `a` and `b` instead of
 /// being xored, so that the domain is hardly larger than `n`; the few results at or above `n` walk on (Black and
-/// Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). The round function is SipHash-1-3. Both directions take
+/// Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). The round function is the finalizer of `SplitMix64` over the half and a
+/// key of the round: the order must be even, not secret. Both directions take
 /// constant time and no memory, so any index can be resumed from and any answer be turned back into its index.
 #[derive(Debug, Clone, Copy)]
 pub struct Permutation {
     n: u64,
     a: u64,
     b: u64,
-    seed: u64,
+    keys: [u64; ROUNDS],
 }
 
-const ROUNDS: u64 = 6;
+const ROUNDS: usize = 6;
 
 impl Permutation {
     /// Of `0..n`; every seed gives another order.
     pub fn new(n: u64, seed: u64) -> Self {
         let a = ceil_sqrt(n).max(1);
-        Self { n, a, b: n.div_ceil(a).max(1), seed }
+        let mut state = seed ^ mix(n);
+        let keys = [(); ROUNDS].map(|()| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            mix(state)
+        });
+        Self { n, a, b: n.div_ceil(a).max(1), keys }
     }
 
     pub fn len(&self) -> u64 {
@@ -57,11 +60,11 @@ impl Permutation {
 
     fn forward(&self, value: u64) -> u64 {
         let (mut left, mut right) = (value % self.a, value / self.a);
-        for round in 0..ROUNDS {
+        for (round, key) in self.keys.iter().enumerate() {
             if round % 2 == 0 {
-                left = add(left, self.round(round, right) % self.a, self.a);
+                left = (left + mix(right ^ key) % self.a) % self.a;
             } else {
-                right = add(right, self.round(round, left) % self.b, self.b);
+                right = (right + mix(left ^ key) % self.b) % self.b;
             }
         }
         left + self.a * right
@@ -69,26 +72,21 @@ impl Permutation {
 
     fn backward(&self, value: u64) -> u64 {
         let (mut left, mut right) = (value % self.a, value / self.a);
-        for round in (0..ROUNDS).rev() {
+        for (round, key) in self.keys.iter().enumerate().rev() {
             if round % 2 == 0 {
-                left = add(left, self.a - self.round(round, right) % self.a, self.a);
+                left = (left + self.a - mix(right ^ key) % self.a) % self.a;
             } else {
-                right = add(right, self.b - self.round(round, left) % self.b, self.b);
+                right = (right + self.b - mix(left ^ key) % self.b) % self.b;
             }
         }
         left + self.a * right
     }
-
-    fn round(&self, round: u64, half: u64) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.seed, self.n ^ round << 60);
-        hasher.write_u64(half);
-        hasher.finish()
-    }
 }
 
-/// Both are at most 2³², so the sum does not overflow.
-fn add(x: u64, y: u64, modulus: u64) -> u64 {
-    (x + y) % modulus
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
 }
 
 fn ceil_sqrt(n: u64) -> u64 {
@@ -145,9 +143,8 @@ mod tests {
     #[test]
     fn seeds_give_different_orders_that_are_not_the_plain_one() {
         let n = 65_536;
-        let orders: Vec<Vec<u64>> = (0..4)
-            .map(|seed| (0..n).filter_map(|i| Permutation::new(n, seed).at(i)).collect())
-            .collect();
+        let orders: Vec<Vec<u64>> =
+            (0..4).map(|seed| (0..n).filter_map(|i| Permutation::new(n, seed).at(i)).collect()).collect();
         for (k, order) in orders.iter().enumerate() {
             let fixed = order.iter().zip(0..).filter(|(v, i)| *v == i).count();
             let neighbours = order.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) == 1).count();

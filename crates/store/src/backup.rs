@@ -48,14 +48,10 @@ fn copy(database: &Path, source: &Connection, to: &Path) -> Result<(), StoreErro
     outcome.map_err(|error| {
         let error = match error {
             StoreError::BackupExists { .. } | StoreError::Backup { .. } | StoreError::Damaged { .. } => error,
+            StoreError::Unwritable { detail, .. } => failed(detail),
             other => failed(other.to_string()),
         };
-        match fs::remove_file(&part) {
-            Err(left) if left.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(file = %part.display(), error = %left, "a part of a failed backup could not be removed");
-            }
-            _ => {}
-        }
+        discard(&part);
         error
     })
 }
@@ -72,8 +68,21 @@ fn fill(database: &Path, source: &Connection, part: &Path) -> Result<(), StoreEr
     drop(backup);
     // One file that stands by itself, without a log beside it.
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(of_part)?;
-    check(part, &copy)?;
+    check(database, &copy)?;
     copy.close().map_err(|(_, error)| of_part(error))
+}
+
+/// Removes a copy that failed, and what `SQLite` may have laid beside it.
+fn discard(part: &Path) {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let file = beside(part, suffix);
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(file = %file.display(), %error, "a part of a failed backup could not be removed");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Puts the copy on disk under its name, unless that name has come into use.

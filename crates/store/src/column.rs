@@ -63,7 +63,7 @@ pub(crate) fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A page's length for `LIMIT`; -1 is SQLite's word for no limit.
+/// A page's length for `LIMIT`; -1 is `SQLite`'s word for no limit.
 pub(crate) fn limit(limit: Option<usize>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }

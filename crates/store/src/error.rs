@@ -72,7 +72,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What SQLite's error means for this file.
+    /// What `SQLite`'s error means for this file.
     pub(crate) fn of(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         let Some(code) = error.sqlite_error_code() else {

@@ -27,7 +27,7 @@ impl Journal for Store {
             return Ok(Committed::default());
         }
         let now = self.shared.clock.now();
-        Ok(self.write(move |steps| commit(steps, &batch, now)).await.map_err(JournalError::from)?)
+        self.write(move |steps| commit(steps, &batch, now)).await.map_err(JournalError::from)
     }
 }
 
@@ -50,10 +50,11 @@ fn restore(connection: &Connection) -> rusqlite::Result<Restored> {
         )?,
         violations: all(&connection, "SELECT record FROM violation ORDER BY address, vantage")?,
         leases: all(&connection, "SELECT record FROM lease ORDER BY asset, name")?,
-        halted: connection
-            .query_row("SELECT EXISTS (SELECT 1 FROM setting WHERE name = 'halted' AND value = 'true')", [], |row| {
-                row.get(0)
-            })?,
+        halted: connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM setting WHERE name = 'halted' AND value = 'true')",
+            [],
+            |row| row.get(0),
+        )?,
         events: connection.query_row("SELECT count(*) FROM event", [], |row| get_count(row, 0))?,
     })
 }
@@ -104,13 +105,15 @@ fn commit(steps: Steps<'_>, batch: &Batch, now: Timestamp) -> rusqlite::Result<C
 fn put_host(steps: Steps<'_>, host: &HostState) -> rusqlite::Result<()> {
     let (vantage, ip) = (&*host.key.vantage.0, address(host.key.ip));
     steps.execute(
-        "INSERT INTO host (vantage, address, up, first_seen, last_seen, os, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (address, vantage) DO UPDATE SET up = excluded.up, first_seen = excluded.first_seen,
+        "INSERT INTO host (vantage, address, up, told, first_seen, last_seen, os, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (address, vantage) DO UPDATE SET up = excluded.up, told = excluded.told, first_seen = excluded.first_seen,
              last_seen = excluded.last_seen, os = excluded.os, state = excluded.state",
         params![
             vantage,
             ip,
             host.up,
+            !host.is_provisional(),
             Ms(host.first_seen),
             Ms(host.last_seen),
             host.os.as_ref().map(|os| &os.family),
@@ -226,10 +229,8 @@ fn put_region(steps: Steps<'_>, region: &Region) -> rusqlite::Result<()> {
 fn put_pass(steps: Steps<'_>, pass: &PassRecord) -> rusqlite::Result<()> {
     let id = pass.id.to_string();
     let finished = pass.finished.map(Ms);
-    let known = steps.execute(
-        "UPDATE pass SET finished = ?2, record = ?3 WHERE id = ?1",
-        params![id, finished, json(pass)?],
-    )?;
+    let known = steps
+        .execute("UPDATE pass SET finished = ?2, record = ?3 WHERE id = ?1", params![id, finished, json(pass)?])?;
     if known > 0 {
         return Ok(());
     }
@@ -307,23 +308,15 @@ fn put_alert(steps: Steps<'_>, alert: &Alert) -> rusqlite::Result<u64> {
     steps.execute(
         "INSERT INTO alert (id, event, profile, severity, time, rules)
          VALUES (?, (SELECT seq FROM event WHERE id = ?), ?, ?, ?, ?)",
-        params![
-            id,
-            alert.event.to_string(),
-            alert.profile,
-            alert.severity.get(),
-            Ms(alert.time),
-            json(&alert.rules)?
-        ],
+        params![id, alert.event.to_string(), alert.profile, alert.severity.get(), Ms(alert.time), json(&alert.rules)?],
     )?;
     Ok(u64::try_from(steps.last_rowid()).unwrap_or_default())
 }
 
 /// Owed once, whatever became of it: a repeat of the batch finds the row and leaves it.
 fn put_owed(steps: Steps<'_>, owed: &Owed) -> rusqlite::Result<()> {
-    let known = steps.first("SELECT seq FROM alert WHERE id = ?", params![owed.alert.to_string()], |row| {
-        row.get::<_, i64>(0)
-    })?;
+    let known = steps
+        .first("SELECT seq FROM alert WHERE id = ?", params![owed.alert.to_string()], |row| row.get::<_, i64>(0))?;
     steps.execute(
         "INSERT INTO owed (recipient, alert) VALUES (?, ?) ON CONFLICT (recipient, alert) DO NOTHING",
         params![owed.recipient, known],

@@ -1,4 +1,4 @@
-//! SQLite: the journal the monitor commits to, and the read side.
+//! `SQLite`: the journal the monitor commits to, and the read side.
 //!
 //! One thread owns the only connection that writes ([`Store`]); reads go through a few read-only connections of their
 //! own ([`Reader`]) and never wait for it. `Ok` from anything that writes means it is on disk and survives power loss.
@@ -24,3 +24,6 @@ pub use reader::{
     OpenPort, PassFilter, Reader, RecipientRow, ServiceFilter, ServiceRow, SoftwareFilter, SoftwareRow, Told,
 };
 pub use retention::Expired;
+
+// What rows and filters are made of, for those who may not depend on the inventory itself.
+pub use inventory::{CertificateState, PortStatus};

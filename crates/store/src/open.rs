@@ -24,7 +24,7 @@ const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("migrations/0001_first.sql"))]
 /// What this version writes in `user_version`.
 pub(crate) const SCHEMA: usize = MIGRATIONS.len();
 
-/// `perm` in ASCII: tells our files from other SQLite databases.
+/// `perm` in ASCII: tells our files from other `SQLite` databases.
 const APPLICATION_ID: i64 = 0x7065_726d;
 
 /// How much work may wait before whoever brings more has to wait too.
@@ -80,21 +80,21 @@ impl Store {
     /// schema up to date, and keeps every other daemon out by a lock on `<path>.lock` until the store is closed.
     ///
     /// Blocks, for about a second a gigabyte: the whole file is checked for damage. Nothing is written to a file that is not sound and ours.
-    pub fn open(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, options: &Options) -> Result<Self, StoreError> {
         let path = settle(path)?;
         let lock = lock(&path)?;
         make(&path)?;
-        let connection = connect(&path, &options)?;
+        let connection = connect(&path, options)?;
         let known = newest(&connection).map_err(|error| StoreError::of(&path, &error))?;
         let (announcements, newest) = watch::channel(known);
-        let reader = Reader::new(path.clone(), &options);
+        let reader = Reader::new(path.clone(), options);
         let writer = Writer {
             path: path.clone(),
             connection,
             newest: announcements,
             damage: None,
             #[cfg(test)]
-            fault: options.fault,
+            fault: options.fault.clone(),
             _lock: lock,
         };
         let (queue, work) = mpsc::channel(QUEUE);
@@ -142,7 +142,7 @@ impl Store {
             Some((queue, _)) => queue.clone(),
             None => return Err(closed()),
         };
-        let (work, outcome) = Task::new(work);
+        let (work, outcome) = Task::queued(work);
         queue.send(work).await.map_err(|_| closed())?;
         drop(queue);
         outcome.await.map_err(|_| closed())?
@@ -155,6 +155,7 @@ impl Drop for Shared {
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((queue, thread)) = writer {
             drop(queue);
+            self.reader.close();
             if thread.join().is_err() {
                 tracing::error!(database = %self.path.display(), "the database's writer panicked");
             }
@@ -164,10 +165,9 @@ impl Drop for Shared {
 
 /// Makes the folder, and resolves links in the path to it: two spellings of one database must find one lock.
 fn settle(path: &Path) -> Result<PathBuf, StoreError> {
-    let name = path.file_name().ok_or_else(|| StoreError::Open {
-        path: path.to_owned(),
-        reason: "the path names no file".to_owned(),
-    })?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| StoreError::Open { path: path.to_owned(), reason: "the path names no file".to_owned() })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unmade = |error: io::Error| StoreError::Folder { path: folder.to_owned(), reason: error.to_string() };
     if !folder.is_dir() {
@@ -213,7 +213,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// Makes the file, so that it has our mode rather than SQLite's.
+/// Makes the file, so that it has our mode rather than `SQLite`'s.
 fn make(path: &Path) -> Result<(), StoreError> {
     let length = match fs::metadata(path) {
         Ok(found) if found.is_file() => found.len(),

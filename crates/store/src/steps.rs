@@ -67,9 +67,9 @@ pub(crate) mod fault {
 
     type Witness = Box<dyn FnMut() + Send>;
 
-    /// Fails the nth statement from now on, once, after calling the witness.
+    /// Fails the nth statement from now on, once, with that result code, after calling the witness.
     #[derive(Clone, Default)]
-    pub(crate) struct Fault(Arc<Mutex<Option<(usize, Witness)>>>);
+    pub(crate) struct Fault(Arc<Mutex<Option<(usize, i32, Witness)>>>);
 
     impl std::fmt::Debug for Fault {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,8 +79,8 @@ pub(crate) mod fault {
 
     impl Fault {
         /// The statement with that number, from 0, will fail.
-        pub(crate) fn arm(&self, statement: usize, witness: impl FnMut() + Send + 'static) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((statement, Box::new(witness)));
+        pub(crate) fn arm(&self, statement: usize, code: i32, witness: impl FnMut() + Send + 'static) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((statement, code, Box::new(witness)));
         }
 
         /// Whether it has not struck since it was armed.
@@ -91,12 +91,13 @@ pub(crate) mod fault {
         pub(super) fn strike(&self) -> rusqlite::Result<()> {
             let mut armed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match armed.as_mut() {
-                Some((0, witness)) => {
+                Some((0, code, witness)) => {
                     witness();
+                    let error = rusqlite::Error::SqliteFailure(ffi::Error::new(*code), None);
                     *armed = None;
-                    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), None))
+                    Err(error)
                 }
-                Some((left, _)) => {
+                Some((left, ..)) => {
                     *left -= 1;
                     Ok(())
                 }

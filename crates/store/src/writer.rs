@@ -27,7 +27,7 @@ where
     T: Send + 'static,
     F: FnMut(Steps<'_>) -> rusqlite::Result<T> + Send + 'static,
 {
-    pub(crate) fn new(work: F) -> (Box<dyn Work>, oneshot::Receiver<Result<T, StoreError>>) {
+    pub(crate) fn queued(work: F) -> (Box<dyn Work>, oneshot::Receiver<Result<T, StoreError>>) {
         let (reply, outcome) = oneshot::channel();
         (Box::new(Self { work, value: None, reply }), outcome)
     }
@@ -92,7 +92,9 @@ impl Writer {
     fn store(&mut self, mut group: Vec<Box<dyn Work>>) {
         if group.len() > 1 && self.transaction(&mut group).is_ok() {
             self.announce();
-            group.into_iter().for_each(|work| work.answer(Ok(())));
+            for work in group {
+                work.answer(Ok(()));
+            }
             return;
         }
         for mut work in group {

@@ -7,6 +7,8 @@
 //! What does not work as it should panics, saying what and where to look: the test has failed.
 
 mod authority;
+mod clock;
+mod daemon;
 mod lab;
 mod namespace;
 mod patience;
@@ -16,6 +18,8 @@ pub mod server;
 mod wire_count;
 
 pub use authority::{Authority, Identity};
+pub use clock::TokioClock;
+pub use daemon::{Daemon, binary};
 pub use lab::{Host, Lab};
 pub use namespace::Namespace;
 pub use patience::{eventually, soon};

@@ -11,15 +11,21 @@ pub struct WireCount {
 impl WireCount {
     /// Counts what leaves `host` for these addresses from now on. One counter a host.
     pub fn new(host: &Host, addresses: &[IpAddr]) -> Self {
-        let mut rules = String::from(
-            "table inet wire_count {\n counter asked { }\n chain leaving { type filter hook postrouting priority 300;\n",
+        let rules: Vec<String> = addresses
+            .iter()
+            .map(|ip| {
+                let family = if ip.is_ipv4() { "ip" } else { "ip6" };
+                format!(
+                    "  {family} daddr {ip} tcp flags & (syn | ack) == syn counter name asked\n  \
+                     {family} daddr {ip} meta l4proto udp counter name asked\n"
+                )
+            })
+            .collect();
+        let rules = format!(
+            "table inet wire_count {{\n counter asked {{ }}\n \
+             chain leaving {{ type filter hook postrouting priority 300;\n{} }}\n}}\n",
+            rules.concat()
         );
-        for address in addresses {
-            let family = if address.is_ipv4() { "ip" } else { "ip6" };
-            rules.push_str(&format!("  {family} daddr {address} tcp flags & (syn | ack) == syn counter name asked\n"));
-            rules.push_str(&format!("  {family} daddr {address} meta l4proto udp counter name asked\n"));
-        }
-        rules.push_str(" }\n}\n");
         let path = host.write("wire_count.nft", &rules);
         host.run("nft", &["-f", &path.to_string_lossy()]);
         Self { host: host.clone() }

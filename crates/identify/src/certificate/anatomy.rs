@@ -14,9 +14,9 @@ pub(crate) struct Anatomy<'a> {
     pub(crate) subject: &'a [u8],
     /// Not before, not after.
     pub(crate) validity: Option<(Timestamp, Timestamp)>,
-    /// SubjectPublicKeyInfo with tag and length.
+    /// `SubjectPublicKeyInfo` with tag and length.
     pub(crate) spki: &'a [u8],
-    /// The contents of the outer AlgorithmIdentifier, and its object identifier alone.
+    /// The contents of the outer `AlgorithmIdentifier`, and its object identifier alone.
     pub(crate) signature_algorithm: &'a [u8],
     pub(crate) signature_oid: &'a [u8],
     pub(crate) signature: &'a [u8],
@@ -106,7 +106,7 @@ fn period(validity: &[u8]) -> Option<(Timestamp, Timestamp)> {
     Some((time(reader.element()?)?, time(reader.element()?)?))
 }
 
-/// UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5), with or without seconds and fractions. `Z` is read into a missing zone.
+/// `UTCTime` or `GeneralizedTime` (RFC 5280 §4.1.2.5), with or without seconds and fractions. `Z` is read into a missing zone.
 fn time(element: Element<'_>) -> Option<Timestamp> {
     const UTC_TIME: u8 = 0x17;
     const GENERALIZED_TIME: u8 = 0x18;

@@ -7,7 +7,7 @@ const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
 const OBJECT: u8 = 0x06;
 
-/// A key's kind and size from its SubjectPublicKeyInfo.
+/// A key's kind and size from its `SubjectPublicKeyInfo`.
 pub(super) fn read(spki: &[u8]) -> KeyInfo {
     parts(spki).map_or_else(
         || KeyInfo { algorithm: "unknown".into(), bits: None },

@@ -1,1 +1,163 @@
+use super::*;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["www.example.org".into(), "*.dev.example.org".into()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+    params
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = params(name);
+    params.subject_alt_names.clear();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+    params
+}
+
+fn root(name: &str) -> Authority {
+    Authority::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
+}
+
+fn below(name: &str, issuer: &Authority) -> Authority {
+    Authority::signed_by(authority_params(name), KeyPair::generate().unwrap(), issuer).unwrap()
+}
+
+fn leaf(issuer: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+    let mut params = params("www.example.org");
+    change(&mut params);
+    params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().to_vec()
+}
+
+fn der(authority: &Authority) -> Vec<u8> {
+    authority.der().to_vec()
+}
+
+fn trusting(authority: &Authority) -> Roots {
+    Roots::public().with_pem(authority.pem().as_bytes()).unwrap()
+}
+
+/// An authority information access extension that names an issuer's address.
+fn tells_issuer(params: &mut CertificateParams) {
+    let url = b"http://ca.example/i.der";
+    let access = [&[0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86, 23][..], url].concat();
+    let list = [&[0x30, 37, 0x30, 35][..], &access].concat();
+    params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], list));
+}
+
+fn day(date: &str) -> Timestamp {
+    format!("{date}T12:00:00Z").parse().unwrap()
+}
+
+const TODAY: &str = "2026-06-01";
+
+#[test]
+fn verdicts() {
+    use Verdict::*;
+    let own = root("Own Root");
+    let middle = below("Middle", &own);
+    let other = root("Other Root");
+    let good = leaf(&middle, |_| {});
+    let trusted = trusting(&own);
+    let check = |what: &str, chain: &[Vec<u8>], roots: &Roots, name: Option<&str>, date: &str, expect: &[Verdict]| {
+        assert_eq!(judge(chain, roots, name, day(date)), expect, "{what}");
+    };
+    let whole = [good.clone(), der(&middle)];
+    check("good", &whole, &trusted, Some("www.example.org"), TODAY, &[]);
+    check("no name asked", &whole, &trusted, None, TODAY, &[]);
+    check("with its root", &[good.clone(), der(&middle), der(&own)], &trusted, None, TODAY, &[]);
+    check("wildcard", &whole, &trusted, Some("a.dev.example.org"), TODAY, &[]);
+    check("wildcards cover one label", &whole, &trusted, Some("a.b.dev.example.org"), TODAY, &[NameMismatch]);
+    check("other name", &whole, &trusted, Some("mail.example.org"), TODAY, &[NameMismatch]);
+    check("expired", &whole, &trusted, None, "2028-01-01", &[Expired]);
+    check("not yet", &whole, &trusted, None, "2025-01-01", &[NotYetValid]);
+    check("unknown root", &[good.clone(), der(&middle), der(&own)], &trusting(&other), None, TODAY, &[UntrustedRoot]);
+    check("unknown root, not sent", &whole, &trusting(&other), None, TODAY, &[UntrustedRoot]);
+    check("wrong middle", &[good.clone(), der(&other)], &trusted, None, TODAY, &[IncompleteChain]);
+    check(
+        "two reasons",
+        &whole,
+        &trusting(&other),
+        Some("x.example.org"),
+        "2028-01-01",
+        &[Expired, NameMismatch, UntrustedRoot],
+    );
+    check("no middle", &[leaf(&middle, tells_issuer)], &trusted, None, TODAY, &[IncompleteChain]);
+    check("private leaf alone", &[good], &trusting(&other), None, TODAY, &[UntrustedRoot]);
+    let client = leaf(&own, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    check("for clients", &[client], &trusted, None, TODAY, &[WrongUse]);
+    check("an authority as server", &[der(&middle)], &trusted, None, TODAY, &[WrongUse]);
+    check("empty", &[], &trusted, None, TODAY, &[]);
+    check("junk", &[b"junk".to_vec()], &trusted, None, TODAY, &[Malformed]);
+}
+
+#[test]
+fn self_signed() {
+    let key = KeyPair::generate().unwrap();
+    let plain = params("www.example.org").self_signed(&key).unwrap();
+    let chain = [plain.der().to_vec()];
+    assert_eq!(judge(&chain, &Roots::public(), None, day(TODAY)), [Verdict::SelfSigned]);
+    assert_eq!(judge(&chain, &Roots::public(), None, day("2030-01-01")), [Verdict::Expired, Verdict::SelfSigned]);
+    let trusted = Roots::public().with_pem(plain.pem().as_bytes()).unwrap();
+    assert_eq!(judge(&chain, &trusted, Some("www.example.org"), day(TODAY)), []);
+    let authority = [der(&root("Snake Oil"))];
+    assert_eq!(judge(&authority, &Roots::public(), None, day(TODAY)), [Verdict::SelfSigned]);
+}
+
+#[test]
+fn an_expired_middle_is_expired() {
+    let own = root("Own Root");
+    let mut params = authority_params("Old Middle");
+    params.not_after = rcgen::date_time_ymd(2026, 3, 1);
+    let middle = Authority::signed_by(params, KeyPair::generate().unwrap(), &own).unwrap();
+    let chain = [leaf(&middle, |_| {}), der(&middle)];
+    assert_eq!(judge(&chain, &trusting(&own), None, day(TODAY)), [Verdict::Expired]);
+}
+
+#[test]
+fn weak_words() {
+    for (name, weak) in [
+        ("md5WithRSAEncryption", true),
+        ("sha1WithRSAEncryption", true),
+        ("ecdsa-with-SHA1", true),
+        ("dsaWithSHA1", true),
+        ("sha256WithRSAEncryption", false),
+        ("ecdsa-with-SHA512", false),
+        ("Ed25519", false),
+    ] {
+        assert_eq!(weak_signature(name), weak, "{name}");
+    }
+}
+
+#[test]
+fn weak_keys() {
+    let own = root("Own Root");
+    let good = leaf(&own, |_| {});
+    let mut details = Details::read(&good).unwrap();
+    for (algorithm, bits, weak) in [
+        ("RSA", 1024, true),
+        ("RSA", 2048, false),
+        ("EC", 192, true),
+        ("EC", 224, false),
+        ("Ed25519", 256, false),
+        ("DSA", 1024, true),
+    ] {
+        details.certificate.key = model::KeyInfo { algorithm: algorithm.into(), bits: Some(bits) };
+        assert_eq!(weak_key(&details), weak, "{algorithm} {bits}");
+    }
+}
+
+#[test]
+fn roots_from_pem() {
+    assert_eq!(Roots::public().with_pem(b"nothing here").unwrap_err(), RootsError::Empty);
+    let junk = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(matches!(Roots::public().with_pem(junk), Err(RootsError::Unusable { number: 1, .. })));
+}
+
+use crate::RootsError;

@@ -1,6 +1,6 @@
 //! DNS (RFC 1035): asked for `version.bind`, which many servers tell (RFC 4892); any answer to our question will do.
 
-use super::{Asking, Protocol, Speaker};
+use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
@@ -113,7 +113,13 @@ mod tests {
             ("9.16.23-RH", Some("BIND"), Some("9.16.23"), None, None),
             ("dnsmasq-2.89", Some("dnsmasq"), Some("2.89"), None, None),
             ("unbound 1.17.1", Some("Unbound"), Some("1.17.1"), None, None),
-            ("PowerDNS Authoritative Server 4.7.3 (built Jan 1 2026)", Some("PowerDNS Authoritative Server"), Some("4.7.3"), None, None),
+            (
+                "PowerDNS Authoritative Server 4.7.3 (built Jan 1 2026)",
+                Some("PowerDNS Authoritative Server"),
+                Some("4.7.3"),
+                None,
+                None,
+            ),
             ("none of your business", None, None, None, None),
         ] {
             let mut service = Service::default();

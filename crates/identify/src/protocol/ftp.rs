@@ -57,8 +57,12 @@ fn read(greeting: &Reply<'_>) -> Service {
         product::name(&mut service, token, text::version(rest.trim_start_matches([' ', '/', '-', '('])));
         distribution::read(&mut service, line);
         if token.starts_with("microsoft") {
-            service.os =
-                Some(model::Os { family: "windows".into(), product: Some("Windows".into()), version: None, confidence: 0.85 });
+            service.os = Some(model::Os {
+                family: "windows".into(),
+                product: Some("Windows".into()),
+                version: None,
+                confidence: 0.85,
+            });
         }
     }
     let first = lines.first().map_or("", String::as_str);

@@ -34,7 +34,8 @@ fn request(asking: &Asking<'_>) -> Vec<u8> {
     let port = if endpoint.port == usual { String::new() } else { format!(":{}", endpoint.port) };
     // The agent comes from our own configuration; a line break in it must still not become a header.
     let agent = text::printable(asking.agent.as_bytes());
-    format!("GET / HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n").into()
+    format!("GET / HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+        .into()
 }
 
 const MAX_HEADERS: usize = 96;
@@ -65,7 +66,11 @@ fn parse(received: Received<'_>) -> Parse {
         return Parse::NeedMore;
     }
     let header = |name: &str| {
-        response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| text::printable(header.value))
+        response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| text::printable(header.value))
     };
     let page = body.get(..body.len().min(16 * 1024)).unwrap_or_default();
     if !received.ended && awaits_body(&header, status, body) {
@@ -83,7 +88,10 @@ fn parse(received: Received<'_>) -> Parse {
     };
     fact("http.status", Some(status.to_string()));
     fact("http.title", title(page));
-    fact("http.location", header("location").map(|location| location.split(['?', '#', ';']).next().unwrap_or("").to_owned()));
+    fact(
+        "http.location",
+        header("location").map(|location| location.split(['?', '#', ';']).next().unwrap_or("").to_owned()),
+    );
     fact("http.powered_by", header("x-powered-by"));
     fact("http.auth", header("www-authenticate").and_then(|value| challenge(&value)));
     let tls = wants_tls(status, page);
@@ -107,14 +115,16 @@ fn status(bytes: &[u8]) -> Option<u16> {
 fn awaits_body(header: &impl Fn(&str) -> Option<String>, status: u16, body: &[u8]) -> bool {
     const ENOUGH: usize = 8 * 1024;
     let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
-    let text = header("content-type").is_none_or(|kind| kind.contains("html") || (status == 400 && kind.contains("text")));
+    let text =
+        header("content-type").is_none_or(|kind| kind.contains("html") || (status == 400 && kind.contains("text")));
     let bodiless = status < 200 || status == 204 || status == 304;
     text && !bodiless && body.len() < length.unwrap_or(ENOUGH).min(ENOUGH) && title(body).is_none()
 }
 
 /// The page's title, as one line.
 fn title(page: &[u8]) -> Option<String> {
-    let find = |text: &[u8], needle: &[u8]| text.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle));
+    let find =
+        |text: &[u8], needle: &[u8]| text.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle));
     let tag = page.get(find(page, b"<title")?..)?;
     let inner = tag.get(tag.iter().position(|&byte| byte == b'>')? + 1..)?;
     let title = inner.get(..find(inner, b"</title")?)?;

@@ -78,8 +78,20 @@ mod tests {
     #[test]
     fn extraction() {
         for (line, product, version, os, banner) in [
-            ("* OK [CAPABILITY IMAP4rev1 STARTTLS IDLE] Dovecot (Debian) ready.\r\n", Some("Dovecot"), None, Some("Debian"), "* OK Dovecot (Debian) ready."),
-            ("* OK a Cyrus IMAP 3.6.1-4+deb12u3 server ready\r\n", Some("Cyrus IMAP"), Some("3.6.1-4+deb12u3"), Some("Debian 12"), "* OK a Cyrus IMAP 3.6.1-4+deb12u3 server ready"),
+            (
+                "* OK [CAPABILITY IMAP4rev1 STARTTLS IDLE] Dovecot (Debian) ready.\r\n",
+                Some("Dovecot"),
+                None,
+                Some("Debian"),
+                "* OK Dovecot (Debian) ready.",
+            ),
+            (
+                "* OK a Cyrus IMAP 3.6.1-4+deb12u3 server ready\r\n",
+                Some("Cyrus IMAP"),
+                Some("3.6.1-4+deb12u3"),
+                Some("Debian 12"),
+                "* OK a Cyrus IMAP 3.6.1-4+deb12u3 server ready",
+            ),
             ("* OK IMAP4rev1 Service Ready\r\n", None, None, None, "* OK IMAP4rev1 Service Ready"),
         ] {
             let Parse::Yes(answer) = parse(Received::open(line.as_bytes())) else { panic!("{line}") };

@@ -1,4 +1,4 @@
-//! MySQL and MariaDB: the greeting of protocol 10, or the refusal before it.
+//! `MySQL` and `MariaDB`: the greeting of protocol 10, or the refusal before it.
 
 use super::{Protocol, Speaker};
 use crate::{
@@ -28,8 +28,7 @@ fn parse(received: Received<'_>) -> Parse {
     let Some((length, sequence)) = header else {
         // Too short to refute, but a first packet is small: its third length byte is zero.
         let small = received.bytes.get(2).is_none_or(|&byte| byte == 0);
-        let text = received.bytes.first().is_some_and(u8::is_ascii_graphic) && received.bytes.len() < 3;
-        return if small && !text { Parse::need_more(received) } else { Parse::No };
+        return if small { Parse::need_more(received) } else { Parse::No };
     };
     if sequence != 0 || !(8..=1024).contains(&length) {
         return Parse::No;
@@ -66,7 +65,7 @@ fn plausible(version: &[u8]) -> bool {
     version.first().is_some_and(u8::is_ascii_digit) && version.len() < 64 && version.iter().all(u8::is_ascii_graphic)
 }
 
-/// MariaDB hides behind a MySQL 5.5.5 for old replicas.
+/// `MariaDB` hides behind a `MySQL` 5.5.5 for old replicas.
 fn greeting(version: &[u8]) -> Service {
     let banner = text::printable(version);
     let mut service = Service { name: "mysql".into(), ..Service::default() };

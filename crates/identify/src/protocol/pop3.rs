@@ -27,9 +27,9 @@ pub(super) const SERVERS: &[&str] = &["dovecot", "courier-imap", "courier", "cyr
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);
     let Some(line) = reader.line() else {
-        let begun = ["+OK ", "-ERR ["].iter().any(|prefix| {
-            received.may_become(prefix.as_bytes()) || received.bytes.starts_with(prefix.as_bytes())
-        });
+        let begun = ["+OK ", "-ERR ["]
+            .iter()
+            .any(|prefix| received.may_become(prefix.as_bytes()) || received.bytes.starts_with(prefix.as_bytes()));
         return if begun && received.bytes.len() <= 512 { Parse::need_more(received) } else { Parse::No };
     };
     // RFC 3206's codes are POP3's alone; a bare `-ERR` is Redis' too.

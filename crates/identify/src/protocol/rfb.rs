@@ -22,8 +22,13 @@ fn parse(received: Received<'_>) -> Parse {
         let begun = received.may_become(b"RFB ") || received.bytes.starts_with(b"RFB ");
         return if begun { Parse::need_more(received) } else { Parse::No };
     };
-    let digits = |range: std::ops::Range<usize>| line.get(range).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
-    let shaped = line.starts_with(b"RFB ") && digits(4..7) && line.get(7) == Some(&b'.') && digits(8..11) && line.ends_with(b"\n");
+    let digits =
+        |range: std::ops::Range<usize>| line.get(range).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
+    let shaped = line.starts_with(b"RFB ")
+        && digits(4..7)
+        && line.get(7) == Some(&b'.')
+        && digits(8..11)
+        && line.ends_with(b"\n");
     if !shaped {
         return Parse::No;
     }

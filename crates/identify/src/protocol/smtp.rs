@@ -106,8 +106,18 @@ mod tests {
         for (line, product, version, os) in [
             ("220 mail.example.org ESMTP Postfix (Debian/GNU)\r\n", Some("Postfix"), None, Some("Debian")),
             ("220 a ESMTP Exim 4.96 Sat, 21 Nov 2026 18:40:00 +0000\r\n", Some("Exim"), Some("4.96"), None),
-            ("220 a ESMTP Sendmail 8.17.1.9/8.17.1.9/Debian-2; Sat, 21 Nov 2026 18:40:00 GMT\r\n", Some("Sendmail"), Some("8.17.1.9"), Some("Debian")),
-            ("220 a Microsoft ESMTP MAIL Service, Version: 10.0.14393.4169 ready at Sat\r\n", Some("Microsoft ESMTP"), Some("10.0.14393.4169"), Some("Windows")),
+            (
+                "220 a ESMTP Sendmail 8.17.1.9/8.17.1.9/Debian-2; Sat, 21 Nov 2026 18:40:00 GMT\r\n",
+                Some("Sendmail"),
+                Some("8.17.1.9"),
+                Some("Debian"),
+            ),
+            (
+                "220 a Microsoft ESMTP MAIL Service, Version: 10.0.14393.4169 ready at Sat\r\n",
+                Some("Microsoft ESMTP"),
+                Some("10.0.14393.4169"),
+                Some("Windows"),
+            ),
             ("220 a ESMTP OpenSMTPD\r\n", Some("OpenSMTPD"), None, None),
             ("220 a ESMTP\r\n", None, None, None),
         ] {

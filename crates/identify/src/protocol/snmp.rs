@@ -1,4 +1,4 @@
-//! SNMP: the discovery of an SNMPv3 engine (RFC 3414 §4), which needs no secret and is answered with the engine's id and
+//! SNMP: the discovery of an `SNMPv3` engine (RFC 3414 §4), which needs no secret and is answered with the engine's id and
 //! so its maker. Answers of the community versions (RFC 3416) are read too.
 
 use super::{Protocol, Speaker};
@@ -18,7 +18,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     parse,
     #[cfg(test)]
     samples: &[
-        b"\x30\x53\x02\x01\x03\x30\x0f\x02\x03\x70\x64\x01\x02\x03\x00\xff\xe3\x04\x01\x00\x02\x01\x03\x04\x1e\x30\x1c\x04\x0d\x80\x00\x1f\x88\x80\x11\x22\x33\x44\x55\x66\x77\x88\x02\x01\x05\x02\x02\x10\x20\x04\x00\x04\x00\x04\x00\x30\x1d\x04\x0d\x80\x00\x1f\x88\x80\x11\x22\x33\x44\x55\x66\x77\x88\x04\x00\xa8\x0a\x02\x01\x00\x02\x01\x00\x02\x01\x00\x30\x00",
+        b"\x30\x55\x02\x01\x03\x30\x10\x02\x03\x70\x64\x01\x02\x03\x00\xff\xe3\x04\x01\x00\x02\x01\x03\x04\x1e\x30\x1c\x04\x0d\x80\x00\x1f\x88\x80\x11\x22\x33\x44\x55\x66\x77\x88\x02\x01\x05\x02\x02\x10\x20\x04\x00\x04\x00\x04\x00\x30\x1e\x04\x0d\x80\x00\x1f\x88\x80\x11\x22\x33\x44\x55\x66\x77\x88\x04\x00\xa8\x0b\x02\x01\x00\x02\x01\x00\x02\x01\x00\x30\x00",
         b"\x30\x2f\x02\x01\x01\x04\x06public\xa2\x22\x02\x01\x01\x02\x01\x00\x02\x01\x00\x30\x17\x30\x15\x06\x08\x2b\x06\x01\x02\x01\x01\x01\x00\x04\x09Linux box",
     ],
 };
@@ -29,9 +29,9 @@ const OCTETS: u8 = 0x04;
 const REPORT: u8 = 0xa8;
 const RESPONSE: u8 = 0xa2;
 
-/// `msgID` 0x706401, reportable, user-based security, empty engine, user and context, GetRequest of nothing.
+/// `msgID` 0x706401, reportable, user-based security, empty engine, user and context, `GetRequest` of nothing.
 const DISCOVERY: &[u8] = &[
-    0x30, 0x3a, 0x02, 0x01, 0x03, 0x30, 0x0f, 0x02, 0x03, 0x70, 0x64, 0x01, 0x02, 0x03, 0x00, 0xff, 0xe3, 0x04, 0x01,
+    0x30, 0x3b, 0x02, 0x01, 0x03, 0x30, 0x10, 0x02, 0x03, 0x70, 0x64, 0x01, 0x02, 0x03, 0x00, 0xff, 0xe3, 0x04, 0x01,
     0x04, 0x02, 0x01, 0x03, 0x04, 0x10, 0x30, 0x0e, 0x04, 0x00, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x04, 0x00, 0x04,
     0x00, 0x04, 0x00, 0x30, 0x12, 0x04, 0x00, 0x04, 0x00, 0xa0, 0x0c, 0x02, 0x02, 0x70, 0x64, 0x02, 0x01, 0x00, 0x02,
     0x01, 0x00, 0x30, 0x00,
@@ -56,7 +56,8 @@ fn version_3(message: &mut Reader<'_>) -> Option<Service> {
     let engine = security.expect(OCTETS)?;
     // The scoped PDU; in the clear, it must be the report that answers a discovery.
     let mut scoped = Reader::new(message.expect(SEQUENCE)?);
-    (scoped.expect(OCTETS)?, scoped.expect(OCTETS)?);
+    scoped.expect(OCTETS)?;
+    scoped.expect(OCTETS)?;
     scoped.element().filter(|pdu| pdu.tag == REPORT || pdu.tag == RESPONSE)?;
     let mut service = Service { name: "snmp".into(), ..Service::default() };
     service.facts.insert("snmp.version".into(), "3".into());
@@ -105,13 +106,17 @@ fn community(message: &mut Reader<'_>) -> Option<Service> {
     const OBJECT: u8 = 0x06;
     message.expect(OCTETS)?;
     let mut pdu = Reader::new(message.expect(RESPONSE)?);
-    (pdu.expect(INTEGER)?, pdu.expect(INTEGER)?, pdu.expect(INTEGER)?);
+    pdu.expect(INTEGER)?;
+    pdu.expect(INTEGER)?;
+    pdu.expect(INTEGER)?;
     let mut service = Service { name: "snmp".into(), ..Service::default() };
     let mut bindings = Reader::new(pdu.expect(SEQUENCE)?);
     while let Some(binding) = bindings.expect(SEQUENCE) {
         let mut binding = Reader::new(binding);
         let object = binding.expect(OBJECT)?;
-        if object == SYS_DESCR && let Some(value) = binding.expect(OCTETS) {
+        if object == SYS_DESCR
+            && let Some(value) = binding.expect(OCTETS)
+        {
             let description = text::printable(value);
             distribution::read(&mut service, &description);
             service.banner = Some(description);

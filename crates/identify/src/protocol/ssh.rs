@@ -87,8 +87,20 @@ mod tests {
     #[test]
     fn extraction() {
         for (line, product, version, os, package) in [
-            ("SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "OpenSSH", Some("9.2p1"), Some("Debian 12"), Some("9.2p1-2+deb12u3")),
-            ("SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.4\r\n", "OpenSSH", Some("9.6p1"), Some("Ubuntu 24.04"), Some("9.6p1-3ubuntu13.4")),
+            (
+                "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
+                "OpenSSH",
+                Some("9.2p1"),
+                Some("Debian 12"),
+                Some("9.2p1-2+deb12u3"),
+            ),
+            (
+                "SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.4\r\n",
+                "OpenSSH",
+                Some("9.6p1"),
+                Some("Ubuntu 24.04"),
+                Some("9.6p1-3ubuntu13.4"),
+            ),
             ("SSH-2.0-OpenSSH_9.3 FreeBSD-20230316\r\n", "OpenSSH", Some("9.3"), Some("FreeBSD"), None),
             ("SSH-2.0-OpenSSH_for_Windows_9.5\r\n", "OpenSSH", Some("9.5"), Some("Windows"), None),
             ("SSH-2.0-dropbear_2022.83\r\n", "Dropbear", Some("2022.83"), None, None),

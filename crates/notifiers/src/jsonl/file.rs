@@ -10,6 +10,8 @@ use std::{
 
 /// How far back from the end the beginning of a broken line is looked for. Our lines are far shorter.
 const LOOK_BACK: u64 = 1 << 20;
+/// How every line of ours begins.
+const BEGINNING: &[u8] = b"{\"schema\":";
 
 pub(super) struct LineFile {
     path: PathBuf,
@@ -81,7 +83,7 @@ fn mend(file: &mut File) -> io::Result<()> {
         return Ok(());
     }
     let seen_from_its_beginning = start == 0 || line.len() < tail.len();
-    let ours = seen_from_its_beginning && line.starts_with(b"{\"schema\":");
+    let ours = seen_from_its_beginning && (line.starts_with(BEGINNING) || BEGINNING.starts_with(line));
     if ours && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err() {
         let broken = u64::try_from(line.len()).unwrap_or(u64::MAX);
         return file.set_len(length.saturating_sub(broken));

@@ -5,7 +5,7 @@ use std::{
 };
 
 /// After this long a digest is given up.
-pub(crate) const GIVE_UP: Duration = Duration::from_secs(72 * 3600);
+pub(crate) const GIVE_UP: Duration = Duration::from_hours(72);
 
 /// A mail server that is away is away for a while, and greylisting wants to see patience.
 const MAIL_S: &[u64] = &[30, 60, 120, 240, 480, 960, 1800, 3600];
@@ -38,6 +38,6 @@ mod tests {
         }
         assert_ne!(delay("email", 1, "a"), delay("email", 1, "b"), "not in step");
         assert_eq!(delay("email", 1, "a"), delay("email", 1, "a"), "not by chance");
-        assert!(delay("email", u32::MAX, "a") >= Duration::from_secs(3600));
+        assert!(delay("email", u32::MAX, "a") >= Duration::from_hours(1));
     }
 }

@@ -32,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const RESTART: Duration = Duration::from_secs(30);
 const FAILURES: usize = 64;
 
-/// Alerts that did not reach a recipient: raise NOTIFY_FAILED. Sent when a digest is given up and when one has been failing for a
-/// quarter of an hour, at most once an hour for a recipient, and never for a digest that holds nothing but NOTIFY_FAILED.
+/// Alerts that did not reach a recipient: raise `NOTIFY_FAILED`. Sent when a digest is given up and when one has been failing for a
+/// quarter of an hour, at most once an hour for a recipient, and never for a digest that holds nothing but `NOTIFY_FAILED`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub recipient: Arc<str>,
@@ -48,7 +48,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The NOTIFY_FAILED event: `name` is the recipient, `metric` the number of alerts.
+    /// The `NOTIFY_FAILED` event: `name` is the recipient, `metric` the number of alerts.
     pub fn event(&self, time: Timestamp, sensor: &Vantage) -> Event {
         let mut event = Event::new(EventType::NotifyFailed, time, sensor, &self.recipient);
         let outcome = if self.given_up { "given up" } else { "waiting" };

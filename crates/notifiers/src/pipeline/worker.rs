@@ -20,12 +20,12 @@ const DIGEST: usize = 10_000;
 /// Alerts in one batch of an immediate recipient.
 const BATCH: usize = 500;
 /// Waits are cut into pieces of this, so that a jump of the wall clock is noticed, and a nudge that never came costs a minute.
-const PIECE: Duration = Duration::from_secs(60);
+const PIECE: Duration = Duration::from_mins(1);
 /// A channel promises to answer within a minute; one that does not is cut off.
 const ANSWER: Duration = Duration::from_secs(90);
 /// A digest that fails for this long is reported before it is given up.
-const REPORT_AFTER: Duration = Duration::from_secs(15 * 60);
-const REPORT_EVERY: Duration = Duration::from_secs(3600);
+const REPORT_AFTER: Duration = Duration::from_mins(15);
+const REPORT_EVERY: Duration = Duration::from_hours(1);
 const OUTBOX_FIRST: Duration = Duration::from_millis(250);
 const OUTBOX_MOST: Duration = Duration::from_secs(30);
 
@@ -75,7 +75,7 @@ impl Worker {
         let open = self.persist(|| outbox.open_digests()).await?;
         let mut under_way = open.into_iter().find(|open| open.digest.recipient == *self.name).map(|open| {
             let now = self.now();
-            let wait = since(now, open.next_try).min(Duration::from_secs(3600));
+            let wait = since(now, open.next_try).min(Duration::from_hours(1));
             let reported = since(open.first_try, now) >= REPORT_AFTER;
             UnderWay { open, due: Instant::now() + wait, reported }
         });
@@ -250,7 +250,9 @@ impl Worker {
         };
         match self.shared.failures.try_send(failure) {
             Ok(()) => (self.last_report, self.unreported) = (Some(Instant::now()), 0),
-            Err(error) => tracing::error!(recipient = %self.name, %error, "a failed notification could not be reported"),
+            Err(error) => {
+                tracing::error!(recipient = %self.name, %error, "a failed notification could not be reported");
+            }
         }
     }
 

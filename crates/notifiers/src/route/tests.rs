@@ -4,7 +4,7 @@ use config::{ChannelConfig, JsonlPath};
 use model::{AlertId, Severity};
 use std::time::Duration;
 
-const EVERY: Interval = Interval::Every(Duration::from_secs(300));
+const EVERY: Interval = Interval::Every(Duration::from_mins(5));
 
 fn recipient(every: Interval, profiles: &[&str], min_severity: u8) -> Recipient {
     Recipient {
@@ -18,8 +18,7 @@ fn recipient(every: Interval, profiles: &[&str], min_severity: u8) -> Recipient 
 fn config(recipients: &[(&str, Recipient)], profiles: &[&str]) -> Config {
     let mut config = crate::channel::tests::empty_config();
     config.recipients = recipients.iter().map(|(name, recipient)| ((*name).into(), recipient.clone())).collect();
-    config.profiles =
-        profiles.iter().map(|&name| (name.into(), crate::channel::tests::empty_profile())).collect();
+    config.profiles = profiles.iter().map(|&name| (name.into(), crate::channel::tests::empty_profile())).collect();
     config
 }
 

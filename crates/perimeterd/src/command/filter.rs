@@ -10,7 +10,7 @@ pub(crate) struct InventoryFilter {
     /// Only this port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// At most this many
+    /// At most this many [default: all]
     #[arg(long, value_name = "NUMBER")]
     pub limit: Option<u64>,
 }
@@ -63,7 +63,7 @@ impl EventFilter {
     }
 }
 
-fn addresses(text: &str) -> Result<Target, String> {
+pub(super) fn addresses(text: &str) -> Result<Target, String> {
     match text.parse() {
         Ok(Target::Name(name)) => Err(format!("`{name}` is a host name; give addresses")),
         Ok(target) => Ok(target),

@@ -13,6 +13,7 @@ mod hosts;
 mod man;
 mod notify;
 mod reload;
+mod row;
 mod scan;
 mod scan_now;
 mod services;

@@ -66,7 +66,17 @@ fn head(report: &StatusReport) -> Vec<String> {
 
 fn lanes(report: &StatusReport) -> Table {
     let mut table = Table::new(&[
-        "PROFILE", "LANE", "EVERY", "BASELINE", "LAST PASS", "LAG", "COVERAGE", "LOSS", "P(MISS)", "PROBES", "ERRORS",
+        "PROFILE",
+        "LANE",
+        "EVERY",
+        "BASELINE",
+        "LAST PASS",
+        "LAG",
+        "COVERAGE",
+        "LOSS",
+        "P(MISS)",
+        "PROBES",
+        "ERRORS",
     ]);
     for lane in &report.lanes {
         table.row([

@@ -78,9 +78,15 @@ mod tests {
     #[test]
     fn tells_how_long_ago() {
         let now = Timestamp::from_second(1_800_000_000).expect("in range");
-        for (seconds, expect) in
-            [(0, "now"), (5, "5s"), (312, "5m12s"), (3_600, "1h"), (3_605, "1h"), (273_600, "3d4h"), (-5, "in the future")]
-        {
+        for (seconds, expect) in [
+            (0, "now"),
+            (5, "5s"),
+            (312, "5m12s"),
+            (3_600, "1h"),
+            (3_605, "1h"),
+            (273_600, "3d4h"),
+            (-5, "in the future"),
+        ] {
             let then = Timestamp::from_second(1_800_000_000 - seconds).expect("in range");
             assert_eq!(ago(then, now), expect);
         }

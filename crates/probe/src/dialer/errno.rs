@@ -104,7 +104,8 @@ mod tests {
             assert_eq!(synchronous(&io::Error::from_raw_os_error(number)), expect, "{number}");
         }
         assert_eq!(synchronous(&io::Error::other("no number")), Outcome::LocalError(LocalErrorKind::Other));
-        for (number, expect) in [(libc::EADDRINUSE, SourcePorts), (libc::EADDRNOTAVAIL, NoRoute), (libc::EACCES, Denied)]
+        for (number, expect) in
+            [(libc::EADDRINUSE, SourcePorts), (libc::EADDRNOTAVAIL, NoRoute), (libc::EACCES, Denied)]
         {
             assert_eq!(binding(&io::Error::from_raw_os_error(number)), Outcome::LocalError(expect), "{number}");
         }
@@ -123,11 +124,7 @@ mod tests {
             (libc::ENETUNREACH, Outcome::Filtered(NetUnreachable), Outcome::Filtered(NetUnreachable)),
             (libc::EACCES, Outcome::Filtered(Prohibited), Outcome::Filtered(Prohibited)),
             (libc::EPERM, Outcome::Filtered(Prohibited), Outcome::Filtered(Prohibited)),
-            (
-                libc::ENOPROTOOPT,
-                Outcome::Filtered(FilteredReason::Other),
-                Outcome::Filtered(FilteredReason::Other),
-            ),
+            (libc::ENOPROTOOPT, Outcome::Filtered(FilteredReason::Other), Outcome::Filtered(FilteredReason::Other)),
             (libc::ENOBUFS, Outcome::LocalError(Buffers), Outcome::LocalError(Buffers)),
         ] {
             let error = io::Error::from_raw_os_error(number);

@@ -150,6 +150,11 @@ impl Dialer {
         self.0.settings.load().identity.clone()
     }
 
+    /// Sockets at a time at most.
+    pub fn concurrency(&self) -> usize {
+        self.0.limit.ceiling()
+    }
+
     pub fn scope(&self) -> &ScopeHandle {
         &self.0.scope
     }
@@ -235,28 +240,39 @@ impl Dialer {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Vec<u8>, Outcome> {
+        self.exchange(endpoint, payload, timeout).await.0
+    }
+
+    /// [`Dialer::datagram`], with the time until the answer.
+    pub(crate) async fn exchange(
+        &self,
+        endpoint: InScope<Endpoint>,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> (Result<Vec<u8>, Outcome>, Duration) {
         let mut shortages = 0;
-        let result = loop {
+        let (result, rtt) = loop {
             let permit = match self.turn(endpoint.get()).await {
                 Ok(permit) => permit,
-                Err(outcome) => break Err(outcome),
+                Err(outcome) => break (Err(outcome), Duration::ZERO),
             };
+            let sent = Instant::now();
             match self.send(endpoint.get(), payload) {
                 Ok(socket) => {
                     self.0.limit.succeeded();
-                    break self.reply(socket, timeout).await;
+                    let result = self.reply(socket, timeout).await;
+                    break (result, sent.elapsed());
                 }
                 Err(outcome) => {
                     drop(permit);
                     if !self.try_again(outcome, &mut shortages).await {
-                        break Err(outcome);
+                        break (Err(outcome), Duration::ZERO);
                     }
                 }
             }
         };
-        let outcome = result.as_ref().map_or_else(|outcome| *outcome, |_| Outcome::Open(OpenReason::Reply));
-        self.0.counters.count(outcome);
-        result
+        self.0.counters.count(result.as_ref().map_or_else(|outcome| *outcome, |_| REPLIED));
+        (result, rtt)
     }
 
     async fn begin(&self, endpoint: InScope<Endpoint>, close: Close, timeout: Duration) -> Begun {
@@ -433,6 +449,7 @@ impl Dialer {
 }
 
 const CONNECTED: Outcome = Outcome::Open(OpenReason::Connected);
+pub(crate) const REPLIED: Outcome = Outcome::Open(OpenReason::Reply);
 
 impl Dialled {
     /// What `SO_ERROR` says of a connection that is no longer under way.

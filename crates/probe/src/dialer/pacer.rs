@@ -23,7 +23,11 @@ struct Job {
 impl Pace {
     /// At most `per_second` questions a second; at least one a day, whatever is said.
     pub fn new(per_second: f64) -> Self {
-        Self(Arc::new(Mutex::new(Job { epoch: Instant::now(), bucket: Bucket::default(), interval: nanos(per_second) })))
+        Self(Arc::new(Mutex::new(Job {
+            epoch: Instant::now(),
+            bucket: Bucket::default(),
+            interval: nanos(per_second),
+        })))
     }
 
     /// From the next question on.

@@ -32,7 +32,12 @@ impl From<io::Error> for Failure {
 }
 
 /// A non-blocking TCP socket, not yet connected. The kernel gives up, and stops repeating its SYN, after `timeout`.
-pub(crate) fn stream(to: SocketAddr, source: Option<IpAddr>, close: Close, timeout: Duration) -> Result<Socket, Failure> {
+pub(crate) fn stream(
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    close: Close,
+    timeout: Duration,
+) -> Result<Socket, Failure> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if close == Close::Reset {
         socket.set_linger(Some(Duration::ZERO))?;

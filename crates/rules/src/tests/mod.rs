@@ -1,3 +1,4 @@
+mod builtin;
 mod golden;
 mod operators;
 mod profiles;

@@ -11,6 +11,8 @@ CREATE TABLE host (
     vantage    TEXT    NOT NULL,
     address    BLOB    NOT NULL,
     up         INTEGER NOT NULL,
+    -- 0: its first sign of life waits for its confirmation, and nobody has been told of it.
+    told       INTEGER NOT NULL,
     first_seen INTEGER NOT NULL,
     last_seen  INTEGER NOT NULL,
     os         TEXT,

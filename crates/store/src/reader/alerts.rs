@@ -100,8 +100,7 @@ impl Reader {
             question.and_some("a.time >= ?", filter.since.map(Ms));
             question.and_some("a.time < ?", filter.until.map(Ms));
             question.and_some("a.severity >= ?", filter.min_severity.map(Severity::get));
-            let (tail, values) =
-                question.tail(if filter.newest_first { "a.seq DESC" } else { "a.seq" }, filter.limit);
+            let (tail, values) = question.tail(if filter.newest_first { "a.seq DESC" } else { "a.seq" }, filter.limit);
             let source = format!("FROM alert a JOIN event e ON e.seq = a.event {tail}");
             notices(&connection, &source, params_from_iter(values.iter()), i64::MAX)?
                 .into_iter()

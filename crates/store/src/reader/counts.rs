@@ -1,9 +1,10 @@
 use super::Reader;
 use crate::{
     StoreError,
-    column::{get_count, get_time, get_time_or_none},
+    column::{count, from_json, get_count, get_time, get_time_or_none},
 };
 use jiff::Timestamp;
+use model::EventType;
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
@@ -50,7 +51,7 @@ impl Reader {
         self.query(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT (SELECT count(*) FROM host), (SELECT count(*) FROM host WHERE up),
+                    "SELECT (SELECT count(*) FROM host WHERE told), (SELECT count(*) FROM host WHERE up),
                          (SELECT count(*) FROM (SELECT DISTINCT address, vantage, transport, port FROM service
                              WHERE status = 'open')),
                          (SELECT count(*) FROM certificate WHERE served), (SELECT count(*) FROM event),
@@ -74,6 +75,23 @@ impl Reader {
                         bytes: get_count(row, 9)?,
                     })
                 })
+        })
+        .await
+    }
+
+    /// How many events of each type were committed after that sequence number, and the highest sequence number among
+    /// them (`after` where there is none).
+    pub async fn events_by_type(&self, after: u64) -> Result<(Vec<(EventType, u64)>, u64), StoreError> {
+        self.query(move |connection| {
+            let rows = connection
+                .prepare_cached("SELECT type, count(*), max(seq) FROM event WHERE seq > ? GROUP BY type")?
+                .query_map(params![count(after)], |row| {
+                    let word: String = row.get(0)?;
+                    Ok((from_json(&format!("\"{word}\""), 0)?, get_count(row, 1)?, get_count(row, 2)?))
+                })?
+                .collect::<rusqlite::Result<Vec<(EventType, u64, u64)>>>()?;
+            let newest = rows.iter().map(|&(_, _, newest)| newest).max().unwrap_or(after);
+            Ok((rows.into_iter().map(|(kind, count, _)| (kind, count)).collect(), newest))
         })
         .await
     }

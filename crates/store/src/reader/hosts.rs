@@ -96,10 +96,11 @@ impl From<HostState> for HostRow {
 }
 
 impl Reader {
-    /// Ascending by address and vantage.
+    /// Ascending by address and vantage; without those whose first sign of life is not confirmed yet.
     pub async fn hosts(&self, filter: HostFilter) -> Result<Vec<HostRow>, StoreError> {
         self.query(move |connection| {
             let mut question = Question::new("SELECT state FROM host");
+            question.and("told", []);
             question.and_within("{}", &filter.within);
             question.and_some("up = ?", filter.up);
             let has = |list: &str| format!("EXISTS (SELECT 1 FROM json_each(state, '$.{list}') WHERE value = ?)");
@@ -114,9 +115,8 @@ impl Reader {
                 let place: [Box<dyn ToSql>; 2] = [Box::new(address(ip)), Box::new(vantage.0.to_string())];
                 question.and("(address, vantage) > (?, ?)", place);
             }
-            question.ask(connection, "address, vantage", filter.limit, |row| {
-                get_json::<HostState>(row, 0).map(Into::into)
-            })
+            question
+                .ask(connection, "address, vantage", filter.limit, |row| get_json::<HostState>(row, 0).map(Into::into))
         })
         .await
     }

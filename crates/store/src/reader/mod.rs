@@ -40,7 +40,7 @@ pub struct Reader {
 }
 
 #[derive(Debug)]
-struct Pool {
+pub(crate) struct Pool {
     path: PathBuf,
     busy_timeout: Duration,
     /// How many may read at the same time; closed with the store.

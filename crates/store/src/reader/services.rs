@@ -104,7 +104,8 @@ fn word(status: PortStatus) -> &'static str {
 }
 
 fn service_row(row: &Row<'_>) -> rusqlite::Result<ServiceRow> {
-    let plain = |column: usize| -> rusqlite::Result<String> { row.get(column).map(|word: String| format!("\"{word}\"")) };
+    let plain =
+        |column: usize| -> rusqlite::Result<String> { row.get(column).map(|word: String| format!("\"{word}\"")) };
     let name: String = row.get(4)?;
     Ok(ServiceRow {
         vantage: row.get::<_, String>(0)?.as_str().into(),

@@ -1,1 +1,261 @@
+mod backup;
+mod journal;
+mod open;
+mod outbox;
+mod reader;
+mod retention;
 
+use crate::{Options, Store};
+use inventory::{CertificateState, EndpointState, HostState, PortStatus, Region, ServiceState, Standing, TlsState};
+use jiff::Timestamp;
+use model::{
+    Alert, AlertId, Certificate, Clock, Event, EventEndpoint, EventHost, EventType, HostKey, KeyInfo, Lane, Os, PassId,
+    Service, Sha256, Transport,
+};
+use monitor::{Batch, LeaseRecord, PassRecord, Violations};
+use notifiers::Owed;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// It is always half past.
+#[derive(Debug)]
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        at(1800)
+    }
+}
+
+/// Seconds after a moment in 2026.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_255_200 + seconds).expect("in range")
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect(text)
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn open(folder: &Path) -> Store {
+    open_with(folder, &Options::default())
+}
+
+fn open_with(folder: &Path, options: &Options) -> Store {
+    Store::open(&folder.join("perimeter.db"), Arc::new(Stopped), options).expect("opens")
+}
+
+/// What a power cut leaves: the files as they are now, without a checkpoint.
+fn snapshot(from: &Path) -> TempDir {
+    let to = folder();
+    for name in ["perimeter.db", "perimeter.db-wal"] {
+        let from = from.join(name);
+        if from.exists() {
+            fs::copy(from, to.path().join(name)).expect("copies");
+        }
+    }
+    to
+}
+
+fn key(text: &str) -> HostKey {
+    HostKey { vantage: "scan1".into(), ip: ip(text) }
+}
+
+fn service(name: &str, product: Option<(&str, &str)>) -> Service {
+    Service {
+        name: name.to_owned(),
+        product: product.map(|(product, _)| product.to_owned()),
+        version: product.map(|(_, version)| version.to_owned()),
+        confidence: 0.98,
+        ..Service::default()
+    }
+}
+
+fn endpoint(port: u16, status: PortStatus, services: Vec<ServiceState>) -> EndpointState {
+    EndpointState {
+        transport: Transport::Tcp,
+        port,
+        status,
+        reason: "connected".to_owned(),
+        first_seen: at(0),
+        last_seen: at(60),
+        changed_at: at(0),
+        last_observed: at(60),
+        pending: None,
+        learnt: true,
+        services,
+    }
+}
+
+fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> ServiceState {
+    ServiceState {
+        name: name.map(|name| name.parse().expect("a name")),
+        service: Some(service),
+        tls: certificate.map(|sha256| TlsState {
+            version: "TLS 1.3".to_owned(),
+            cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+            alpn: None,
+            certificate: Some(sha256),
+            alternates: std::iter::once((Sha256([9; 32]), at(5))).collect(),
+            verdicts: Vec::new(),
+        }),
+        first_seen: at(0),
+        last_seen: at(60),
+        changed_at: at(0),
+        last_observed: at(60),
+        pending_service: None,
+        pending_certificate: None,
+    }
+}
+
+fn host(text: &str, endpoints: Vec<EndpointState>) -> HostState {
+    HostState {
+        key: key(text),
+        up: true,
+        first_seen: at(0),
+        last_seen: at(60),
+        lost_since: None,
+        names: BTreeMap::new(),
+        assets: ["dmz".into()].into(),
+        tags: ["production".into()].into(),
+        value: 5,
+        os: Some(Os { family: "linux".to_owned(), product: None, version: None, confidence: 0.8 }),
+        endpoints,
+        answered_by: None,
+        misses: None,
+        named_at: BTreeMap::new(),
+    }
+}
+
+fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
+    CertificateState {
+        certificate: Certificate {
+            sha256: Sha256([digest; 32]),
+            spki_sha256: Sha256([digest ^ 0xff; 32]),
+            subject: format!("CN=www{digest}.example.org"),
+            issuer: "CN=Example CA, O=Example CA Inc".to_owned(),
+            issuer_attributes: vec!["CN=Example CA".to_owned(), "O=Example CA Inc".to_owned()],
+            sans: vec![format!("www{digest}.example.org")],
+            serial: "01".to_owned(),
+            not_before: at(-1000),
+            not_after: ends,
+            key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
+            signature: "ecdsa-with-SHA256".to_owned(),
+            self_signed: false,
+        },
+        first_seen: at(0),
+        last_seen: at(60),
+        endpoints: std::iter::once((model::Endpoint::tcp(ip("192.0.2.7"), 443), None)).collect(),
+        expiry_told: Some(30),
+        expired_told: false,
+        rogue_told: BTreeSet::new(),
+        standing: Standing::default(),
+    }
+}
+
+fn event(kind: EventType, seconds: i64, about: Option<(&str, u16)>) -> Event {
+    let mut event = Event::new(kind, at(seconds), &"scan1".into(), &about);
+    if let Some((address, port)) = about {
+        event.host = Some(EventHost { ip: ip(address), names: Vec::new(), os: None });
+        event.endpoint = Some(EventEndpoint { transport: Transport::Tcp, port });
+    }
+    event
+}
+
+fn alert(event: &Event, profile: &str) -> Alert {
+    Alert {
+        id: AlertId::of(event.id, event.time, profile),
+        event: event.id,
+        profile: profile.to_owned(),
+        rules: vec!["open-not-web".to_owned()],
+        severity: event.severity,
+        time: event.time,
+    }
+}
+
+/// One opened port, alerted in one profile and owed to these.
+fn told(seconds: i64, port: u16, recipients: &[&str]) -> Batch {
+    let event = event(EventType::PortOpen, seconds, Some(("192.0.2.7", port)));
+    let alert = alert(&event, "dmz");
+    let owed = |recipient: &&str| Owed { recipient: (*recipient).to_owned(), alert: alert.id };
+    Batch { owed: recipients.iter().map(owed).collect(), events: vec![event], alerts: vec![alert], ..Batch::default() }
+}
+
+fn pass(number: u32, lane: Lane) -> PassRecord {
+    PassRecord {
+        id: PassId(Uuid::from_u128(number.into())),
+        profile: "dmz".into(),
+        lane,
+        started: at(number.into()),
+        finished: None,
+        seed: u64::MAX,
+        groups_done: 3,
+        groups: 9,
+        fingerprint: u64::MAX - 1,
+        complete: false,
+        probes: 100,
+        attempts: 101,
+        covered: 99,
+        local_errors: 1,
+        loss_asked: 10,
+        loss_missed: 1,
+    }
+}
+
+/// Something of everything.
+fn everything() -> Batch {
+    let mut batch = told(30, 3389, &["soc", "siem"]);
+    batch.hosts = vec![
+        host(
+            "192.0.2.7",
+            vec![
+                endpoint(22, PortStatus::Open, vec![asked(None, service("ssh", Some(("OpenSSH", "9.2p1"))), None)]),
+                endpoint(25, PortStatus::Closed, Vec::new()),
+                endpoint(
+                    443,
+                    PortStatus::Open,
+                    vec![
+                        asked(None, service("http", Some(("nginx", "1.22.1"))), Some(Sha256([1; 32]))),
+                        asked(Some("www.example.org"), service("http", None), Some(Sha256([2; 32]))),
+                    ],
+                ),
+                endpoint(3389, PortStatus::Opening, Vec::new()),
+            ],
+        ),
+        host("2001:db8::7", vec![endpoint(22, PortStatus::Open, Vec::new())]),
+    ];
+    batch.certificates = vec![certificate(1, at(1_000_000)), certificate(2, at(500))];
+    batch.certificate_der = vec![(Sha256([1; 32]), vec![0x30, 0x82]), (Sha256([3; 32]), vec![0x30])];
+    batch.regions = vec![Region {
+        profile: "dmz".into(),
+        lane: Lane::Hot,
+        tcp: Arc::new([22, 80, 443].into_iter().collect()),
+        udp: Arc::default(),
+        covered: std::iter::once(model::AddressRange::single(ip("192.0.2.7"))).collect(),
+        earlier: Vec::new(),
+    }];
+    batch.baselines = vec!["dmz".into()];
+    batch.passes = vec![pass(1, Lane::Hot), pass(2, Lane::Hot), pass(1000, Lane::Full)];
+    batch.violations = vec![Violations {
+        host: key("192.0.2.7"),
+        broken: vec![("dmz".to_owned(), "dmz-critical".to_owned(), "three-ports".to_owned(), at(10))],
+    }];
+    batch.leases = Some(vec![LeaseRecord {
+        asset: "dmz".into(),
+        name: "www.example.org".to_owned(),
+        addresses: vec![ip("192.0.2.7")],
+        until: at(300),
+    }]);
+    batch.halted = Some(true);
+    batch
+}

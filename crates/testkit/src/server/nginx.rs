@@ -36,10 +36,9 @@ impl Nginx {
         if let Some((_, identity)) = tls {
             identity.write(dir.as_ref(), "server");
         }
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("  {kind}_temp_path {dir}/{kind};\n"))
-            .collect();
+            .concat();
         let configuration = format!(
             "user root;\ndaemon off;\nworker_processes 1;\npid {dir}/nginx.pid;\nerror_log stderr notice;\n\
              events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}{servers}}}\n"

@@ -11,11 +11,12 @@ impl Sshd {
     pub fn start(host: &Host, port: u16) -> Self {
         let key = host.dir().join("ssh_host_key");
         host.run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &key.to_string_lossy()]);
-        let listen: String = host.addresses().iter().map(|ip| format!("ListenAddress {ip}\n")).collect();
+        let listen: Vec<String> = host.addresses().iter().map(|ip| format!("ListenAddress {ip}\n")).collect();
         let configuration = format!(
             "Port {port}\n{listen}HostKey {}\nUsePAM no\nPasswordAuthentication no\nPubkeyAuthentication no\n\
              KbdInteractiveAuthentication no\nPidFile none\nUseDNS no\nMaxStartups 100\n",
-            key.display()
+            key.display(),
+            listen = listen.concat(),
         );
         let path = host.write("sshd_config", &configuration);
         // sshd wants its directory under /run; a private one keeps the machine's own out of it.

@@ -1,0 +1,206 @@
+//! One slice against one host: the order of judgement.
+//!
+//! First who is alive, then each endpoint with its services in the order of time, then what closed, then what became of the
+//! host, then what that means for its products. Events come out in causal order.
+
+use crate::{CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, software};
+use jiff::Timestamp;
+use model::{Event, HostKey, HostPolicy, HostSlice, Os, PortObservation, ServiceObservation, Sha256, Transport};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An endpoint of the slice's host.
+pub(crate) type Key = (Transport, u16);
+
+/// The work on one slice.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) inventory: &'a Inventory,
+    pub(crate) slice: &'a HostSlice,
+    pub(crate) policy: &'a HostPolicy,
+    pub(crate) now: Timestamp,
+    pub(crate) before: Option<&'a HostState>,
+    /// The host as it will be. Its endpoints are in `endpoints` until the end.
+    pub(crate) host: HostState,
+    pub(crate) endpoints: BTreeMap<Key, EndpointState>,
+    /// New versions of the certificates concerned.
+    pub(crate) certificates: BTreeMap<Sha256, CertificateState>,
+    pub(crate) host_events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
+    /// Endpoints that opened as news, with why.
+    pub(crate) opened: BTreeMap<Key, crate::port::Opened>,
+    /// Endpoints with new evidence against their being open.
+    pub(crate) doubted: BTreeSet<Key>,
+    /// Products whose appearing is news.
+    pub(crate) news: BTreeSet<String>,
+}
+
+/// What came back from one endpoint, in the order of time.
+#[derive(Debug, Clone, Copy)]
+enum Sight<'a> {
+    Port(&'a PortObservation),
+    Service(&'a ServiceObservation),
+}
+
+impl Sight<'_> {
+    /// A service's own connection comes after the one that found the port, also within a millisecond.
+    fn order(&self) -> (Timestamp, u8) {
+        match self {
+            Self::Port(observation) => (observation.at, 0),
+            Self::Service(observation) => (observation.at, 1),
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(inventory: &'a Inventory, slice: &'a HostSlice, policy: &'a HostPolicy, now: Timestamp) -> Self {
+        let before = inventory.hosts.get(&slice.ip);
+        let mut host = before.cloned().unwrap_or_else(|| HostState {
+            key: HostKey { vantage: inventory.vantage.clone(), ip: slice.ip },
+            up: false,
+            first_seen: slice.at,
+            last_seen: Timestamp::MIN,
+            lost_since: None,
+            names: BTreeMap::new(),
+            assets: policy.assets.clone(),
+            tags: policy.tags.clone(),
+            value: policy.value,
+            os: None,
+            endpoints: Vec::new(),
+            answered_by: None,
+            misses: None,
+            named_at: BTreeMap::new(),
+        });
+        let endpoints = std::mem::take(&mut host.endpoints)
+            .into_iter()
+            .map(|endpoint| ((endpoint.transport, endpoint.port), endpoint))
+            .collect();
+        Self {
+            inventory,
+            slice,
+            policy,
+            now,
+            before,
+            host,
+            endpoints,
+            certificates: BTreeMap::new(),
+            host_events: Vec::new(),
+            events: Vec::new(),
+            opened: BTreeMap::new(),
+            doubted: BTreeSet::new(),
+            news: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Change {
+        self.host.assets = self.policy.assets.clone();
+        self.host.tags = self.policy.tags.clone();
+        self.host.value = self.policy.value;
+        self.judge_life();
+        self.judge_names();
+        for (key, sights) in self.sights() {
+            self.judge_endpoint(key, &sights);
+        }
+        self.judge_closings();
+        self.judge_finding();
+        self.judge_absence();
+        self.finish()
+    }
+
+    /// The port observations of this slice that are about its host.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = &'a PortObservation> + use<'a> {
+        let slice = self.slice;
+        slice.ports.iter().filter(move |observation| observation.endpoint.ip == slice.ip)
+    }
+
+    pub(crate) fn services(&self) -> impl Iterator<Item = &'a ServiceObservation> + use<'a> {
+        let slice = self.slice;
+        slice.services.iter().filter(move |observation| observation.endpoint.ip == slice.ip)
+    }
+
+    /// Whether something in this slice answered, other than that endpoint.
+    pub(crate) fn another_answered(&self, key: Key) -> bool {
+        self.ports().any(|seen| seen.outcome.is_answer() && (seen.endpoint.transport, seen.endpoint.port) != key)
+            || self.services().any(|seen| (seen.endpoint.transport, seen.endpoint.port) != key)
+    }
+
+    fn sights(&self) -> BTreeMap<Key, Vec<Sight<'a>>> {
+        let mut sights: BTreeMap<Key, Vec<Sight<'a>>> = BTreeMap::new();
+        for seen in self.ports() {
+            sights.entry((seen.endpoint.transport, seen.endpoint.port)).or_default().push(Sight::Port(seen));
+        }
+        for seen in self.services() {
+            sights.entry((seen.endpoint.transport, seen.endpoint.port)).or_default().push(Sight::Service(seen));
+        }
+        for list in sights.values_mut() {
+            list.sort_by_key(Sight::order);
+        }
+        sights
+    }
+
+    fn judge_endpoint(&mut self, key: Key, sights: &[Sight<'_>]) {
+        let mut told = Vec::new();
+        for sight in sights {
+            match sight {
+                Sight::Port(seen) => self.judge_port(key, seen),
+                Sight::Service(seen) => {
+                    if self.judge_connection(key, seen)
+                        && let Some(mut endpoint) = self.endpoints.remove(&key)
+                    {
+                        self.judge_service(&mut endpoint, seen, &mut told);
+                        self.endpoints.insert(key, endpoint);
+                    }
+                }
+            }
+        }
+        if let Some(event) = self.opening(key) {
+            self.events.push(event);
+        }
+        self.events.append(&mut told);
+    }
+
+    fn finish(mut self) -> Change {
+        self.host.endpoints = self.endpoints.into_values().collect();
+        self.host.os = best_os(&self.host).or(self.host.os);
+        let mut change = Change::default();
+        let mut events = self.host_events;
+        events.append(&mut self.events);
+        events.extend(software::differences(self.before, &self.host, &self.news, &self.inventory.vantage, self.now));
+        let (shown, words) = (event::host(&self.host), |words: &[std::sync::Arc<str>]| -> Vec<String> {
+            words.iter().map(ToString::to_string).collect()
+        });
+        for event in &mut events {
+            event.host = Some(shown.clone());
+            event.assets = words(&self.policy.assets);
+            event.tags = words(&self.policy.tags);
+            event.evidence.truncate(event::MOST_EVIDENCE);
+        }
+        change.events = events;
+        change.certificates = self
+            .certificates
+            .into_iter()
+            .filter(|(sha256, state)| self.inventory.certificates.get(sha256) != Some(state))
+            .map(|(_, state)| state)
+            .collect();
+        let asked = self.before.map(confirm::requests_of).unwrap_or_default();
+        let vanished = self.host.is_provisional() && self.host.endpoints.is_empty() && self.host.misses.is_none();
+        if vanished {
+            change.removed_hosts.extend(self.before.map(|host| host.key.clone()));
+        } else if self.before != Some(&self.host) {
+            change.requests = confirm::requests_of(&self.host).difference(&asked).cloned().collect();
+            change.hosts.push(self.host);
+        }
+        change
+    }
+}
+
+/// The surest of what its services say; the first of equals in the order of endpoints.
+fn best_os(host: &HostState) -> Option<Os> {
+    let mut best: Option<&Os> = None;
+    let services = host.open().flat_map(|endpoint| &endpoint.services);
+    for os in services.filter_map(|state| state.service.as_ref()?.os.as_ref()) {
+        if best.is_none_or(|known| os.confidence > known.confidence) {
+            best = Some(os);
+        }
+    }
+    best.cloned()
+}

@@ -1,0 +1,124 @@
+//! Certificates that run out. Driven by the clock, not by scans: once for each certificate and threshold, wherever and
+//! however often it is served.
+
+use crate::{CertificateState, Change, Inventory, event};
+use jiff::{SignedDuration, Timestamp};
+use model::{Event, EventEndpoint, EventType, Evidence, Severity};
+use std::collections::BTreeSet;
+
+const DAY: i64 = 86_400;
+const THRESHOLDS: [u16; 6] = [60, 30, 14, 7, 3, 1];
+/// A certificate that lives no longer than this also tells when its last third begins.
+const SHORT_LIFE: i64 = 90 * DAY;
+/// How long a certificate that is served nowhere is remembered, so that its return is no news.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(90 * DAY);
+/// The same for one that was only ever seen as an unconfirmed replacement.
+const UNSETTLED: SignedDuration = SignedDuration::from_secs(DAY);
+
+impl Inventory {
+    /// What time alone brings about: SSL_EXPIRY and SSL_EXPIRED of certificates served now. Thresholds crossed since the last
+    /// call fold into the tightest. Certificates served nowhere for 90 days are forgotten.
+    pub fn tick(&self, now: Timestamp) -> Change {
+        let mut change = Change::default();
+        for state in self.certificates.values() {
+            if state.endpoints.is_empty() {
+                let keep = if state.standing == crate::Standing::Unsettled { UNSETTLED } else { REMEMBERED };
+                if now.duration_since(state.last_seen) > keep {
+                    change.removed_certificates.push(state.certificate.sha256);
+                }
+                continue;
+            }
+            let left = state.certificate.not_after.duration_since(now).as_secs();
+            if now >= state.certificate.not_after {
+                if !state.expired_told {
+                    change.events.push(self.expiry_event(EventType::SslExpired, state, left, Severity::HIGH, now));
+                    change.certificates.push(CertificateState { expired_told: true, ..state.clone() });
+                }
+            } else if let Some(due) = tightest(state, left)
+                && state.expiry_told.is_none_or(|told| due.days < told)
+            {
+                change.events.push(self.expiry_event(EventType::SslExpiry, state, left, due.severity, now));
+                change.certificates.push(CertificateState { expiry_told: Some(due.days), ..state.clone() });
+            }
+        }
+        change
+    }
+
+    fn expiry_event(
+        &self,
+        kind: EventType,
+        state: &CertificateState,
+        left: i64,
+        severity: Severity,
+        now: Timestamp,
+    ) -> Event {
+        let certificate = &state.certificate;
+        let mut event = Event::new(kind, now, &self.vantage, &certificate.sha256);
+        let days = left.div_euclid(DAY);
+        event.severity = severity;
+        event::certificate(&mut event, certificate, &[]);
+        event.evidence.push(Evidence { at: state.last_seen, what: format!("not after {}", certificate.not_after) });
+        event.first_seen = Some(state.first_seen);
+        event.last_seen = Some(state.last_seen);
+        event.metric = Some(days);
+        event.new = Some(certificate.not_after.to_string());
+        let endpoints: BTreeSet<_> = state.endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
+        event.endpoints = endpoints.iter().take(event::MOST_LISTED).map(ToString::to_string).collect();
+        let more = endpoints.len().saturating_sub(event.endpoints.len());
+        let mut reason = if kind == EventType::SslExpired {
+            format!("expired on {}", certificate.not_after)
+        } else if days == 0 {
+            "expires in less than a day".to_owned()
+        } else {
+            format!("expires in {days} day{}", if days == 1 { "" } else { "s" })
+        };
+        if more > 0 {
+            reason.push_str(&format!("; {more} more endpoints serve it"));
+        }
+        event.reason = Some(reason);
+        let hosts: BTreeSet<_> = endpoints.iter().map(|endpoint| endpoint.ip).collect();
+        let hosts: Vec<_> = hosts.iter().filter_map(|ip| self.hosts.get(ip)).collect();
+        event.host = hosts.first().map(|host| event::host(host));
+        if let [only] = endpoints.iter().collect::<Vec<_>>()[..] {
+            event.endpoint = Some(EventEndpoint { transport: only.transport, port: only.port });
+        }
+        if let [(_, name)] = state.endpoints.iter().collect::<Vec<_>>()[..] {
+            event.name = name.as_ref().map(ToString::to_string);
+        }
+        let words = |of: fn(&crate::HostState) -> &[std::sync::Arc<str>]| {
+            let all: BTreeSet<_> = hosts.iter().flat_map(|host| of(host)).collect();
+            all.into_iter().map(ToString::to_string).collect()
+        };
+        event.assets = words(|host| &host.assets);
+        event.tags = words(|host| &host.tags);
+        event
+    }
+}
+
+struct Due {
+    /// The threshold in days, rounded up: what is remembered as told.
+    days: u16,
+    severity: Severity,
+}
+
+/// The tightest threshold that has been crossed, given the seconds left.
+fn tightest(state: &CertificateState, left: i64) -> Option<Due> {
+    let life = state.certificate.not_after.duration_since(state.certificate.not_before).as_secs().max(0);
+    let third = life / 3;
+    let fixed =
+        THRESHOLDS.iter().rev().find(|&&days| i64::from(days) * DAY <= third && left <= i64::from(days) * DAY).map(
+            |&days| Due {
+                days,
+                severity: match days {
+                    ..=3 => Severity::HIGH,
+                    4..=14 => Severity::MEDIUM,
+                    _ => Severity::LOW,
+                },
+            },
+        );
+    fixed.or_else(|| {
+        let days = u16::try_from((third + DAY - 1) / DAY).ok()?;
+        // The usual moment to renew a short-lived certificate: worth a word, no more.
+        (life <= SHORT_LIFE && left <= third).then_some(Due { days, severity: Severity::LOW })
+    })
+}

@@ -1,0 +1,105 @@
+//! Addresses that leave the scope, and configured names that move.
+
+use crate::{Change, HostState, Inventory, event};
+use jiff::Timestamp;
+use model::{Event, EventHost, EventType, Evidence, HostPolicy, NameSource, ServiceName};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+pub(crate) fn retire(inventory: &Inventory, ips: &[IpAddr]) -> Change {
+    let mut change = Change::default();
+    let mut certificates = BTreeMap::new();
+    let ips: BTreeSet<IpAddr> = ips.iter().copied().collect();
+    for host in ips.iter().filter_map(|ip| inventory.hosts.get(ip)) {
+        change.removed_hosts.push(host.key.clone());
+        for sha256 in host.certificates() {
+            if let Some(state) = inventory.certificates.get(&sha256) {
+                certificates.entry(sha256).or_insert_with(|| state.clone());
+            }
+        }
+    }
+    for state in certificates.values_mut() {
+        state.endpoints.retain(|(endpoint, _)| !ips.contains(&endpoint.ip));
+        state.rogue_told.retain(|(endpoint, _)| !ips.contains(&endpoint.ip));
+    }
+    change.certificates = certificates.into_values().collect();
+    let ips: Vec<IpAddr> = ips.into_iter().collect();
+    for region in inventory.regions.values() {
+        let mut shrunk = region.clone();
+        shrunk.forget(&ips);
+        if shrunk != *region {
+            change.regions.push(shrunk);
+        }
+    }
+    change
+}
+
+pub(crate) fn moved(
+    inventory: &Inventory,
+    name: &ServiceName,
+    old: &[IpAddr],
+    new: &[IpAddr],
+    policy: &HostPolicy,
+    now: Timestamp,
+) -> Change {
+    let old: BTreeSet<IpAddr> = old.iter().copied().collect();
+    let new: BTreeSet<IpAddr> = new.iter().copied().collect();
+    let mut change = Change::default();
+    if old == new || old.is_empty() {
+        return change;
+    }
+    for ip in old.symmetric_difference(&new) {
+        if let Some(host) = inventory.hosts.get(ip)
+            && let Some(renamed) = with_name(host, name, new.contains(ip))
+        {
+            change.hosts.push(renamed);
+        }
+    }
+    let Some(ip) = new.first().or(old.first()) else { return change };
+    let text = |ips: &BTreeSet<IpAddr>| {
+        (!ips.is_empty()).then(|| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    };
+    let mut event = Event::new(EventType::HostNameChanged, now, &inventory.vantage, &(name, &old, &new));
+    event.host = Some(inventory.hosts.get(ip).map_or_else(
+        || EventHost { ip: *ip, names: vec![name.to_string()], os: None },
+        |host| {
+            let mut shown = event::host(host);
+            if !shown.names.iter().any(|shown| shown == name.as_str()) {
+                shown.names.push(name.to_string());
+            }
+            shown
+        },
+    ));
+    event.assets = policy.assets.iter().map(ToString::to_string).collect();
+    event.tags = policy.tags.iter().map(ToString::to_string).collect();
+    event.name = Some(name.to_string());
+    event.old = text(&old);
+    event.new = text(&new);
+    event.reason = Some(
+        if new.is_empty() {
+            "the name resolves to no address any more"
+        } else {
+            "the name resolves to other addresses"
+        }
+        .to_owned(),
+    );
+    event.evidence = vec![Evidence {
+        at: now,
+        what: event::printable(&format!("{name} resolves to {}", event.new.as_deref().unwrap_or("nothing"))),
+    }];
+    event.first_seen = Some(now);
+    event.last_seen = Some(now);
+    change.events.push(event);
+    change
+}
+
+/// The host with that name added to or taken from its configured ones; none where that changes nothing. A host that had no
+/// configured name yet stays without: its first set is learnt whole from its first observation.
+fn with_name(host: &HostState, name: &ServiceName, holds: bool) -> Option<HostState> {
+    let mut renamed = host.clone();
+    let names = renamed.names.get_mut(&NameSource::Configured)?;
+    let changed = if holds { names.insert(name.to_string()) } else { names.remove(name.as_str()) };
+    changed.then_some(renamed)
+}

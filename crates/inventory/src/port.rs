@@ -1,0 +1,235 @@
+//! Endpoints: open, about to be believed open, doubted, closed.
+
+use crate::{
+    EndpointState, HostState, Pending, PortStatus,
+    apply::{Key, Plan},
+    confirm::TWICE,
+    event,
+};
+use jiff::Timestamp;
+use model::{
+    ClosedReason, ConfirmRule, Endpoint, Event, EventType, Evidence, Outcome, PortObservation, ServiceObservation,
+};
+
+/// Why an opening is believed.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) reason: String,
+    pub(crate) evidence: Vec<Evidence>,
+    /// It was known, and closed, before.
+    again: bool,
+}
+
+impl HostState {
+    pub(crate) fn endpoint_at(&self, endpoint: &EndpointState) -> Endpoint {
+        Endpoint { ip: self.key.ip, transport: endpoint.transport, port: endpoint.port }
+    }
+}
+
+impl Plan<'_> {
+    pub(crate) fn judge_port(&mut self, key: Key, seen: &PortObservation) {
+        match seen.outcome {
+            Outcome::Open(reason) => self.seen_open(key, seen.at, reason.as_str(), false),
+            outcome if outcome.is_evidence() => self.seen_not_open(key, seen.at, outcome),
+            _ => {}
+        }
+    }
+
+    /// A conversation is a connection, so it speaks for the port too. Tells whether it is to be judged as a service: not
+    /// where the port is not believed open, nor where it is older than the port's present opening.
+    pub(crate) fn judge_connection(&mut self, key: Key, seen: &ServiceObservation) -> bool {
+        let reason = match key.0 {
+            model::Transport::Tcp => "connected",
+            model::Transport::Udp => "udp-reply",
+        };
+        let reason = match self.endpoints.get(&key) {
+            Some(known) if known.status != PortStatus::Closed => known.reason.clone(),
+            _ => reason.to_owned(),
+        };
+        self.seen_open(key, seen.at, &reason, true);
+        self.endpoints
+            .get(&key)
+            .is_some_and(|endpoint| endpoint.status == PortStatus::Open && seen.at >= endpoint.changed_at)
+    }
+
+    /// `another` says that it is surely another connection than the one that was seen at the same time.
+    fn seen_open(&mut self, key: Key, at: Timestamp, reason: &str, another: bool) {
+        let Some(endpoint) = self.endpoints.get_mut(&key) else {
+            self.seen_first(key, at, reason);
+            return;
+        };
+        let newer = at > endpoint.last_observed;
+        let second = endpoint.pending.is_some() && (newer || (another && at == endpoint.last_observed));
+        match endpoint.status {
+            PortStatus::Open if newer => {
+                endpoint.pending = None;
+                endpoint.last_seen = at;
+                reason.clone_into(&mut endpoint.reason);
+            }
+            PortStatus::Opening | PortStatus::Closed if second => {
+                let Some(mut pending) = endpoint.pending.take() else { return };
+                let again = endpoint.status == PortStatus::Closed;
+                pending.add(at, &self.slice.pass, reason);
+                endpoint.status = PortStatus::Open;
+                endpoint.learnt = false;
+                endpoint.changed_at = at;
+                endpoint.last_seen = at;
+                reason.clone_into(&mut endpoint.reason);
+                let mut evidence = event::gathered(&pending);
+                if evidence.len() == 1 {
+                    evidence.push(event::evidence(at, reason));
+                }
+                self.opened.insert(key, Opened { reason: format!("{reason} twice"), evidence, again });
+            }
+            PortStatus::Closed if newer => {
+                endpoint.pending = Some(Pending::begin(at, &self.slice.pass, reason, self.now));
+            }
+            _ => {}
+        }
+        endpoint.last_observed = endpoint.last_observed.max(at);
+    }
+
+    /// An endpoint never seen open: news where it was covered, else part of the baseline.
+    fn seen_first(&mut self, key: Key, at: Timestamp, reason: &str) {
+        let covered = self.inventory.is_covered(self.slice.ip, key.0, key.1);
+        let endpoint = EndpointState {
+            transport: key.0,
+            port: key.1,
+            status: if covered { PortStatus::Opening } else { PortStatus::Open },
+            reason: reason.to_owned(),
+            first_seen: at,
+            last_seen: at,
+            changed_at: at,
+            last_observed: at,
+            pending: covered.then(|| Pending::begin(at, &self.slice.pass, reason, self.now)),
+            learnt: !covered,
+            services: Vec::new(),
+        };
+        self.endpoints.insert(key, endpoint);
+    }
+
+    fn seen_not_open(&mut self, key: Key, at: Timestamp, outcome: Outcome) {
+        let other_answered = self.another_answered(key);
+        let lost = self.host.lost_since.is_some();
+        let host_seen = self.host.last_seen;
+        let Some(endpoint) = self.endpoints.get_mut(&key).filter(|endpoint| at > endpoint.last_observed) else {
+            return;
+        };
+        endpoint.last_observed = at;
+        match endpoint.status {
+            PortStatus::Opening => {
+                self.endpoints.remove(&key);
+            }
+            PortStatus::Closed => endpoint.pending = None,
+            PortStatus::Open => {
+                // Silence says something about the port only while the host is heard elsewhere.
+                let counts = matches!(outcome, Outcome::Closed(_))
+                    || (!lost
+                        && (other_answered
+                            || endpoint.pending.as_ref().is_some_and(|pending| host_seen > pending.since)));
+                if !counts {
+                    return;
+                }
+                match &mut endpoint.pending {
+                    Some(pending) if pending.last_pass == self.slice.pass.id => return,
+                    Some(pending) => pending.add(at, &self.slice.pass, outcome.as_str()),
+                    None => {
+                        endpoint.pending = Some(Pending::begin(at, &self.slice.pass, outcome.as_str(), self.now));
+                    }
+                }
+                self.doubted.insert(key);
+            }
+        }
+    }
+
+    /// PORT_OPEN, once everything this slice knows of the endpoint is in its state.
+    pub(crate) fn opening(&mut self, key: Key) -> Option<Event> {
+        let opened = self.opened.get(&key)?;
+        let endpoint = self.endpoints.get(&key).filter(|endpoint| endpoint.status == PortStatus::Open)?;
+        let mut event = Event::new(EventType::PortOpen, self.now, &self.inventory.vantage, &(self.slice.ip, key));
+        event::on_endpoint(&mut event, endpoint);
+        event.service = event::shown_service(endpoint);
+        event.old = opened.again.then(|| "closed".to_owned());
+        event.new = Some("open".to_owned());
+        event.reason = Some(opened.reason.clone());
+        event.evidence.clone_from(&opened.evidence);
+        let known = endpoint.services.iter().find_map(|state| state.service.as_ref());
+        event.evidence.extend(event::banner(endpoint.last_seen, known));
+        let leaf = endpoint.services.iter().find_map(|state| state.tls.as_ref());
+        if let Some(tls) = leaf
+            && let Some(state) = tls.certificate.and_then(|sha256| self.certificates.get(&sha256))
+        {
+            event::certificate(&mut event, &state.certificate, &tls.verdicts);
+        }
+        Some(event)
+    }
+
+    /// Closes what has enough evidence against it, and schedules the questions for the rest.
+    pub(crate) fn judge_closings(&mut self) {
+        let ban = self.looks_like_a_ban();
+        for key in std::mem::take(&mut self.doubted) {
+            let rule = match self.endpoints.get(&key).and_then(|endpoint| endpoint.pending.as_ref()) {
+                Some(pending) if is_definite(&pending.reason) => TWICE,
+                Some(pending) if ban && pending.reason == ClosedReason::Refused.as_str() => ConfirmRule {
+                    passes: self.policy.confirm.port_closed.passes.max(1).saturating_mul(2),
+                    ..self.policy.confirm.port_closed
+                },
+                Some(_) => self.policy.confirm.port_closed,
+                None => continue,
+            };
+            let Some(mut endpoint) = self.endpoints.remove(&key) else { continue };
+            if let Some(mut pending) = endpoint.pending.take() {
+                if pending.satisfies(&rule) {
+                    let event = self.close(&mut endpoint, &pending);
+                    self.events.push(event);
+                } else {
+                    pending.schedule(&rule, self.now);
+                    endpoint.pending = Some(pending);
+                }
+            }
+            self.endpoints.insert(key, endpoint);
+        }
+    }
+
+    /// All that a host had open refuses at once, and it was more than one thing: that is how a ban of the sensor looks.
+    fn looks_like_a_ban(&self) -> bool {
+        let mut open = self
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.status == PortStatus::Open && endpoint.transport == model::Transport::Tcp)
+            .peekable();
+        let refused = |endpoint: &EndpointState| {
+            endpoint.pending.as_ref().is_some_and(|pending| pending.reason == ClosedReason::Refused.as_str())
+        };
+        open.peek().is_some() && open.clone().nth(1).is_some() && open.all(refused)
+    }
+
+    fn close(&mut self, endpoint: &mut EndpointState, pending: &Pending) -> Event {
+        let mut event = Event::new(
+            EventType::PortClosed,
+            self.now,
+            &self.inventory.vantage,
+            &(self.slice.ip, endpoint.transport, endpoint.port),
+        );
+        event::on_endpoint(&mut event, endpoint);
+        event.service = event::shown_service(endpoint);
+        event.old = Some("open".to_owned());
+        event.new = Some("closed".to_owned());
+        event.reason = Some(pending.told());
+        event.evidence = event::gathered(pending);
+        endpoint.status = PortStatus::Closed;
+        endpoint.reason.clone_from(&pending.reason);
+        endpoint.changed_at = pending.last;
+        endpoint.learnt = false;
+        let place = self.host.endpoint_at(endpoint);
+        for service in std::mem::take(&mut endpoint.services) {
+            self.withdraw_all(place, &service);
+        }
+        event
+    }
+}
+
+/// A RST to our own SYN, or ICMP port unreachable for UDP: the port itself said so.
+fn is_definite(reason: &str) -> bool {
+    reason == ClosedReason::Rst.as_str() || reason == ClosedReason::PortUnreachable.as_str()
+}

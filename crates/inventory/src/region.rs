@@ -1,0 +1,103 @@
+//! What was covered: a union of rectangles, ports on addresses.
+//!
+//! A lane's port list may change, and a group may be covered less completely than another. Each rectangle stays covered
+//! for ever (what was found not open there alerts when it opens); what a larger one contains is dropped.
+
+use crate::{CoveredPart, Region};
+use model::{AddressRange, AddressSet, Coverage, Lane, PortSet, Transport};
+use std::{net::IpAddr, sync::Arc};
+
+/// More port lists than this in one region are merged to what they have in common.
+const MOST_EARLIER: usize = 8;
+
+impl Region {
+    pub(crate) fn new(profile: Arc<str>, lane: Lane, coverage: &Coverage) -> Self {
+        Self {
+            profile,
+            lane,
+            tcp: coverage.tcp.clone(),
+            udp: coverage.udp.clone(),
+            covered: AddressSet::empty(),
+            earlier: Vec::new(),
+        }
+    }
+
+    /// Whether that endpoint was asked completely before.
+    pub fn contains(&self, ip: IpAddr, transport: Transport, port: u16) -> bool {
+        let ports = |tcp: &PortSet, udp: &PortSet| match transport {
+            Transport::Tcp => tcp.contains(port),
+            Transport::Udp => udp.contains(port),
+        };
+        (ports(&self.tcp, &self.udp) && self.covered.contains(ip))
+            || self.earlier.iter().any(|part| ports(&part.tcp, &part.udp) && part.addresses.contains(ip))
+    }
+
+    /// Any endpoint of it.
+    pub fn covers_address(&self, ip: IpAddr) -> bool {
+        self.covered.contains(ip) || self.earlier.iter().any(|part| part.addresses.contains(ip))
+    }
+
+    /// Adds what was asked completely of all these addresses.
+    pub(crate) fn extend(&mut self, coverage: &Coverage, addresses: &AddressSet) {
+        let mut parts = std::mem::take(&mut self.earlier);
+        parts.push(CoveredPart {
+            tcp: self.tcp.clone(),
+            udp: self.udp.clone(),
+            addresses: std::mem::take(&mut self.covered),
+        });
+        let index = parts.iter().position(|part| part.tcp == coverage.tcp && part.udp == coverage.udp);
+        let mut current = index.map_or_else(
+            || CoveredPart { tcp: coverage.tcp.clone(), udp: coverage.udp.clone(), addresses: AddressSet::empty() },
+            |index| parts.remove(index),
+        );
+        current.addresses = current.addresses.union(addresses);
+        for part in &mut parts {
+            if part.is_within_ports_of(&current) {
+                part.addresses = part.addresses.difference(&current.addresses);
+            }
+        }
+        // A part that holds the new one's ports and more already says what the new one says; the new one stays first
+        // only as the list the lane asks now.
+        for part in &parts {
+            if current.is_within_ports_of(part) {
+                current.addresses = current.addresses.difference(&part.addresses);
+            }
+        }
+        parts.retain(|part| !part.addresses.is_empty());
+        while parts.len() > MOST_EARLIER {
+            let (newer, older) = (parts.remove(1), parts.remove(0));
+            parts.insert(0, newer.common_with(&older));
+        }
+        parts.retain(|part| !(part.tcp.is_empty() && part.udp.is_empty()));
+        self.tcp = current.tcp;
+        self.udp = current.udp;
+        self.covered = current.addresses;
+        self.earlier = parts;
+    }
+
+    /// Forgets addresses: what is found there next is learnt.
+    pub(crate) fn forget(&mut self, ips: &[IpAddr]) {
+        let gone: AddressSet = ips.iter().map(|&ip| AddressRange::single(ip)).collect();
+        self.covered = self.covered.difference(&gone);
+        for part in &mut self.earlier {
+            part.addresses = part.addresses.difference(&gone);
+        }
+        self.earlier.retain(|part| !part.addresses.is_empty());
+    }
+}
+
+impl CoveredPart {
+    fn is_within_ports_of(&self, other: &Self) -> bool {
+        self.tcp.is_subset_of(&other.tcp) && self.udp.is_subset_of(&other.udp)
+    }
+
+    /// Less than both together, never more: an opening outside is learnt rather than alerted by mistake.
+    fn common_with(&self, other: &Self) -> Self {
+        let common = |a: &PortSet, b: &PortSet| Arc::new(a.difference(&a.difference(b)));
+        Self {
+            tcp: common(&self.tcp, &other.tcp),
+            udp: common(&self.udp, &other.udp),
+            addresses: self.addresses.union(&other.addresses),
+        }
+    }
+}

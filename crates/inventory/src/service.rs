@@ -1,0 +1,350 @@
+//! What answers on an endpoint, and when another answer is a change.
+
+use crate::{
+    EndpointState, Pending, PendingService, ServiceState, TlsState,
+    apply::Plan,
+    certificate::Leaf,
+    confirm, event, software,
+    version::{self, Direction},
+};
+use jiff::Timestamp;
+use model::{Event, EventType, Service, ServiceObservation, Severity, TlsObservation};
+use std::time::Duration;
+
+/// A service first asked this long after its port opened is one newly asked for (a name was added): learnt.
+const FIRST_LOOK: Duration = Duration::from_hours(24);
+
+/// What of an answer counts as a change, side by side with what was known.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    service: Option<Service>,
+    tls: bool,
+}
+
+impl Plan<'_> {
+    pub(crate) fn judge_service(
+        &mut self,
+        endpoint: &mut EndpointState,
+        seen: &ServiceObservation,
+        told: &mut Vec<Event>,
+    ) {
+        let mut state = match endpoint.services.iter().position(|state| state.name == seen.name) {
+            Some(index) if seen.at <= endpoint.services[index].last_observed => return,
+            Some(index) => endpoint.services.remove(index),
+            None => {
+                let news = !endpoint.learnt && confirm::between(endpoint.changed_at, seen.at) <= FIRST_LOOK;
+                let mut state = ServiceState {
+                    name: seen.name.clone(),
+                    service: None,
+                    tls: None,
+                    first_seen: seen.at,
+                    last_seen: seen.at,
+                    changed_at: seen.at,
+                    last_observed: seen.at,
+                    pending_service: None,
+                    pending_certificate: None,
+                };
+                self.fill(endpoint, &mut state, seen, news, told);
+                return endpoint.put(state);
+            }
+        };
+        state.last_seen = seen.at;
+        state.last_observed = seen.at;
+        self.compare(endpoint, &mut state, seen, told);
+        endpoint.put(state);
+    }
+
+    /// Takes an answer where nothing was known.
+    fn fill(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        seen: &ServiceObservation,
+        news: bool,
+        told: &mut Vec<Event>,
+    ) {
+        state.service.clone_from(&seen.service);
+        state.pending_service = None;
+        if news {
+            self.note_product(state.service.as_ref());
+        }
+        if let Some(tls) = &seen.tls {
+            let before = state.tls.take();
+            state.tls = Some(TlsState::first(tls));
+            match before {
+                None => self.first_leaf(endpoint, state, tls, seen.at, news, told),
+                Some(known) => {
+                    state.tls = Some(known);
+                    self.judge_leaf(endpoint, state, tls, seen.at, told);
+                }
+            }
+        }
+    }
+
+    fn compare(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        seen: &ServiceObservation,
+        told: &mut Vec<Event>,
+    ) {
+        let never_changed = state.changed_at == state.first_seen;
+        let same_tls = state.tls.is_none() || seen.tls.is_some();
+        if never_changed && same_tls && is_vague(state.service.as_ref()) && state.pending_service.is_none() {
+            let vague = is_vague(seen.service.as_ref());
+            if !vague || (state.tls.is_none() && state.service.is_none()) {
+                return self.fill(endpoint, state, seen, !endpoint.learnt, told);
+            }
+        }
+        let answer = Answer { service: merged(state.service.as_ref(), seen.service.as_ref()), tls: seen.tls.is_some() };
+        let known = Answer { service: state.service.clone(), tls: state.tls.is_some() };
+        if answer.says_the_same_as(&known) {
+            state.pending_service = None;
+            state.service = answer.service;
+        } else {
+            let pending = state.pending_service.take();
+            let mut pending = match pending {
+                Some(pending) if answer.says_the_same_as(&Answer::of(&pending)) => pending,
+                _ => PendingService {
+                    evidence: Pending { count: 0, ..Pending::begin(seen.at, &self.slice.pass, "", self.now) },
+                    service: None,
+                    tls: answer.tls,
+                },
+            };
+            pending.service = answer.service;
+            let text = format!("identified as {}", describe(pending.service.as_ref(), pending.tls));
+            if pending.evidence.count == 0 || pending.evidence.last_pass != self.slice.pass.id {
+                pending.evidence.add(seen.at, &self.slice.pass, &event::printable(&text));
+                let rule = self.policy.confirm.service_changed;
+                if pending.evidence.satisfies(&rule) {
+                    return self.change(endpoint, state, pending, seen, told);
+                }
+                pending.evidence.schedule(&rule, self.now);
+            }
+            state.pending_service = Some(pending);
+        }
+        // While TLS itself is in doubt there is no leaf to compare.
+        if let Some(tls) = seen.tls.as_ref().filter(|_| state.tls.is_some()) {
+            self.judge_leaf(endpoint, state, tls, seen.at, told);
+        }
+    }
+
+    /// Takes a confirmed change over and tells it.
+    fn change(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        pending: PendingService,
+        seen: &ServiceObservation,
+        told: &mut Vec<Event>,
+    ) {
+        let old = Answer { service: state.service.take(), tls: state.tls.is_some() };
+        let new = Answer::of(&pending);
+        let before = state.changed_at;
+        state.changed_at = seen.at;
+        state.service.clone_from(&new.service);
+        if new.tls != old.tls {
+            if let Some(gone) = state.tls.take() {
+                self.withdraw(self.host.endpoint_at(endpoint), state.name.as_ref(), &gone);
+            }
+            state.pending_certificate = None;
+            state.tls = seen.tls.as_ref().map(TlsState::first);
+        }
+        self.note_product(state.service.as_ref());
+        // The same change under another name of the same endpoint was told already.
+        let echoed = endpoint.services.iter().any(|other| {
+            other.changed_at > before
+                && other.changed_at > other.first_seen
+                && Answer { service: other.service.clone(), tls: other.tls.is_some() }.says_the_same_as(&new)
+        });
+        if !echoed && let Some(event) = self.changed_event(endpoint, state, &old, &new, &pending.evidence) {
+            told.push(event);
+        }
+        if let Some(tls) = &seen.tls {
+            if old.tls {
+                self.judge_leaf(endpoint, state, tls, seen.at, told);
+            } else {
+                self.first_leaf(endpoint, state, tls, seen.at, true, told);
+            }
+        }
+    }
+
+    /// PORT_CHANGED or SOFTWARE_UPDATED, never both; none where only a product came to light.
+    fn changed_event(
+        &self,
+        endpoint: &EndpointState,
+        state: &ServiceState,
+        old: &Answer,
+        new: &Answer,
+        evidence: &Pending,
+    ) -> Option<Event> {
+        let subject = (self.slice.ip, endpoint.transport, endpoint.port, &state.name);
+        let (old_product, new_product) = (old.product(), new.product());
+        let mut event = if old.name() != new.name()
+            || old.tls != new.tls
+            || (old_product.is_some() && old_product != new_product)
+        {
+            let mut event = Event::new(EventType::PortChanged, self.now, &self.inventory.vantage, &subject);
+            let mut kinds = Vec::new();
+            if old.name() != new.name() {
+                kinds.push("service");
+            }
+            if old_product.is_some() && old_product != new_product {
+                kinds.push("product");
+            }
+            if old.tls != new.tls {
+                kinds.push(if new.tls { "TLS on" } else { "TLS off" });
+            }
+            event.old = Some(describe(old.service.as_ref(), old.tls));
+            event.new = Some(describe(new.service.as_ref(), new.tls));
+            event.reason = Some(format!("{} changed, seen {}", kinds.join(", "), times(evidence.count)));
+            event
+        } else if old_product.is_some() && old.version() != new.version() {
+            let (from, to) = (old.version().unwrap_or_default(), new.version().unwrap_or_default());
+            let mut event = Event::new(EventType::SoftwareUpdated, self.now, &self.inventory.vantage, &subject);
+            let direction = version::direction(from, to);
+            if direction == Direction::Downgrade {
+                event.severity = Severity::MEDIUM;
+            }
+            let software = |answer: &Answer| answer.service.as_ref().and_then(Service::software);
+            event.old = software(old).as_ref().map(software::shown);
+            event.new = software(new).as_ref().map(software::shown);
+            event.software = software(new);
+            event.reason = Some(format!("{}, seen {}", direction.as_str(), times(evidence.count)));
+            event
+        } else {
+            return None;
+        };
+        event::on_service(&mut event, endpoint, state);
+        event.evidence = event::gathered(evidence);
+        event.evidence.extend(event::banner(state.last_seen, new.service.as_ref()));
+        Some(event)
+    }
+
+    fn note_product(&mut self, service: Option<&Service>) {
+        if let Some(product) = service.and_then(|service| service.product.as_deref()) {
+            self.news.insert(software::product_key(product));
+        }
+    }
+
+    fn first_leaf(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        tls: &TlsObservation,
+        at: Timestamp,
+        news: bool,
+        told: &mut Vec<Event>,
+    ) {
+        if let Some(certificate) = &tls.certificate {
+            let leaf = Leaf { certificate, verdicts: &tls.verdicts, at };
+            self.adopt_leaf(endpoint, state, leaf, news, told);
+        }
+    }
+
+    fn judge_leaf(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        tls: &TlsObservation,
+        at: Timestamp,
+        told: &mut Vec<Event>,
+    ) {
+        if let Some(known) = &mut state.tls {
+            known.version.clone_from(&tls.version);
+            known.cipher.clone_from(&tls.cipher);
+            known.alpn.clone_from(&tls.alpn);
+        }
+        if let Some(certificate) = &tls.certificate {
+            let leaf = Leaf { certificate, verdicts: &tls.verdicts, at };
+            self.compare_leaf(endpoint, state, leaf, told);
+        }
+    }
+}
+
+impl EndpointState {
+    /// Puts a service back in its place: the bare address first, names ascending.
+    fn put(&mut self, state: ServiceState) {
+        let index = self.services.partition_point(|other| other.name < state.name);
+        self.services.insert(index, state);
+    }
+}
+
+impl Answer {
+    fn of(pending: &PendingService) -> Self {
+        Self { service: pending.service.clone(), tls: pending.tls }
+    }
+
+    fn name(&self) -> Option<String> {
+        self.service.as_ref().map(|service| service.name.to_lowercase())
+    }
+
+    fn product(&self) -> Option<String> {
+        self.service.as_ref()?.product.as_deref().map(software::product_key)
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.service.as_ref()?.version.as_deref()
+    }
+
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        self.tls == other.tls
+            && self.name() == other.name()
+            && self.product() == other.product()
+            && self.version() == other.version()
+    }
+}
+
+impl TlsState {
+    /// Without its certificate, which is judged apart.
+    fn first(seen: &TlsObservation) -> Self {
+        Self {
+            version: seen.version.clone(),
+            cipher: seen.cipher.clone(),
+            alpn: seen.alpn.clone(),
+            certificate: None,
+            alternates: std::collections::BTreeMap::new(),
+            verdicts: seen.verdicts.clone(),
+        }
+    }
+}
+
+/// Says nothing of what speaks there.
+fn is_vague(service: Option<&Service>) -> bool {
+    service.is_none_or(|service| matches!(service.name.as_str(), "tls" | "unknown" | ""))
+}
+
+/// The new answer, with what the old one knew and the new one only leaves out: a server that stops naming its product, or
+/// a conversation that got less far, takes nothing away.
+fn merged(old: Option<&Service>, new: Option<&Service>) -> Option<Service> {
+    let mut service = new?.clone();
+    let Some(old) = old.filter(|old| old.name.eq_ignore_ascii_case(&service.name)) else { return Some(service) };
+    let product = |service: &Service| service.product.as_deref().map(software::product_key);
+    if service.product.is_none() && old.product.is_some() {
+        service.vendor.clone_from(&old.vendor);
+        service.product.clone_from(&old.product);
+        service.version.clone_from(&old.version);
+        service.cpe.clone_from(&old.cpe);
+        service.confidence = old.confidence;
+    } else if service.version.is_none() && product(&service) == product(old) {
+        service.version.clone_from(&old.version);
+        service.cpe.clone_from(&old.cpe);
+    }
+    service.os = service.os.or_else(|| old.os.clone());
+    Some(service)
+}
+
+/// `http (nginx 1.22.1) over TLS`, `unknown`.
+fn describe(service: Option<&Service>, tls: bool) -> String {
+    let name = service.map_or("unknown", |service| &service.name);
+    let product = service.and_then(Service::software).map(|software| format!(" ({})", software::shown(&software)));
+    format!("{name}{}{}", product.unwrap_or_default(), if tls { " over TLS" } else { "" })
+}
+
+fn times(count: u16) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
+}

@@ -1,0 +1,382 @@
+//! A world in memory, in paused time: a network whose hosts come and go as the test says, and a journal that can be full,
+//! broken or cut off between any two commits.
+
+use config::{Config, Surroundings};
+use jiff::Timestamp;
+use model::{
+    Clock, ClosedReason, Endpoint, Event, OpenReason, Outcome, PortObservation, Service, ServiceName,
+    ServiceObservation, Transport,
+};
+use monitor::{
+    Answer, Batch, Committed, Conversation, Introduction, Journal, JournalError, Monitor, MonitorError, Network, Parts,
+    PassRecord, Restored, scope_of,
+};
+use notifiers::Owed;
+use probe::{Found, HostResult, ResolveError, Resolved, SweepCounts, SweepJob, SweepOutcome};
+use scope::ScopeHandle;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use testkit::TokioClock;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What an endpoint says when it is asked who it is.
+pub type Banner = &'static str;
+
+#[derive(Debug, Default)]
+struct Truth {
+    open: BTreeMap<Endpoint, Banner>,
+    /// Hosts that exist: their other ports refuse.
+    hosts: BTreeSet<IpAddr>,
+    names: BTreeMap<String, Vec<IpAddr>>,
+    /// The uplink is gone: nothing answers.
+    unplugged: bool,
+    asked: u64,
+}
+
+/// The network. Cheap to clone; clones are the same network.
+#[derive(Debug, Clone)]
+pub struct World {
+    truth: Arc<Mutex<Truth>>,
+    clock: Arc<dyn Clock>,
+    halted: Arc<AtomicBool>,
+    at_work: Arc<AtomicU64>,
+}
+
+impl World {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { truth: Arc::default(), clock, halted: Arc::default(), at_work: Arc::default() }
+    }
+
+    fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn open(&self, ip: &str, port: u16, banner: Banner) {
+        let ip: IpAddr = ip.parse().expect("an address");
+        let mut truth = self.truth();
+        truth.hosts.insert(ip);
+        truth.open.insert(Endpoint::tcp(ip, port), banner);
+    }
+
+    pub fn close(&self, ip: &str, port: u16) {
+        let ip: IpAddr = ip.parse().expect("an address");
+        self.truth().open.remove(&Endpoint::tcp(ip, port));
+    }
+
+    /// The host is gone, or back with what it had.
+    pub fn power(&self, ip: &str, on: bool) {
+        let ip: IpAddr = ip.parse().expect("an address");
+        let mut truth = self.truth();
+        if on {
+            truth.hosts.insert(ip)
+        } else {
+            truth.hosts.remove(&ip)
+        };
+    }
+
+    pub fn unplug(&self, unplugged: bool) {
+        self.truth().unplugged = unplugged;
+    }
+
+    pub fn name(&self, name: &str, ips: &[&str]) {
+        let ips = ips.iter().map(|ip| ip.parse().expect("an address")).collect();
+        self.truth().names.insert(name.to_owned(), ips);
+    }
+
+    /// Questions that reached the network so far.
+    pub fn asked(&self) -> u64 {
+        self.truth().asked
+    }
+
+    fn answer(&self, endpoint: Endpoint) -> PortObservation {
+        let mut truth = self.truth();
+        truth.asked += 1;
+        let outcome = if truth.unplugged || !truth.hosts.contains(&endpoint.ip) {
+            Outcome::Silent
+        } else if truth.open.contains_key(&endpoint) {
+            Outcome::Open(OpenReason::Connected)
+        } else {
+            Outcome::Closed(ClosedReason::Refused)
+        };
+        // No two observations carry the same time, as on a real network.
+        let at = self.clock.now();
+        let step = i64::try_from(truth.asked % 900).unwrap_or(0);
+        let at = Timestamp::from_nanosecond(at.as_nanosecond() + i128::from(step)).unwrap_or(at);
+        PortObservation { endpoint, outcome, at, attempts: 1, rtt_us: None }
+    }
+}
+
+/// Time a question takes on this network.
+const ROUND_TRIP: Duration = Duration::from_millis(5);
+
+impl Network for World {
+    fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome> {
+        Box::pin(async move {
+            self.at_work.fetch_add(1, Ordering::SeqCst);
+            sleep(ROUND_TRIP).await;
+            let mut outcome = SweepOutcome::default();
+            for ip in &job.addresses {
+                let mut listed = Vec::new();
+                let mut life = None;
+                for port in job.tcp.iter() {
+                    let endpoint = Endpoint::tcp(ip, port);
+                    let observation = self.answer(endpoint);
+                    outcome.counts.probes += 1;
+                    outcome.counts.attempts += 1;
+                    if observation.outcome.is_open() {
+                        let hit = Found { observation: observation.clone(), reply: None };
+                        if found.send(hit).await.is_err() {
+                            break;
+                        }
+                    }
+                    if observation.outcome.is_open() || (job.known)(&endpoint) {
+                        listed.push(observation);
+                    } else if observation.outcome.is_answer() && life.is_none() {
+                        life = Some(observation);
+                    }
+                }
+                if listed.is_empty() {
+                    listed.extend(life);
+                }
+                if !listed.is_empty() {
+                    outcome.hosts.push(HostResult { ip, ports: listed, complete: true, answers_everything: false });
+                }
+            }
+            outcome.aborted = cancel.is_cancelled() || self.halted.load(Ordering::SeqCst);
+            outcome.counts = SweepCounts { answered: outcome.hosts.len() as u64, ..outcome.counts };
+            outcome
+        })
+    }
+
+    fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>> {
+        Box::pin(async move {
+            sleep(ROUND_TRIP.max(within / 2)).await;
+            let found = |endpoint| Found { observation: self.answer(endpoint), reply: None };
+            endpoints.into_iter().map(found).collect()
+        })
+    }
+
+    fn identify(&self, whom: Introduction) -> Answer<'_, Conversation> {
+        Box::pin(async move {
+            sleep(ROUND_TRIP).await;
+            let port = self.answer(whom.endpoint);
+            let at = port.at;
+            let banner = self.truth().open.get(&whom.endpoint).copied();
+            let observation = banner.filter(|_| port.outcome.is_open()).map(|banner| {
+                let (name, rest) = banner.split_once(' ').unwrap_or((banner, ""));
+                let (product, version) = rest.split_once('/').unwrap_or((rest, ""));
+                let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+                let service = Service {
+                    name: name.to_owned(),
+                    product: some(product),
+                    version: some(version),
+                    confidence: 0.9,
+                    ..Service::default()
+                };
+                ServiceObservation {
+                    endpoint: whom.endpoint,
+                    name: whom.name.clone(),
+                    at,
+                    service: Some(service),
+                    tls: None,
+                    connections: 1,
+                }
+            });
+            Conversation { ports: vec![port], observation }
+        })
+    }
+
+    fn read_reply(&self, endpoint: Endpoint, _: &[u8], at: Timestamp) -> ServiceObservation {
+        assert_eq!(endpoint.transport, Transport::Udp);
+        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0 }
+    }
+
+    fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
+        let addresses = self.truth().names.get(name.as_str()).cloned();
+        Box::pin(async move {
+            match addresses {
+                Some(addresses) => Ok(Resolved { addresses, ttl: Duration::from_secs(30) }),
+                None => Err(ResolveError::NoSuchName(name.clone())),
+            }
+        })
+    }
+
+    fn halt(&self, halted: bool) {
+        self.halted.store(halted, Ordering::SeqCst);
+    }
+}
+
+/// A disk in memory.
+#[derive(Debug, Clone, Default)]
+pub struct Disk(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    restored: Restored,
+    events: Vec<Event>,
+    owed: Vec<Owed>,
+    full: bool,
+    broken: bool,
+}
+
+impl Disk {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn fill(&self, full: bool) {
+        self.contents().full = full;
+    }
+
+    pub fn destroy(&self) {
+        self.contents().broken = true;
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.contents().events.clone()
+    }
+
+    /// The types of the events since the `n`th, without those about the monitor itself.
+    pub fn kinds_since(&self, n: usize) -> Vec<String> {
+        self.events().iter().skip(n).map(|event| event.kind.to_string()).collect()
+    }
+
+    pub fn owed(&self) -> usize {
+        self.contents().owed.len()
+    }
+
+    pub fn passes(&self) -> Vec<PassRecord> {
+        self.contents().restored.passes.clone()
+    }
+}
+
+impl Journal for Disk {
+    async fn load(&self) -> Result<Restored, JournalError> {
+        Ok(self.contents().restored.clone())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+        sleep(Duration::from_millis(1)).await;
+        let mut contents = self.contents();
+        if contents.broken {
+            return Err(JournalError::Broken("the database is damaged".to_owned()));
+        }
+        if contents.full {
+            return Err(JournalError::Retry("the disk is full".to_owned()));
+        }
+        let restored = &mut contents.restored;
+        for key in &batch.removed_hosts {
+            restored.hosts.retain(|known| known.key != *key);
+        }
+        for host in batch.hosts {
+            restored.hosts.retain(|known| known.key != host.key);
+            restored.hosts.push(host);
+        }
+        for certificate in batch.certificates {
+            restored.certificates.retain(|known| known.certificate.sha256 != certificate.certificate.sha256);
+            restored.certificates.push(certificate);
+        }
+        for region in batch.regions {
+            restored.regions.retain(|known| (&known.profile, known.lane) != (&region.profile, region.lane));
+            restored.regions.push(region);
+        }
+        for pass in batch.passes {
+            restored.passes.retain(|known| known.id != pass.id);
+            restored.passes.push(pass);
+        }
+        for violations in batch.violations {
+            restored.violations.retain(|known| known.host != violations.host);
+            restored.violations.push(violations);
+        }
+        restored.baselines.extend(batch.baselines);
+        if let Some(leases) = batch.leases {
+            restored.leases = leases;
+        }
+        if let Some(halted) = batch.halted {
+            restored.halted = halted;
+        }
+        let first = contents.events.len() as u64 + 1;
+        let seqs = (first..).take(batch.events.len()).collect();
+        contents.events.extend(batch.events);
+        contents.owed.extend(batch.owed);
+        Ok(Committed { events: seqs, alerts: (1..).take(batch.alerts.len()).collect() })
+    }
+}
+
+/// A daemon's loop at work in that world.
+#[derive(Debug)]
+pub struct Daemon {
+    pub handle: monitor::Handle,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), MonitorError>>,
+}
+
+impl Daemon {
+    pub async fn start(config: &str, world: &World, disk: &Disk) -> Self {
+        let config = configured(config);
+        let parts = Parts {
+            scope: ScopeHandle::new(scope_of(&config)),
+            config,
+            journal: Arc::new(disk.clone()),
+            network: Arc::new(world.clone()),
+            clock: world.clock.clone(),
+            seed: 7,
+            owed: Arc::new(Notify::new()),
+        };
+        let (monitor, handle) = Monitor::start(parts).await.expect("it starts");
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(monitor.run(shutdown.clone()));
+        Self { handle, shutdown, task }
+    }
+
+    /// SIGTERM.
+    pub async fn stop(self) -> Result<(), MonitorError> {
+        self.shutdown.cancel();
+        self.task.await.expect("no bug")
+    }
+
+    /// `kill -9`.
+    pub async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|error| error.is_cancelled()));
+    }
+
+    pub async fn ends_by_itself(self) -> Result<(), MonitorError> {
+        self.task.await.expect("no bug")
+    }
+}
+
+/// The meaning of a configuration text.
+pub fn configured(text: &str) -> Arc<Config> {
+    let surroundings = Surroundings {
+        today: jiff::civil::date(2026, 11, 21),
+        host_name: "scan1".to_owned(),
+        credentials: None,
+        folder: None,
+    };
+    match config::parse(text, "test.toml", &surroundings) {
+        Ok(loaded) => Arc::new(loaded.config),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// Noon of some day.
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(TokioClock::starting_at("2026-11-21T12:00:00Z".parse().expect("a time")))
+}
+
+pub async fn pass(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}

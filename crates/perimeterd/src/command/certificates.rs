@@ -1,0 +1,85 @@
+use super::{Format, Global, row};
+use crate::{
+    client::Client,
+    failure::Outcome,
+    output::{self, Table},
+};
+use clap::Args;
+use model::{Clock, SystemClock, format_duration, parse_duration};
+use serde_json::Value;
+use std::{process::ExitCode, time::Duration};
+
+#[derive(Debug, Args)]
+pub(crate) struct Certificates {
+    /// Only those that end within this, or have ended
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, num_args = 0..=1, default_missing_value = "30d")]
+    expiring: Option<Duration>,
+    /// Only those with this in their subject or names
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+    /// Only those with this in their issuer
+    #[arg(long, value_name = "TEXT")]
+    issuer: Option<String>,
+    /// Also those that nothing serves any longer
+    #[arg(long)]
+    all: bool,
+    /// At most this many [default: all]
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Certificates {
+    pub(crate) async fn run(self, global: &Global) -> Outcome {
+        let mut query = Vec::new();
+        query.extend(self.expiring.map(|within| ("expiring", format_duration(within))));
+        let texts = [("subject", self.subject), ("issuer", self.issuer)];
+        query.extend(texts.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        if self.all {
+            query.push(("all", "true".to_owned()));
+        }
+        let rows: Vec<Value> = Client::connect(global).await?.list("/api/v1/certificates", &query, self.limit).await?;
+        if self.format.json {
+            rows.iter().try_for_each(output::json)?;
+        } else {
+            table(&rows).print()?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+pub(super) fn table(rows: &[Value]) -> Table {
+    let now = SystemClock.now();
+    let mut table = Table::new(&["ENDS", "DAYS", "SUBJECT", "ISSUER", "KEY", "WHERE", "SHA-256"]);
+    for state in rows {
+        let ends = row::timestamp(state, "/certificate/not_after");
+        let days = ends.map(|ends| ends.duration_since(now).as_secs().div_euclid(86_400).to_string());
+        table.row([
+            row::time(state, "/certificate/not_after"),
+            days.unwrap_or_default(),
+            row::text(state, "/certificate/subject"),
+            row::text(state, "/certificate/issuer"),
+            key(state),
+            places(state),
+            row::text(state, "/certificate/sha256").chars().take(16).collect(),
+        ]);
+    }
+    table
+}
+
+fn key(state: &Value) -> String {
+    let key = [row::text(state, "/certificate/key/algorithm"), row::text(state, "/certificate/key/bits")];
+    key.join(" ").trim().to_owned()
+}
+
+fn places(state: &Value) -> String {
+    let place = |place: &Value| {
+        let endpoint = place.get(0).map(row::endpoint).unwrap_or_default();
+        match place.get(1).and_then(Value::as_str) {
+            Some(name) => format!("{endpoint} as {name}"),
+            None => endpoint,
+        }
+    };
+    row::array(state, "/endpoints").iter().map(place).collect::<Vec<_>>().join(", ")
+}

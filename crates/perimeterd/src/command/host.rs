@@ -1,0 +1,102 @@
+use super::{Format, Global, certificates, events, row};
+use crate::{
+    client::{Client, segment},
+    failure::Outcome,
+    output::{self, Table, printable},
+};
+use clap::Args;
+use model::Event;
+use serde_json::Value;
+use std::{net::IpAddr, process::ExitCode};
+
+#[derive(Debug, Args)]
+pub(crate) struct Host {
+    /// Its address
+    #[arg(value_name = "ADDR")]
+    address: IpAddr,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Host {
+    pub(crate) async fn run(self, global: &Global) -> Outcome {
+        let path = format!("/api/v1/hosts/{}", segment(&self.address.to_string()));
+        let detail: Value = Client::connect(global).await?.get(&path, &[]).await?;
+        if self.format.json {
+            output::json(&detail)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for line in head(&detail) {
+            output::line(&printable(&line))?;
+        }
+        section(&endpoints(&detail))?;
+        section(&certificates::table(row::array(&detail, "/certificates")))?;
+        let mut recent: Vec<Event> = detail
+            .get("events")
+            .map(|events| serde_json::from_value(events.clone()))
+            .transpose()
+            .map_err(Client::not_understood)?
+            .unwrap_or_default();
+        recent.reverse();
+        section(&events::table(&recent))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn section(table: &Table) -> std::io::Result<()> {
+    if table.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    table.print()
+}
+
+fn head(detail: &Value) -> Vec<String> {
+    let host = detail.get("host").unwrap_or(&Value::Null);
+    let state = if row::flag(host, "/up") {
+        format!("up, last seen {}", row::time(host, "/last_seen"))
+    } else {
+        format!("lost since {}, last seen {}", row::time(host, "/lost_since"), row::time(host, "/last_seen"))
+    };
+    let mut lines =
+        vec![format!("{}: {state}, known since {}", row::text(host, "/key/ip"), row::time(host, "/first_seen"))];
+    let mut names: Vec<_> =
+        ["/names/configured", "/names/ptr"].iter().flat_map(|from| row::texts(host, from)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let facts = [
+        ("names", names.join(", ")),
+        ("os", row::os(host.get("os"))),
+        ("assets", row::texts(host, "/assets").join(", ")),
+        ("tags", row::texts(host, "/tags").join(", ")),
+        ("value", row::text(host, "/value")),
+        ("seen from", row::text(host, "/key/vantage")),
+    ];
+    lines.extend(facts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what}: {text}")));
+    lines
+}
+
+fn endpoints(detail: &Value) -> Table {
+    let mut table =
+        Table::new(&["PORT", "STATE", "REASON", "NAME", "SERVICE", "PRODUCT", "TLS", "BANNER", "LAST SEEN"]);
+    for endpoint in row::array(detail, "/host/endpoints") {
+        let port = format!("{}/{}", row::text(endpoint, "/port"), row::text(endpoint, "/transport"));
+        let (state, reason) = (row::text(endpoint, "/status"), row::text(endpoint, "/reason"));
+        let services = row::array(endpoint, "/services");
+        let nothing = [Value::Null];
+        for service in if services.is_empty() { &nothing } else { services } {
+            table.row([
+                port.clone(),
+                state.clone(),
+                reason.clone(),
+                row::text(service, "/name"),
+                row::text(service, "/service/name"),
+                row::product(service, "/service"),
+                row::text(service, "/tls/version"),
+                row::text(service, "/service/banner"),
+                row::time(endpoint, "/last_seen"),
+            ]);
+        }
+    }
+    table
+}

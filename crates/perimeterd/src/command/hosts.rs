@@ -1,0 +1,84 @@
+use super::{Format, Global, filter::InventoryFilter, row};
+use crate::{
+    client::Client,
+    failure::Outcome,
+    output::{self, Table},
+};
+use clap::Args;
+use serde_json::Value;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Hosts {
+    #[command(flatten)]
+    filter: InventoryFilter,
+    /// Only hosts that are up
+    #[arg(long, conflicts_with = "down")]
+    up: bool,
+    /// Only hosts that are lost
+    #[arg(long)]
+    down: bool,
+    /// Only this operating system's family, such as linux
+    #[arg(long, value_name = "FAMILY")]
+    os: Option<String>,
+    /// Only hosts with this in one of their names
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only this asset's
+    #[arg(long, value_name = "ASSET")]
+    asset: Option<String>,
+    /// Only hosts with this tag
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Hosts {
+    pub(crate) async fn run(self, global: &Global) -> Outcome {
+        let mut query = self.filter.query();
+        if self.up || self.down {
+            query.push(("up", self.up.to_string()));
+        }
+        let texts = [("os", self.os), ("name", self.name), ("asset", self.asset), ("tag", self.tag)];
+        query.extend(texts.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        let rows: Vec<Value> = Client::connect(global).await?.list("/api/v1/hosts", &query, self.filter.limit).await?;
+        if self.format.json {
+            rows.iter().try_for_each(output::json)?;
+        } else {
+            table(&rows).print()?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(rows: &[Value]) -> Table {
+    let mut table = Table::new(&["ADDRESS", "STATE", "NAMES", "OS", "OPEN", "ASSETS", "LAST SEEN"]);
+    for host in rows {
+        table.row([
+            row::text(host, "/ip"),
+            if row::flag(host, "/up") { "up" } else { "lost" }.to_owned(),
+            row::texts(host, "/names").join(", "),
+            row::os(host.get("os")),
+            open_ports(host),
+            row::texts(host, "/assets").join(", "),
+            row::time(host, "/last_seen"),
+        ]);
+    }
+    table
+}
+
+fn open_ports(host: &Value) -> String {
+    /// More are only counted: a host that answers on every port would fill the screen.
+    const SHOWN: usize = 12;
+    let open = host.get("open").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let port = |port: &Value| match row::text(port, "/transport").as_str() {
+        "tcp" => row::text(port, "/port"),
+        other => format!("{}/{other}", row::text(port, "/port")),
+    };
+    let mut text = open.iter().take(SHOWN).map(port).collect::<Vec<_>>().join(", ");
+    if open.len() > SHOWN {
+        text.push_str(&format!(" and {} more", open.len() - SHOWN));
+    }
+    text
+}

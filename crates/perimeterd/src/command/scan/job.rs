@@ -1,0 +1,199 @@
+//! From the command line to something that can be run: what may be touched, how fast, and as whom.
+
+use super::Scan;
+use crate::{command::Global, failure::Failure, output, paths};
+use config::Config;
+use identify::Roots;
+use model::{AddressSet, Clock, PortSet, Rate, ServiceName, SystemClock, Target};
+use probe::{Dialer, DialerSettings, HickoryResolver, Identity, Resolve};
+use scope::{AssetScope, Lease, Scope, ScopeHandle};
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+/// A scan, ready to go.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub dialer: Dialer,
+    pub scope: ScopeHandle,
+    /// Every address that is asked.
+    pub space: AddressSet,
+    pub tcp: Arc<PortSet>,
+    pub udp: Arc<PortSet>,
+    pub identify: bool,
+    pub roots: Roots,
+}
+
+/// Without a configuration, beyond loopback.
+const USUAL_RATE: u32 = 5_000;
+const USUAL_RATE_PER_HOST: u32 = 500;
+/// The most there is: on loopback the machine itself is the limit.
+const NO_CEILING: u32 = 100_000_000;
+/// A name that was resolved for this scan counts for as long as it lasts.
+const LEASE: Duration = Duration::from_secs(7 * 86_400);
+/// The one asset of this scan.
+const ASSET: &str = "scan";
+
+/// What of an installation this scan keeps to.
+#[derive(Debug, Default)]
+struct Installed {
+    exclude: AddressSet,
+    config: Option<Config>,
+}
+
+pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure> {
+    let installed = installed(global)?;
+    let sensor = installed.config.as_ref().map(|config| &config.sensor);
+    let own_exclude: AddressSet = scan.exclude.iter().filter_map(Target::range).collect();
+    let exclude = installed.exclude.union(&own_exclude);
+    let asset: Arc<str> = ASSET.into();
+    let assets = vec![AssetScope { name: Arc::clone(&asset), targets: scan.targets.clone(), until: None }];
+    let resolvers = sensor.map(|sensor| sensor.resolvers.clone()).unwrap_or_default();
+    let scope = Scope::new(assets, exclude);
+    let leases = resolve(&scope, &resolvers).await?;
+    let scope = scope.with_leases(leases.clone());
+    let now = SystemClock.now();
+    let assets = [asset];
+    if let Some(target) = scope.unsweepable(&assets).first() {
+        return Err(Failure::Usage(format!(
+            "`{target}` has more addresses than anybody can ask; name the hosts, or an IPv6 prefix of at least /104"
+        )));
+    }
+    let space = scope.sweep_space(&assets, now);
+    if space.is_empty() {
+        return Err(Failure::Usage(nothing_left(&leases)));
+    }
+    let is_loopback = space.ranges().iter().all(|range| range.first().is_loopback() && range.last().is_loopback());
+    let (rate, rate_per_host) = match (scan.rate, sensor) {
+        (Some(rate), _) => (rate, rate),
+        (None, _) if is_loopback => (per_second(NO_CEILING)?, per_second(NO_CEILING)?),
+        (None, Some(sensor)) => (sensor.rate, sensor.rate_per_host),
+        (None, None) => (per_second(USUAL_RATE)?, per_second(USUAL_RATE_PER_HOST)?),
+    };
+    let settings = DialerSettings {
+        rate,
+        rate_per_host,
+        source: sensor.and_then(|sensor| sensor.source),
+        identity: Identity {
+            sensor: sensor.map_or_else(host_name, |sensor| Arc::clone(&sensor.name)),
+            contact: sensor.and_then(|sensor| sensor.contact.as_deref()).map(Arc::from),
+            version: env!("CARGO_PKG_VERSION").into(),
+        },
+    };
+    let scope = ScopeHandle::new(scope);
+    Ok(Job {
+        dialer: Dialer::new(scope.clone(), Arc::new(SystemClock), settings),
+        scope,
+        space,
+        tcp: Arc::new(scan.tcp),
+        udp: Arc::new(scan.udp),
+        identify: !scan.no_identify,
+        roots: roots(installed.config.as_ref())?,
+    })
+}
+
+/// The configuration `--config` names, or the installed one where there is one. What it excludes is never touched; where that
+/// cannot be known, nothing is.
+fn installed(global: &Global) -> Result<Installed, Failure> {
+    let (path, asked_for) = match &global.config {
+        Some(path) => (path.as_path(), true),
+        None => (Path::new(paths::INSTALLED_CONFIG), false),
+    };
+    if !asked_for && !path.exists() {
+        return Ok(Installed::default());
+    }
+    match config::load(path) {
+        Ok(loaded) => Ok(Installed { exclude: loaded.config.sensor.exclude.clone(), config: Some(loaded.config) }),
+        Err(failure) if asked_for => {
+            super::super::check::diagnose(&failure.diagnostics, &failure.sources);
+            Err(Failure::world(format!("{} is not valid; nothing was sent", path.display())))
+        }
+        // Secrets in it may be none of ours to read; what must not be touched is said in one place.
+        Err(_) => match fs::read_to_string(path).ok().and_then(|text| exclusions(&text)) {
+            Some(exclude) => Ok(Installed { exclude, config: None }),
+            None => Err(Failure::world(format!(
+                "{} could not be read, so what must not be touched is not known, and nothing was sent; name another \
+                 with --config",
+                path.display()
+            ))),
+        },
+    }
+}
+
+/// `[sensor] exclude` of a configuration that cannot be loaded as a whole. None where it could stand elsewhere or does not read.
+fn exclusions(text: &str) -> Option<AddressSet> {
+    let table: toml::Table = text.parse().ok()?;
+    let Some(sensor) = table.get("sensor") else {
+        return (!table.contains_key("include")).then(AddressSet::empty);
+    };
+    let Some(list) = sensor.as_table()?.get("exclude") else { return Some(AddressSet::empty()) };
+    list.as_array()?.iter().map(|entry| entry.as_str()?.parse::<Target>().ok()?.range()).collect()
+}
+
+/// Asks for the addresses of every name among the targets. All or nothing: a name left out would look like a host that is down.
+async fn resolve(scope: &Scope, resolvers: &[std::net::SocketAddr]) -> Result<Vec<Lease>, Failure> {
+    let names = scope.names();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let resolver = HickoryResolver::new(resolvers).map_err(|error| Failure::world(error.to_string()))?;
+    let mut leases = Vec::new();
+    for (asset, name) in names {
+        let resolved = resolver.resolve(&name).await.map_err(|error| Failure::world(error.to_string()))?;
+        let until = SystemClock.now().checked_add(LEASE).map_err(|error| Failure::World(error.into()))?;
+        leases.push(Lease { asset, name, addresses: resolved.addresses, until });
+    }
+    Ok(leases)
+}
+
+fn nothing_left(leases: &[Lease]) -> String {
+    let names: Vec<&str> = leases.iter().map(|lease: &Lease| ServiceName::as_str(&lease.name)).collect();
+    if names.is_empty() {
+        "nothing is left to scan: every target is excluded, or is no host's address".to_owned()
+    } else {
+        format!(
+            "nothing is left to scan: {} leads only to addresses that are excluded, or that a name never brings into \
+             scope (loopback, link-local, metadata services); give the address itself",
+            names.join(", ")
+        )
+    }
+}
+
+/// The public roots and those the configuration trusts beside them.
+fn roots(config: Option<&Config>) -> Result<Roots, Failure> {
+    let mut roots = Roots::public();
+    for path in config.map(|config| config.tls.roots.as_slice()).unwrap_or_default() {
+        let told = |error: &dyn std::fmt::Display| Failure::world(format!("{}: {error}", path.display()));
+        let pem = fs::read(path).map_err(|error| told(&error))?;
+        roots = roots.with_pem(&pem).map_err(|error| told(&error))?;
+    }
+    Ok(roots)
+}
+
+fn per_second(rate: u32) -> Result<Rate, Failure> {
+    Rate::per_second(rate).map_err(|error| Failure::World(error.into()))
+}
+
+fn host_name() -> Arc<str> {
+    let name = rustix::system::uname();
+    output::printable(&name.nodename().to_string_lossy()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exclusions_are_known_or_not_known() {
+        for (text, expect) in [
+            ("", Some(0)),
+            ("[sensor]\nname = \"x\"", Some(0)),
+            ("[sensor]\nexclude = [\"192.0.2.7\", \"198.51.100.128/25\"]", Some(129)),
+            // Elsewhere perhaps, or unreadable.
+            ("include = [\"conf.d/*.toml\"]", None),
+            ("[sensor]\nexclude = [\"www.example.org\"]", None),
+            ("[sensor]\nexclude = \"192.0.2.7\"", None),
+            ("[sensor", None),
+        ] {
+            assert_eq!(exclusions(text).map(|set| set.len()), expect, "{text}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What a scan prints: the objects of `--json`, and the table.
+
+use crate::output::{self, Table};
+use model::{Certificate, Os, Outcome, PortObservation, ServiceObservation, TlsObservation, Transport, Verdict};
+use serde::Serialize;
+use std::{io, net::IpAddr};
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Line {
+    Host(HostLine),
+    Endpoint(EndpointLine),
+    Finding(FindingLine),
+    Summary(SummaryLine),
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct HostLine {
+    pub ip: IpAddr,
+    pub state: &'static str,
+    pub names: Vec<String>,
+    pub os: Option<Os>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct EndpointLine {
+    pub ip: IpAddr,
+    pub transport: Transport,
+    pub port: u16,
+    pub state: &'static str,
+    pub reason: &'static str,
+    /// What it was asked under.
+    pub name: Option<String>,
+    pub service: Option<ServiceLine>,
+    pub tls: Option<TlsLine>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ServiceLine {
+    pub name: String,
+    pub product: Option<String>,
+    pub version: Option<String>,
+    pub cpe: Vec<String>,
+    pub confidence: f64,
+    pub banner: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct TlsLine {
+    pub version: String,
+    pub cipher: String,
+    pub sni: Option<String>,
+    pub certificate: Option<CertificateLine>,
+    /// Certificates as presented, the leaf among them.
+    pub chain_length: usize,
+    /// Findings about the configuration; filled by the audit that is to come.
+    pub weak: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct CertificateLine {
+    pub sha256: String,
+    pub subject: String,
+    pub issuer: String,
+    pub sans: Vec<String>,
+    pub not_before: jiff::Timestamp,
+    pub not_after: jiff::Timestamp,
+    pub key: String,
+    pub signature: String,
+    pub self_signed: bool,
+    pub verdicts: Vec<Verdict>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct FindingLine {
+    pub ip: IpAddr,
+    pub id: &'static str,
+    pub verdict: &'static str,
+    pub evidence: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct SummaryLine {
+    pub targets: u64,
+    pub probes: u64,
+    pub hosts_up: u64,
+    pub open: u64,
+    /// None where nothing answered that it could be measured by.
+    pub loss: Option<f64>,
+    pub p_miss_random_loss: Option<f64>,
+    pub vantages: u32,
+    pub seconds: f64,
+    /// Not everything that was asked for was asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+}
+
+impl EndpointLine {
+    /// A confirmed open endpoint, with what a conversation with it found.
+    pub(super) fn new(port: &PortObservation, service: Option<&ServiceObservation>) -> Self {
+        Self {
+            ip: port.endpoint.ip,
+            transport: port.endpoint.transport,
+            port: port.endpoint.port,
+            state: "open",
+            reason: match port.outcome {
+                Outcome::Open(reason) => reason.as_str(),
+                other => other.as_str(),
+            },
+            name: service.and_then(|service| service.name.as_ref()).map(ToString::to_string),
+            service: service.and_then(|service| service.service.as_ref()).map(ServiceLine::from),
+            tls: service.and_then(|service| {
+                let sni = service.name.as_ref().map(ToString::to_string);
+                service.tls.as_ref().map(|tls| TlsLine::new(tls, sni))
+            }),
+        }
+    }
+}
+
+impl From<&model::Service> for ServiceLine {
+    fn from(service: &model::Service) -> Self {
+        Self {
+            name: service.name.clone(),
+            product: service.product.clone(),
+            version: service.version.clone(),
+            cpe: service.cpe.clone(),
+            confidence: hundredths(service.confidence),
+            banner: service.banner.clone(),
+        }
+    }
+}
+
+impl TlsLine {
+    fn new(tls: &TlsObservation, sni: Option<String>) -> Self {
+        Self {
+            version: tls.version.clone(),
+            cipher: tls.cipher.clone(),
+            sni,
+            certificate: tls.certificate.as_ref().map(|certificate| CertificateLine::new(certificate, &tls.verdicts)),
+            chain_length: tls.chain.len(),
+            weak: Vec::new(),
+        }
+    }
+}
+
+impl CertificateLine {
+    fn new(certificate: &Certificate, verdicts: &[Verdict]) -> Self {
+        Self {
+            sha256: certificate.sha256.to_string(),
+            subject: certificate.subject.clone(),
+            issuer: certificate.issuer.clone(),
+            sans: certificate.sans.clone(),
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+            key: certificate.key.to_string(),
+            signature: certificate.signature.clone(),
+            self_signed: certificate.self_signed,
+            verdicts: verdicts.to_vec(),
+        }
+    }
+}
+
+/// A single-precision 0.98 would print as 0.9800000190734863.
+fn hundredths(confidence: f32) -> f64 {
+    (f64::from(confidence) * 100.0).round() / 100.0
+}
+
+/// Prints the table, findings and the summary.
+pub(super) fn print(endpoints: &[EndpointLine], findings: &[FindingLine], summary: &SummaryLine) -> io::Result<()> {
+    if !endpoints.is_empty() {
+        table(endpoints).print()?;
+        output::line("")?;
+    }
+    for finding in findings {
+        output::line(&output::printable(&format!("{}: {} ({})", finding.ip, finding.id, finding.evidence)))?;
+    }
+    output::line(&sentence(summary))
+}
+
+fn table(endpoints: &[EndpointLine]) -> Table {
+    let mut table = Table::new(&["ADDRESS", "PORT", "REASON", "SERVICE", "PRODUCT", "NAME", "CERTIFICATE"]);
+    for line in endpoints {
+        let service = line.service.as_ref();
+        let product = [service.and_then(|s| s.product.as_deref()), service.and_then(|s| s.version.as_deref())];
+        let product = product.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let inside = if line.tls.is_some() && service.is_none_or(|s| s.name != "tls") { "tls/" } else { "" };
+        table.row([
+            line.ip.to_string(),
+            format!("{}/{}", line.port, line.transport),
+            line.reason.to_owned(),
+            service.map(|service| format!("{inside}{}", service.name)).unwrap_or_default(),
+            if product.is_empty() { service.and_then(|s| s.banner.clone()).unwrap_or_default() } else { product },
+            line.name.clone().unwrap_or_default(),
+            line.tls.as_ref().and_then(|tls| tls.certificate.as_ref()).map(certificate).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn certificate(certificate: &CertificateLine) -> String {
+    let until = certificate.not_after.strftime("%Y-%m-%d");
+    let verdicts: Vec<_> = certificate.verdicts.iter().map(|verdict| verdict.as_str()).collect();
+    let verdicts = if verdicts.is_empty() { String::new() } else { format!(", {}", verdicts.join(", ")) };
+    format!("{} until {until}{verdicts}", certificate.subject)
+}
+
+fn sentence(summary: &SummaryLine) -> String {
+    let count = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let loss = match summary.loss {
+        Some(loss) => format!("{:.2}% loss measured", loss * 100.0),
+        None => "loss not measurable".to_owned(),
+    };
+    format!(
+        "{}{} up of {}, {} open, {} asked in {:.1} s, {loss}",
+        if summary.incomplete { "incomplete: " } else { "" },
+        count(summary.hosts_up, "host", "hosts"),
+        count(summary.targets, "address", "addresses"),
+        count(summary.open, "port", "ports"),
+        count(summary.probes, "endpoint", "endpoints"),
+        summary.seconds,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Endpoint, OpenReason, Service};
+
+    fn port() -> PortObservation {
+        let at = jiff::Timestamp::from_second(1_795_255_503).expect("in range");
+        let endpoint = Endpoint::tcp("192.0.2.7".parse().expect("an address"), 22);
+        PortObservation { endpoint, outcome: Outcome::Open(OpenReason::Connected), at, attempts: 1, rtt_us: None }
+    }
+
+    #[test]
+    fn lines_have_the_promised_shape() {
+        let service = Service {
+            name: "ssh".to_owned(),
+            product: Some("OpenSSH".to_owned()),
+            version: Some("9.2p1".to_owned()),
+            cpe: vec!["cpe:2.3:a:openbsd:openssh:9.2:p1:*:*:*:*:*:*".to_owned()],
+            confidence: 0.98,
+            banner: Some("SSH-2.0-OpenSSH_9.2p1".to_owned()),
+            ..Service::default()
+        };
+        let (port, at) = (port(), port().at);
+        let heard = ServiceObservation {
+            endpoint: port.endpoint,
+            name: None,
+            at,
+            service: Some(service),
+            tls: None,
+            connections: 1,
+        };
+        let summary = SummaryLine {
+            targets: 256,
+            probes: 4096,
+            hosts_up: 3,
+            open: 9,
+            loss: Some(0.0004),
+            p_miss_random_loss: None,
+            vantages: 1,
+            seconds: 2.1,
+            incomplete: false,
+        };
+        let host = HostLine { ip: port.endpoint.ip, state: "up", names: vec![], os: None };
+        for (line, expect) in [
+            (
+                Line::Endpoint(EndpointLine::new(&port, Some(&heard))),
+                r#"{"kind":"endpoint","ip":"192.0.2.7","transport":"tcp","port":22,"state":"open","reason":"connected","name":null,"service":{"name":"ssh","product":"OpenSSH","version":"9.2p1","cpe":["cpe:2.3:a:openbsd:openssh:9.2:p1:*:*:*:*:*:*"],"confidence":0.98,"banner":"SSH-2.0-OpenSSH_9.2p1"},"tls":null}"#,
+            ),
+            (
+                Line::Endpoint(EndpointLine::new(&port, None)),
+                r#"{"kind":"endpoint","ip":"192.0.2.7","transport":"tcp","port":22,"state":"open","reason":"connected","name":null,"service":null,"tls":null}"#,
+            ),
+            (Line::Host(host), r#"{"kind":"host","ip":"192.0.2.7","state":"up","names":[],"os":null}"#),
+            (
+                Line::Summary(summary.clone()),
+                r#"{"kind":"summary","targets":256,"probes":4096,"hosts_up":3,"open":9,"loss":0.0004,"p_miss_random_loss":null,"vantages":1,"seconds":2.1}"#,
+            ),
+        ] {
+            assert_eq!(output::to_line(&line).expect("serialises").trim_end(), expect);
+        }
+        assert_eq!(
+            sentence(&summary),
+            "3 hosts up of 256 addresses, 9 ports open, 4096 endpoints asked in 2.1 s, 0.04% loss measured"
+        );
+    }
+}

@@ -1,0 +1,364 @@
+//! The scan itself: sweep, confirm, ask who it is, print.
+
+use super::{
+    job::Job,
+    loss::Loss,
+    progress::Progress,
+    report::{self, EndpointLine, FindingLine, HostLine, Line, SummaryLine},
+};
+use crate::{
+    failure::{Failure, Outcome},
+    output,
+};
+use model::{Clock, Endpoint, Os, PortObservation, Service, ServiceName, ServiceObservation, SystemClock, Transport};
+use probe::{
+    AskOptions, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
+    conversation::{self, Ask, Timeouts},
+    sweep,
+};
+use scope::{Groups, Permutation};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hasher, RandomState},
+    net::IpAddr,
+    num::NonZeroU32,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// For one question of the sweep.
+const TIMEOUT: Duration = Duration::from_millis(1500);
+/// Questions to what stays silent on a host that answers otherwise.
+const ATTEMPTS: u8 = 2;
+/// Questions that confirm what was just found open.
+const CONFIRMATIONS: u8 = 3;
+/// Conversations under way at once: over everything, on one host, and on ourselves.
+const CONVERSATIONS: usize = 128;
+const PER_HOST: usize = 4;
+const PER_LOOPBACK: usize = 32;
+/// Ports of one host that are asked who they are. Beyond it, something answers for all of them.
+const MOST_IDENTIFIED: usize = 512;
+
+/// What the whole scan has come to.
+#[derive(Debug, Default)]
+struct Tally {
+    counts: SweepCounts,
+    loss: Loss,
+    hosts_up: u64,
+    open: u64,
+    incomplete: bool,
+    endpoints: Vec<EndpointLine>,
+    findings: Vec<FindingLine>,
+}
+
+/// A found endpoint, confirmed or not, with what it says it is.
+#[derive(Debug)]
+struct Confirmed {
+    endpoint: Endpoint,
+    /// None: it was open once and never again.
+    port: Option<PortObservation>,
+    services: Vec<ServiceObservation>,
+    loss: Loss,
+}
+
+pub(super) async fn run(job: Job, json: bool) -> Outcome {
+    let job = Arc::new(job);
+    let begun = Instant::now();
+    let ports = u128::from(job.tcp.len()) + u128::from(job.udp.len());
+    let endpoints = u64::try_from(job.space.len().saturating_mul(ports)).unwrap_or(u64::MAX);
+    let progress = Progress::new(endpoints);
+    let follower = tokio::spawn(progress.clone().follow(job.dialer.clone()));
+    let cancel = CancellationToken::new();
+    let interrupted = tokio::spawn(interruption(cancel.clone(), job.dialer.clone()));
+
+    let mut tally = Tally::default();
+    let swept = sweep_all(&job, &mut tally, &cancel, &progress, json).await;
+    follower.abort();
+    interrupted.abort();
+    progress.end();
+    swept?;
+
+    tally.incomplete |= cancel.is_cancelled();
+    let summary = summary(&job, &tally, begun.elapsed());
+    if json {
+        output::json(&Line::Summary(summary))?;
+    } else {
+        tally.endpoints.sort_by(|a, b| (a.ip, a.transport, a.port, &a.name).cmp(&(b.ip, b.transport, b.port, &b.name)));
+        report::print(&tally.endpoints, &tally.findings, &summary)?;
+    }
+    if !tally.incomplete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let why = if cancel.is_cancelled() { "stopped before the end".to_owned() } else { trouble(&tally.counts) };
+    Err(Failure::world(format!("the scan is incomplete: {why}")))
+}
+
+/// Ctrl-C ends the scan at once: nothing more is sent, and what was found is printed.
+async fn interruption(cancel: CancellationToken, dialer: probe::Dialer) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        cancel.cancel();
+        dialer.halt(true);
+    }
+}
+
+async fn sweep_all(
+    job: &Arc<Job>,
+    tally: &mut Tally,
+    cancel: &CancellationToken,
+    progress: &Progress,
+    json: bool,
+) -> Result<(), Failure> {
+    let seed = RandomState::new().build_hasher().finish();
+    let groups = Groups::new(job.space.clone(), group_size(job));
+    let order = Permutation::new(groups.count(), seed);
+    for index in 0..order.len() {
+        if cancel.is_cancelled() {
+            break;
+        }
+        let Some(number) = order.at(index) else { break };
+        let sweep_job = SweepJob {
+            addresses: groups.nth(number),
+            tcp: Arc::clone(&job.tcp),
+            udp: Arc::clone(&job.udp),
+            seed: seed.wrapping_add(index),
+            pace: None,
+            known: Arc::new(|_| false),
+            attempts: ATTEMPTS,
+            timeout: TIMEOUT,
+            udp_payload: payloads(),
+        };
+        one_group(job, sweep_job, tally, cancel, progress, json).await?;
+    }
+    Ok(())
+}
+
+/// Many ports: the usual groups. Few: more addresses at a time, so that pacing has hosts to choose from.
+fn group_size(job: &Job) -> NonZeroU32 {
+    const ENDPOINTS: u32 = 1 << 22;
+    let ports = (job.tcp.len() + job.udp.len()).max(1);
+    NonZeroU32::new((ENDPOINTS / ports).clamp(Groups::MULTI_PORT.get(), 1 << 16)).unwrap_or(Groups::MULTI_PORT)
+}
+
+async fn one_group(
+    job: &Arc<Job>,
+    sweep_job: SweepJob,
+    tally: &mut Tally,
+    cancel: &CancellationToken,
+    progress: &Progress,
+    json: bool,
+) -> Result<(), Failure> {
+    let (sender, mut found) = mpsc::channel::<Found>(1024);
+    let mut sweeping = std::pin::pin!(sweep(&job.dialer, sweep_job, sender, cancel.clone()));
+    let mut outcome: Option<SweepOutcome> = None;
+    let mut running: JoinSet<Confirmed> = JoinSet::new();
+    let mut slots = Slots::default();
+    let mut systems: BTreeMap<IpAddr, Os> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            done = &mut sweeping, if outcome.is_none() => outcome = Some(done),
+            Some(found) = found.recv(), if running.len() < 4 * CONVERSATIONS => {
+                let (host, identify) = slots.of(found.observation.endpoint.ip);
+                running.spawn(confirm(Arc::clone(job), found, host, Arc::clone(&slots.all), identify));
+            }
+            Some(confirmed) = running.join_next() => {
+                let confirmed = confirmed.map_err(|error| Failure::World(error.into()))?;
+                take(confirmed, tally, &mut systems, progress, json)?;
+            }
+            else => break,
+        }
+    }
+    let outcome = outcome.unwrap_or_default();
+    add(&mut tally.counts, &outcome.counts);
+    let answering = |host: &&HostResult| host.ports.iter().any(|port| port.outcome.is_answer());
+    let everything: Vec<IpAddr> =
+        outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip).collect();
+    tally.incomplete |= outcome.aborted || outcome.incomplete.iter().any(|ip| !everything.contains(ip));
+    for host in outcome.hosts.iter().filter(answering) {
+        tally.hosts_up += 1;
+        let now = SystemClock.now();
+        let names = job.scope.load().names_of(host.ip, now).iter().map(ToString::to_string).collect();
+        if json {
+            let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip) };
+            progress.around(|| output::json(&Line::Host(line)))?;
+        }
+    }
+    for ip in everything {
+        let evidence = format!("more than {MOST_IDENTIFIED} ports accept connections; only the first were looked at");
+        let finding = FindingLine { ip, id: "answers-every-port", verdict: "confirmed", evidence };
+        if json {
+            progress.around(|| output::json(&Line::Finding(finding)))?;
+        } else {
+            tally.findings.push(finding);
+        }
+    }
+    Ok(())
+}
+
+/// Room for conversations.
+#[derive(Debug)]
+struct Slots {
+    all: Arc<Semaphore>,
+    hosts: HashMap<IpAddr, (Arc<Semaphore>, usize)>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { all: Arc::new(Semaphore::new(CONVERSATIONS)), hosts: HashMap::new() }
+    }
+}
+
+impl Slots {
+    /// The host's room, and whether one more of its ports is to be asked who it is.
+    fn of(&mut self, ip: IpAddr) -> (Arc<Semaphore>, bool) {
+        let room = if ip.is_loopback() { PER_LOOPBACK } else { PER_HOST };
+        let (host, ports) = self.hosts.entry(ip).or_insert_with(|| (Arc::new(Semaphore::new(room)), 0));
+        *ports += 1;
+        (Arc::clone(host), *ports <= MOST_IDENTIFIED)
+    }
+}
+
+/// A second look at what was found open: who it is where that is asked for, or else only whether it is still open.
+async fn confirm(job: Arc<Job>, found: Found, host: Arc<Semaphore>, all: Arc<Semaphore>, identify: bool) -> Confirmed {
+    // Neither is ever closed; were it, going on without a slot harms nobody.
+    let _host = host.acquire().await;
+    let _slot = all.acquire().await;
+    let endpoint = found.observation.endpoint;
+    let mut confirmed = Confirmed { endpoint, port: None, services: Vec::new(), loss: Loss::default() };
+    if let Some(reply) = &found.reply {
+        // The reply is there already; where it names its sender, another packet would only say the same.
+        let heard = conversation::identify_datagram(endpoint, reply, found.observation.at);
+        if heard.service.is_some() {
+            confirmed.port = Some(found.observation);
+            if job.identify {
+                confirmed.services.push(heard);
+            }
+            return confirmed;
+        }
+    }
+    if job.identify && identify && endpoint.transport == Transport::Tcp {
+        converse(&job, &found, &mut confirmed).await;
+        if confirmed.port.is_some() {
+            return confirmed;
+        }
+    }
+    let options = AskOptions {
+        attempts: CONFIRMATIONS,
+        timeout: TIMEOUT,
+        spacing: Duration::from_millis(200),
+        pace: None,
+        udp: payloads(),
+    };
+    for again in ask(&job.dialer, vec![endpoint], &options).await {
+        let observation = again.observation;
+        if observation.outcome.is_evidence() {
+            confirmed.loss.asked += 1;
+            confirmed.loss.missed += u64::from(observation.attempts > 1 || !observation.outcome.is_answer());
+        }
+        confirmed.port = observation.outcome.is_open().then(|| found.observation.clone());
+    }
+    confirmed
+}
+
+/// Asks a TCP endpoint who it is, by its address and under every name it has here.
+async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
+    let endpoint = found.observation.endpoint;
+    let ask = |name, prior, prior_tls| Ask { name, prior, prior_tls, roots: &job.roots, timeouts: Timeouts::default() };
+    let first = conversation::identify(&job.dialer, endpoint, ask(None, None, false)).await;
+    if let Some(port) = first.ports.first().filter(|port| port.outcome.is_evidence()) {
+        confirmed.loss.asked += 1;
+        confirmed.loss.missed += u64::from(!port.outcome.is_answer());
+    }
+    if first.ports.iter().any(|port| port.outcome.is_open()) {
+        confirmed.port = Some(found.observation.clone());
+    }
+    let Some(heard) = first.observation else { return };
+    let (prior, tls): (Option<Service>, bool) = (heard.service.clone(), heard.tls.is_some());
+    let depends_on_name = tls || prior.as_ref().is_some_and(|service| service.name == "http");
+    confirmed.services.push(heard);
+    if !depends_on_name {
+        return;
+    }
+    let names: Vec<ServiceName> = job.scope.load().names_of(endpoint.ip, SystemClock.now());
+    for name in &names {
+        let named = conversation::identify(&job.dialer, endpoint, ask(Some(name), prior.as_ref(), tls)).await;
+        confirmed.services.extend(named.observation);
+    }
+}
+
+fn take(
+    confirmed: Confirmed,
+    tally: &mut Tally,
+    systems: &mut BTreeMap<IpAddr, Os>,
+    progress: &Progress,
+    json: bool,
+) -> Result<(), Failure> {
+    tally.loss.asked += confirmed.loss.asked;
+    tally.loss.missed += confirmed.loss.missed;
+    let Some(port) = confirmed.port else {
+        tracing::info!("{} was open once and could not be confirmed", confirmed.endpoint);
+        return Ok(());
+    };
+    tally.open += 1;
+    for os in confirmed.services.iter().filter_map(|heard| heard.service.as_ref()?.os.as_ref()) {
+        let known = systems.get(&port.endpoint.ip);
+        if known.is_none_or(|known| known.confidence < os.confidence) {
+            systems.insert(port.endpoint.ip, os.clone());
+        }
+    }
+    let mut lines: Vec<EndpointLine> =
+        confirmed.services.iter().map(|heard| EndpointLine::new(&port, Some(heard))).collect();
+    if lines.is_empty() {
+        lines.push(EndpointLine::new(&port, None));
+    }
+    if json {
+        for line in lines {
+            progress.around(|| output::json(&Line::Endpoint(line)))?;
+        }
+    } else {
+        tally.endpoints.append(&mut lines);
+    }
+    Ok(())
+}
+
+fn payloads() -> UdpPayload {
+    Arc::new(conversation::udp_payload)
+}
+
+fn add(sum: &mut SweepCounts, more: &SweepCounts) {
+    sum.probes += more.probes;
+    sum.attempts += more.attempts;
+    sum.answered += more.answered;
+    sum.known_asked += more.known_asked;
+    sum.known_missed_first += more.known_missed_first;
+    sum.local_errors += more.local_errors;
+    sum.not_probed += more.not_probed;
+}
+
+fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
+    SummaryLine {
+        targets: u64::try_from(job.space.len()).unwrap_or(u64::MAX),
+        probes: tally.counts.probes,
+        hosts_up: tally.hosts_up,
+        open: tally.open,
+        loss: tally.loss.ratio(),
+        p_miss_random_loss: tally.loss.p_miss(&tally.counts),
+        vantages: 1,
+        seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
+        incomplete: tally.incomplete,
+    }
+}
+
+fn trouble(counts: &SweepCounts) -> String {
+    format!(
+        "{} endpoints could not be asked for want of something of this machine's own (file descriptors, source ports, a \
+         route), {} were not asked at all",
+        counts.local_errors, counts.not_probed
+    )
+}

@@ -1,0 +1,61 @@
+use super::{Format, Global, filter::InventoryFilter, row};
+use crate::{
+    client::Client,
+    failure::Outcome,
+    output::{self, Table},
+};
+use clap::Args;
+use serde_json::Value;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Services {
+    #[command(flatten)]
+    filter: InventoryFilter,
+    /// Only this protocol, such as ssh
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only products with this in their name
+    #[arg(long, value_name = "TEXT")]
+    product: Option<String>,
+    /// Those that were open and are closed now
+    #[arg(long)]
+    closed: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Services {
+    pub(crate) async fn run(self, global: &Global) -> Outcome {
+        let mut query = self.filter.query();
+        let texts = [("service", self.service), ("product", self.product)];
+        query.extend(texts.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        if self.closed {
+            query.push(("state", "closed".to_owned()));
+        }
+        let rows: Vec<Value> =
+            Client::connect(global).await?.list("/api/v1/services", &query, self.filter.limit).await?;
+        if self.format.json {
+            rows.iter().try_for_each(output::json)?;
+        } else {
+            table(&rows).print()?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(rows: &[Value]) -> Table {
+    let mut table = Table::new(&["ENDPOINT", "NAME", "SERVICE", "PRODUCT", "TLS", "FIRST SEEN", "LAST SEEN"]);
+    for service in rows {
+        table.row([
+            row::endpoint(service),
+            row::text(service, "/name"),
+            row::text(service, "/service/name"),
+            row::product(service, "/service"),
+            row::text(service, "/tls/version"),
+            row::time(service, "/first_seen"),
+            row::time(service, "/last_seen"),
+        ]);
+    }
+    table
+}

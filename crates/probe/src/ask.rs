@@ -1,0 +1,102 @@
+use crate::{
+    Dialer, Pace,
+    dialer::REPLIED,
+    sweep::{Found, UdpPayload},
+};
+use futures_util::{StreamExt, stream};
+use model::{Endpoint, NotProbed, Outcome, PortObservation, Transport};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How endpoints are asked one by one.
+#[derive(Clone)]
+pub struct AskOptions {
+    /// Questions to an endpoint that stays silent, at least 1.
+    pub attempts: u8,
+    /// For one question. Below one second, the kernel's first repetition of a SYN is not waited for.
+    pub timeout: Duration,
+    /// Between the end of a silent attempt and the next one.
+    pub spacing: Duration,
+    pub pace: Option<Pace>,
+    pub udp: UdpPayload,
+}
+
+impl std::fmt::Debug for AskOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AskOptions")
+            .field("attempts", &self.attempts)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Questions under way at a time in one call.
+const AT_A_TIME: usize = 512;
+
+/// Asks each endpoint until it answers or its attempts are used up: known endpoints, confirmations, checks of hosts. Each
+/// attempt comes from a fresh source port.
+///
+/// Answers come back in the order of the endpoints, one for each. Dropping the future drops the questions under way.
+pub async fn ask(dialer: &Dialer, endpoints: Vec<Endpoint>, options: &AskOptions) -> Vec<Found> {
+    stream::iter(endpoints).map(|endpoint| one(dialer, endpoint, options)).buffered(AT_A_TIME).collect().await
+}
+
+async fn one(dialer: &Dialer, endpoint: Endpoint, options: &AskOptions) -> Found {
+    let mut attempt = 1;
+    loop {
+        if let Some(pace) = &options.pace {
+            pace.turn().await;
+        }
+        let answer = question(dialer, endpoint, options.timeout, &options.udp).await;
+        if answer.outcome == Outcome::Silent && attempt < options.attempts {
+            attempt += 1;
+            sleep(options.spacing).await;
+            continue;
+        }
+        return answer.into_found(dialer, endpoint, attempt);
+    }
+}
+
+/// What one question yielded.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) outcome: Outcome,
+    pub(crate) rtt: Option<Duration>,
+    pub(crate) reply: Option<Vec<u8>>,
+}
+
+impl Answer {
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        Self { outcome, rtt: None, reply: None }
+    }
+
+    pub(crate) fn into_found(self, dialer: &Dialer, endpoint: Endpoint, attempts: u8) -> Found {
+        let rtt_us = self.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
+        let at = dialer.clock().now();
+        Found {
+            observation: PortObservation { endpoint, outcome: self.outcome, at, attempts, rtt_us },
+            reply: self.reply,
+        }
+    }
+}
+
+/// One question, by whatever transport the endpoint has.
+pub(crate) async fn question(dialer: &Dialer, endpoint: Endpoint, timeout: Duration, udp: &UdpPayload) -> Answer {
+    let Ok(target) = dialer.authorize(endpoint) else {
+        return Answer::of(Outcome::NotProbed(NotProbed::OutOfScope));
+    };
+    match endpoint.transport {
+        Transport::Tcp => {
+            let probed = dialer.probe(target, timeout).await;
+            Answer { outcome: probed.outcome, rtt: probed.rtt, reply: None }
+        }
+        Transport::Udp => {
+            let payload = udp(endpoint.port).unwrap_or_default();
+            let (result, rtt) = dialer.exchange(target, &payload, timeout).await;
+            match result {
+                Ok(reply) => Answer { outcome: REPLIED, rtt: Some(rtt), reply: Some(reply) },
+                Err(outcome) => Answer { outcome, rtt: outcome.is_answer().then_some(rtt), reply: None },
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What is said on one connection, in TLS or not.
+
+use super::{budget::Budget, plan::Approach};
+use identify::{Answer, Asking, Next, Parse, Received, Speaker, Strength, classify};
+use model::Transport;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout, timeout_at},
+};
+
+/// The most read of one connection.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Answer(Box<Answer>),
+    /// Silence, or nothing that was understood.
+    Nothing,
+}
+
+/// Talks until the other end is recognised, hangs up, or has had its time.
+pub(super) async fn talk<S>(
+    stream: &mut S,
+    approach: Approach,
+    asking: &Asking<'_>,
+    helo: &str,
+    budget: &Budget,
+) -> Heard
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut line = Line { stream, heard: Vec::new(), open: true };
+    let question = match approach {
+        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) => protocol.request,
+        Approach::Listen | Approach::Unknown => None,
+    };
+    let question =
+        question.or_else(|| identify::by_name(Transport::Tcp, "http")?.request).map(|request| request(asking));
+    let listen_until = match approach {
+        Approach::Ask(_) => Instant::now(),
+        Approach::Listen => budget.patience(),
+        Approach::ListenThenAsk(_) | Approach::Unknown => budget.greeting(),
+    };
+    let mut answer = if listen_until > Instant::now() { line.listen(0, listen_until, budget).await } else { None };
+    if answer.is_none() && line.open {
+        if line.heard.is_empty() {
+            line.say(&question.unwrap_or_default(), budget).await;
+        }
+        answer = line.listen(0, budget.answer(), budget).await;
+    }
+    let Some(mut answer) = answer else { return Heard::Nothing };
+    if answer.next == Next::Ehlo && line.open {
+        let before = line.heard.len();
+        line.say(format!("EHLO {helo}\r\n").as_bytes(), budget).await;
+        if let Some(told) = line.listen(before, budget.answer(), budget).await
+            && told.strength >= answer.strength
+        {
+            answer = told;
+        }
+    }
+    let farewell = match answer.next {
+        Next::Farewell(words) => Some(words),
+        Next::Ehlo => Some("QUIT\r\n"),
+        Next::Nothing | Next::Tls => None,
+    };
+    if let Some(words) = farewell.filter(|_| line.open) {
+        line.say(words.as_bytes(), budget).await;
+        line.hear_out(budget).await;
+    }
+    Heard::Answer(answer)
+}
+
+/// What a server said that was spoken to in TLS and does not speak it. Taken only where asking in the clear would learn no
+/// more: a greeting that needs no answer, so not what a web server makes of a question it did not understand.
+pub(super) fn interjection(bytes: &[u8]) -> Heard {
+    let Parse::Yes(answer) = classify(Transport::Tcp, Received::ended(bytes)) else { return Heard::Nothing };
+    let greets = identify::by_name(Transport::Tcp, &answer.service.name)
+        .is_some_and(|protocol| protocol.speaker == Speaker::Server);
+    if greets && answer.strength > Strength::Weak && answer.next == Next::Nothing {
+        Heard::Answer(answer)
+    } else {
+        Heard::Nothing
+    }
+}
+
+/// A name fit for EHLO (RFC 5321 §4.1.1.1) from the sensor's.
+pub(super) fn host_word(sensor: &str) -> String {
+    let word: String = sensor
+        .chars()
+        .take(64)
+        .map(|char| if char.is_ascii_alphanumeric() || matches!(char, '.' | '-') { char } else { '-' })
+        .collect();
+    let word = word.trim_matches(['-', '.']);
+    if word.is_empty() { "localhost".to_owned() } else { word.to_owned() }
+}
+
+struct Line<'a, S> {
+    stream: &'a mut S,
+    heard: Vec<u8>,
+    /// The other end may still say something.
+    open: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
+    /// Reads until what was heard is understood, with more than `before` bytes of it, or the time is up. With bytes that
+    /// might be all or that nobody understands it waits only until it is quiet.
+    async fn listen(&mut self, before: usize, until: Instant, budget: &Budget) -> Option<Box<Answer>> {
+        let mut deadline = until;
+        let mut buffer = [0; 2048];
+        loop {
+            if self.heard.len() > before {
+                match classify(Transport::Tcp, Received::open(&self.heard)) {
+                    Parse::Yes(answer) if answer.strength > Strength::Weak => return Some(answer),
+                    Parse::Yes(answer) if answer.next == Next::Ehlo && before == 0 => return Some(answer),
+                    Parse::Yes(_) | Parse::No => deadline = until.min(Instant::now() + budget.quiet()),
+                    // A greeting that has begun may finish in its own time.
+                    Parse::NeedMore => deadline = until.max(budget.answer()).min(until + MAX_DRIP),
+                }
+            }
+            let room = MAX_BYTES.saturating_sub(self.heard.len()).min(buffer.len());
+            if room == 0 || !self.open {
+                break;
+            }
+            match timeout_at(deadline, self.stream.read(buffer.get_mut(..room).unwrap_or_default())).await {
+                Ok(Ok(count @ 1..)) => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(Ok(0) | Err(_)) => self.open = false,
+                Err(_elapsed) => break,
+            }
+        }
+        if self.heard.len() <= before {
+            return None;
+        }
+        match classify(Transport::Tcp, Received::ended(&self.heard)) {
+            Parse::Yes(answer) => Some(answer),
+            Parse::No | Parse::NeedMore => None,
+        }
+    }
+
+    /// What cannot be said is no reason to stop listening: an answer may already be there.
+    async fn say(&mut self, words: &[u8], budget: &Budget) {
+        let send = async {
+            self.stream.write_all(words).await?;
+            self.stream.flush().await
+        };
+        _ = timeout_at(budget.answer(), send).await;
+    }
+
+    /// Lets the other end say goodbye, so that it does not log a broken connection.
+    async fn hear_out(&mut self, budget: &Budget) {
+        let mut buffer = [0; 512];
+        let rest = async {
+            let mut count = 0;
+            while let Ok(more @ 1..) = self.stream.read(&mut buffer).await {
+                count += more;
+                if count > MAX_BYTES {
+                    break;
+                }
+            }
+        };
+        _ = timeout(budget.quiet(), rest).await;
+    }
+}
+
+/// How far a greeting that drips may go beyond its time.
+const MAX_DRIP: std::time::Duration = std::time::Duration::from_secs(2);

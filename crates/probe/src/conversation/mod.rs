@@ -1,0 +1,344 @@
+//! Conversations: asking an open endpoint who it is, on as few connections as possible.
+//!
+//! Every answer goes through every parser (`identify`), whatever was asked, and a reader stops as soon as one has understood.
+//! A server that speaks first is listened to; one that does not is asked on the same connection; TLS is spoken on a second one,
+//! or on the first where it is likely, and what is inside it in the same session. What was recognised last time is asked for
+//! first, so that verifying takes one connection.
+
+mod budget;
+mod dialogue;
+mod handshake;
+mod plan;
+mod tee;
+#[cfg(test)]
+mod tests;
+
+use crate::Dialer;
+use budget::Budget;
+use dialogue::Heard;
+use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
+use jiff::Timestamp;
+use model::{
+    Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
+    TlsObservation, Transport, to_millisecond,
+};
+use plan::{Approach, Layer};
+use std::{net::Ipv4Addr, time::Duration};
+
+/// Whom to ask, and what is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The name to ask under (SNI, Host). It must have a living lease for this address.
+    pub name: Option<&'a ServiceName>,
+    /// What it said last time.
+    pub prior: Option<&'a Service>,
+    /// It spoke TLS last time.
+    pub prior_tls: bool,
+    /// What its certificates are judged by.
+    pub roots: &'a Roots,
+    pub timeouts: Timeouts,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// The least and the most to wait for a server to speak first, where nothing says that it will. In between: four times
+    /// the round trip.
+    pub greeting: (Duration, Duration),
+    /// The same for an answer and for a handshake: eight times the round trip and a second.
+    pub answer: (Duration, Duration),
+    /// Over everything.
+    pub whole: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            greeting: (Duration::from_millis(150), Duration::from_secs(1)),
+            answer: (Duration::from_secs(2), Duration::from_secs(5)),
+            whole: Duration::from_secs(12),
+        }
+    }
+}
+
+/// What a conversation yielded.
+#[derive(Debug, Clone, Default)]
+pub struct Conversation {
+    /// None where it came to nothing: no connection, or one of ours failed before everything had been asked.
+    pub observation: Option<ServiceObservation>,
+    /// Evidence about the port: each connection that succeeded, and last the one that did not.
+    pub ports: Vec<PortObservation>,
+}
+
+impl Conversation {
+    /// Why it ended early: the outcome of the connection that failed.
+    pub fn failure(&self) -> Option<Outcome> {
+        self.ports.last().map(|port| port.outcome).filter(|outcome| !outcome.is_open())
+    }
+}
+
+/// Connections at most, whatever happens. A port that answers is done in one or two.
+const MAX_CONNECTIONS: usize = 6;
+
+/// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, at once when the
+/// dialer is halted, and reads at most 16 KiB of each connection beside TLS' own.
+pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
+    if endpoint.transport == Transport::Udp {
+        return identify_udp(dialer, endpoint, ask.timeouts).await;
+    }
+    let mut interview = Interview::new(dialer, endpoint, ask);
+    let run = async {
+        let complete = tokio::time::timeout(ask.timeouts.whole + Duration::from_millis(500), interview.run()).await;
+        complete.unwrap_or(true)
+    };
+    let complete = tokio::select! {
+        biased;
+        () = dialer.halted() => false,
+        complete = run => complete,
+    };
+    interview.conclude(complete)
+}
+
+/// Asks a UDP endpoint again, with the datagram its port calls for.
+pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeouts) -> Conversation {
+    let now = || dialer.clock().now();
+    let port = |outcome| PortObservation { endpoint, outcome, at: now(), attempts: 1, rtt_us: None };
+    let Ok(target) = dialer.authorize(endpoint) else {
+        let outcome = Outcome::NotProbed(NotProbed::OutOfScope);
+        return Conversation { observation: None, ports: vec![port(outcome)] };
+    };
+    let payload = udp_payload(endpoint.port).unwrap_or_default();
+    let replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
+    match replied {
+        Ok(reply) => Conversation {
+            observation: Some(identify_datagram(endpoint, &reply, now())),
+            ports: vec![port(Outcome::Open(OpenReason::Reply))],
+        },
+        Err(outcome) => Conversation { observation: None, ports: vec![port(outcome)] },
+    }
+}
+
+/// The datagram that a UDP port is asked with, so that the answer to a sweep names its sender already.
+pub fn udp_payload(port: u16) -> Option<Vec<u8>> {
+    let endpoint = Endpoint::udp(Ipv4Addr::UNSPECIFIED.into(), port);
+    let request = identify::likely(Transport::Udp, port)?.request?;
+    Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
+}
+
+/// What a datagram that came back says of its sender. No packet is sent.
+pub fn identify_datagram(endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
+    let service = match identify::classify(Transport::Udp, Received::ended(reply)) {
+        Parse::Yes(answer) => Some(answer.service),
+        Parse::No | Parse::NeedMore => None,
+    };
+    ServiceObservation { endpoint, name: None, at: to_millisecond(at), service, tls: None, connections: 0 }
+}
+
+/// One conversation under way.
+struct Interview<'a> {
+    dialer: &'a Dialer,
+    endpoint: Endpoint,
+    ask: Ask<'a>,
+    budget: Budget,
+    agent: String,
+    helo: String,
+    ports: Vec<PortObservation>,
+    connections: usize,
+    best: Option<Box<Answer>>,
+    tls: Option<TlsObservation>,
+    /// Offer HTTP in the handshake; not to a server that has refused it.
+    offer_http: bool,
+}
+
+impl<'a> Interview<'a> {
+    fn new(dialer: &'a Dialer, endpoint: Endpoint, ask: Ask<'a>) -> Self {
+        let identity = dialer.identity();
+        let contact = identity.contact.as_deref().map(|contact| format!(" ({contact})")).unwrap_or_default();
+        Self {
+            dialer,
+            endpoint,
+            ask,
+            budget: Budget::new(ask.timeouts),
+            agent: format!("perimeterd/{}{contact}", identity.version),
+            helo: dialogue::host_word(&identity.sensor),
+            ports: Vec::new(),
+            connections: 0,
+            best: None,
+            tls: None,
+            offer_http: true,
+        }
+    }
+
+    /// False where a connection of ours failed before everything had been asked.
+    async fn run(&mut self) -> bool {
+        let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
+        let (mut tried_tls, mut asked_http) = (false, false);
+        for layer in plan.layers {
+            if layer == Layer::Tls && self.tls.is_some() {
+                continue;
+            }
+            let offered = self.offer_http;
+            let Some(mut done) = self.visit(layer, plan.approach).await else { return false };
+            if offered && !self.offer_http {
+                let Some(again) = self.visit(layer, plan.approach).await else { return false };
+                done = again;
+            }
+            tried_tls |= layer == Layer::Tls;
+            asked_http |= layer == Layer::Plain && plan.approach.falls_back_to_http();
+            if done {
+                return true;
+            }
+        }
+        // A server that answers plain text with TLS is asked in TLS, whatever the plan.
+        if !tried_tls && self.best.as_ref().is_some_and(|best| best.next == Next::Tls) {
+            match self.visit(Layer::Tls, plan.approach).await {
+                Some(true) => return true,
+                Some(false) => {}
+                None => return false,
+            }
+        }
+        // Where the question was a special one, the general one is still open.
+        if !asked_http && self.best.is_none() && self.tls.is_none() {
+            return self.visit(Layer::Plain, Approach::Unknown).await.is_some();
+        }
+        true
+    }
+
+    /// One connection. `Some(true)`: recognised, all is said. None: it failed.
+    async fn visit(&mut self, layer: Layer, approach: Approach) -> Option<bool> {
+        if self.connections >= MAX_CONNECTIONS || self.budget.is_spent() {
+            return Some(false);
+        }
+        let authorized = match self.ask.name {
+            Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
+            None => self.dialer.authorize(self.endpoint),
+        };
+        let Ok(target) = authorized else {
+            self.record(Outcome::NotProbed(NotProbed::OutOfScope), None);
+            return None;
+        };
+        match self.dialer.connect(target, self.budget.capped(self.ask.timeouts.connect)).await {
+            Ok(conn) => {
+                self.connections += 1;
+                let rtt = conn.rtt();
+                self.record(Outcome::Open(OpenReason::Connected), Some(rtt));
+                self.budget.met(rtt);
+                let heard = match layer {
+                    Layer::Plain => {
+                        let mut conn = conn;
+                        Some(self.talk(&mut conn, approach, false).await)
+                    }
+                    Layer::Tls => self.shake(conn, approach).await,
+                };
+                Some(self.take(layer, heard))
+            }
+            // Accepted, and hung up before anything could be said.
+            Err(Outcome::Open(reason)) => {
+                self.connections += 1;
+                self.record(Outcome::Open(reason), None);
+                Some(false)
+            }
+            Err(outcome) => {
+                self.record(outcome, None);
+                None
+            }
+        }
+    }
+
+    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Heard
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let asking = Asking { endpoint: self.endpoint, name: self.ask.name, tls, agent: &self.agent };
+        dialogue::talk(stream, approach, &asking, &self.helo, &self.budget).await
+    }
+
+    /// A handshake, and what is inside it. None: TLS, and silence inside.
+    async fn shake(&mut self, conn: crate::Conn, approach: Approach) -> Option<Heard> {
+        let limit = self.budget.answer();
+        let alpn = self.offer_http && !approach.waits_for_server();
+        match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
+            handshake::Shaken::Session(session, mut stream) => {
+                self.tls = Some(self.judged(session));
+                Some(self.talk(stream.as_mut(), approach, true).await)
+            }
+            handshake::Shaken::Partly(session) => {
+                self.tls = session.map(|session| self.judged(session));
+                let service = Service { name: "tls".into(), ..Service::default() };
+                Some(Heard::Answer(answer(service, Strength::Structure)))
+            }
+            handshake::Shaken::OtherProtocols => {
+                self.offer_http = false;
+                None
+            }
+            handshake::Shaken::Plain(bytes) => Some(dialogue::interjection(&bytes)),
+        }
+    }
+
+    fn judged(&self, session: handshake::Session) -> TlsObservation {
+        let name = self.ask.name.map(ServiceName::as_str);
+        let verdicts = identify::judge(&session.chain, self.ask.roots, name, self.dialer.clock().now());
+        let certificate = session.chain.first().and_then(|leaf| identify::read_certificate(leaf).ok());
+        TlsObservation {
+            version: session.version,
+            cipher: session.cipher,
+            alpn: session.alpn,
+            certificate,
+            verdicts,
+            chain: session.chain,
+        }
+    }
+
+    /// Whether that settles it.
+    fn take(&mut self, layer: Layer, heard: Option<Heard>) -> bool {
+        let answer = match heard {
+            Some(Heard::Answer(answer)) => Some(answer),
+            Some(Heard::Nothing) | None => None,
+        };
+        if let Some(answer) = answer {
+            let hint = layer == Layer::Plain && answer.next == Next::Tls;
+            // What is heard inside TLS counts above what the same port says to those who do not speak it.
+            let better =
+                self.best.as_ref().is_none_or(|best| best.next == Next::Tls || answer.strength > best.strength);
+            if better {
+                self.best = Some(answer);
+            }
+            return !hint;
+        }
+        self.tls.is_some()
+    }
+
+    fn record(&mut self, outcome: Outcome, rtt: Option<Duration>) {
+        let rtt_us = rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
+        let at = self.dialer.clock().now();
+        self.ports.push(PortObservation { endpoint: self.endpoint, outcome, at, attempts: 1, rtt_us });
+    }
+
+    fn conclude(self, complete: bool) -> Conversation {
+        let recognised = self.best.is_some() || self.tls.is_some();
+        let observation = (self.connections > 0 && (complete || recognised)).then(|| {
+            let within = self.tls.is_some();
+            let heard = self.best.filter(|best| !(within && best.next == Next::Tls)).map(|best| best.service);
+            let service = heard.or_else(|| {
+                let service = Service { name: "tls".into(), ..Service::default() };
+                within.then(|| answer(service, Strength::Structure).service)
+            });
+            ServiceObservation {
+                endpoint: self.endpoint,
+                name: self.ask.name.cloned(),
+                at: self.dialer.clock().now(),
+                service,
+                tls: self.tls,
+                connections: u8::try_from(self.connections).unwrap_or(u8::MAX),
+            }
+        });
+        Conversation { observation, ports: self.ports }
+    }
+}
+
+fn answer(mut service: Service, strength: Strength) -> Box<Answer> {
+    service.confidence = strength.confidence();
+    Box::new(Answer { service, strength, next: Next::Nothing })
+}

@@ -1,0 +1,156 @@
+//! From host names to addresses: what leases are made of.
+
+use hickory_resolver::{
+    Hosts, TokioResolver,
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
+    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    proto::{
+        op::{Query, ResponseCode},
+        rr::{Name, RecordType},
+    },
+};
+use model::ServiceName;
+use std::{fmt, future::Future, net::IpAddr, net::SocketAddr, pin::Pin, time::Duration};
+
+/// The addresses of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Ascending, without duplicates, IPv4 first; never empty.
+    pub addresses: Vec<IpAddr>,
+    /// The shortest of the records' times to live, held between half a minute and an hour.
+    pub ttl: Duration,
+}
+
+/// Why there are no addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// The DNS says so: the name does not exist, or has no address. Its lease ends.
+    #[error("the host name `{0}` does not exist or has no address")]
+    NoSuchName(ServiceName),
+    /// Nobody could say just now (no answer, server failure): what was known still counts.
+    #[error("the host name `{name}` could not be resolved just now: {reason}")]
+    Temporary { name: ServiceName, reason: String },
+    /// There is nobody to ask.
+    #[error("no resolver can be used: {0}; name some in `[sensor] resolvers`")]
+    Setup(String),
+}
+
+/// Asks for the addresses of host names. Tests answer themselves.
+pub trait Resolve: fmt::Debug + Send + Sync {
+    fn resolve<'a>(&'a self, name: &'a ServiceName) -> Resolving<'a>;
+}
+
+/// An answer to come.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Resolved, ResolveError>> + Send + 'a>>;
+
+/// Asks the configured resolvers, or the system's (with the hosts file first).
+pub struct HickoryResolver {
+    resolver: TokioResolver,
+    hosts_file: bool,
+}
+
+const SHORTEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(3600);
+
+impl HickoryResolver {
+    /// `servers` are asked over UDP, and TCP where an answer is long; where there are none, `/etc/resolv.conf` counts.
+    /// To be called inside the runtime.
+    pub fn new(servers: &[SocketAddr]) -> Result<Self, ResolveError> {
+        let setup = |error: NetError| ResolveError::Setup(error.to_string());
+        let hosts_file = servers.is_empty();
+        let mut builder = if hosts_file {
+            TokioResolver::builder_tokio().map_err(setup)?
+        } else {
+            let servers = servers.iter().map(name_server).collect();
+            let config = ResolverConfig::from_name_servers(servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        // Leases know their own time; asking again must mean asking.
+        options.cache_size = 0;
+        // The hosts file is read by us, each time.
+        options.use_hosts_file = ResolveHosts::Never;
+        options.case_randomization = false;
+        Ok(Self { resolver: builder.build().map_err(setup)?, hosts_file })
+    }
+
+    async fn ask(&self, name: &ServiceName) -> Result<Resolved, ResolveError> {
+        let temporary = |reason: String| ResolveError::Temporary { name: name.clone(), reason };
+        // With the final dot no search domain is tried: the operator's name is meant as it is written.
+        let query = Name::from_ascii(format!("{name}.")).map_err(|error| temporary(error.to_string()))?;
+        if self.hosts_file
+            && let Some(addresses) = from_hosts_file(query.clone()).await
+        {
+            return Ok(Resolved { addresses, ttl: SHORTEST });
+        }
+        let mut addresses = Vec::new();
+        let mut ttl = LONGEST;
+        let (v4, v6) = tokio::join!(
+            self.resolver.lookup(query.clone(), RecordType::A),
+            self.resolver.lookup(query, RecordType::AAAA)
+        );
+        // Half an answer is none: an address left out would be taken for one that went away.
+        for answer in [v4, v6] {
+            match answer {
+                Ok(lookup) => {
+                    for record in lookup.answers() {
+                        ttl = ttl.min(Duration::from_secs(record.ttl.into()));
+                        addresses.extend(record.data.ip_addr());
+                    }
+                }
+                Err(error) if says_there_is_none(&error) => {}
+                Err(error) => return Err(temporary(error.to_string())),
+            }
+        }
+        if addresses.is_empty() {
+            return Err(ResolveError::NoSuchName(name.clone()));
+        }
+        Ok(Resolved { addresses: in_order(addresses), ttl: ttl.clamp(SHORTEST, LONGEST) })
+    }
+}
+
+impl Resolve for HickoryResolver {
+    fn resolve<'a>(&'a self, name: &'a ServiceName) -> Resolving<'a> {
+        Box::pin(self.ask(name))
+    }
+}
+
+impl fmt::Debug for HickoryResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HickoryResolver").field("hosts_file", &self.hosts_file).finish_non_exhaustive()
+    }
+}
+
+fn name_server(address: &SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.to_vec())
+}
+
+/// None where the file does not know the name (or cannot be read, which is the same to everybody else on the machine).
+async fn from_hosts_file(name: Name) -> Option<Vec<IpAddr>> {
+    let hosts = tokio::task::spawn_blocking(Hosts::from_system).await.ok()?.ok()?;
+    let addresses: Vec<IpAddr> = [RecordType::A, RecordType::AAAA]
+        .into_iter()
+        .filter_map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), kind)))
+        .flat_map(|lookup| lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>())
+        .collect();
+    (!addresses.is_empty()).then(|| in_order(addresses))
+}
+
+/// NXDOMAIN, or an answer without a record of that kind (RFC 2308).
+fn says_there_is_none(error: &NetError) -> bool {
+    matches!(error, NetError::Dns(DnsError::NoRecordsFound(none))
+        if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError))
+}
+
+fn in_order(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+#[cfg(test)]
+mod tests;

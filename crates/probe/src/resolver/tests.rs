@@ -1,0 +1,110 @@
+use super::*;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use tokio::{net::UdpSocket, task::JoinHandle};
+
+/// What a fake server says to one kind of question: response code, and records as (time to live, data).
+type Say = (u8, Vec<(u32, IpAddr)>);
+
+/// Answers A and AAAA questions from here on, whatever the name (RFC 1035, 4.1). None: says nothing.
+async fn server(a: Option<Say>, aaaa: Option<Say>) -> (SocketAddr, JoinHandle<()>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("binds");
+    let address = socket.local_addr().expect("bound");
+    let task = tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let query = &buffer[..length];
+            let end = 12 + query[12..].iter().position(|&b| b == 0).expect("a root label") + 5;
+            let is_a = query[end - 4..end - 2] == [0, 1];
+            let Some((code, records)) = (if is_a { &a } else { &aaaa }) else { continue };
+            let mut answer = vec![
+                query[0],
+                query[1],
+                0x81,
+                0x80 | code,
+                0,
+                1,
+                0,
+                u8::try_from(records.len()).expect("few"),
+                0,
+                0,
+                0,
+                0,
+            ];
+            answer.extend(&query[12..end]);
+            for (ttl, ip) in records {
+                let (kind, data) = match ip {
+                    IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+                    IpAddr::V6(ip) => (28, ip.octets().to_vec()),
+                };
+                answer.extend([0xc0, 12, 0, kind, 0, 1]);
+                answer.extend(ttl.to_be_bytes());
+                answer.extend([0, u8::try_from(data.len()).expect("few")]);
+                answer.extend(data);
+            }
+            socket.send_to(&answer, from).await.expect("sends");
+        }
+    });
+    (address, task)
+}
+
+fn name() -> ServiceName {
+    "www.example.org".parse().expect("a name")
+}
+
+fn v4(last: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, last).into()
+}
+
+fn v6(last: u16) -> IpAddr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into()
+}
+
+#[tokio::test]
+async fn reads_what_servers_say() {
+    const NXDOMAIN: u8 = 3;
+    const SERVFAIL: u8 = 2;
+    let found =
+        |addresses: &[IpAddr], ttl| Ok(Resolved { addresses: addresses.to_vec(), ttl: Duration::from_secs(ttl) });
+    let none = || Err("none");
+    let later = || Err("later");
+    let cases: Vec<(Say, Say, Result<Resolved, &str>)> = vec![
+        (
+            (0, vec![(300, v4(9)), (120, v4(7)), (300, v4(9))]),
+            (0, vec![(600, v6(1))]),
+            found(&[v4(7), v4(9), v6(1)], 120),
+        ),
+        ((0, vec![(1, v4(7))]), (0, vec![]), found(&[v4(7)], 30)),
+        ((0, vec![]), (0, vec![(86_400, v6(7))]), found(&[v6(7)], 3600)),
+        ((NXDOMAIN, vec![]), (NXDOMAIN, vec![]), none()),
+        ((0, vec![]), (0, vec![]), none()),
+        // Half an answer is none.
+        ((0, vec![(300, v4(7))]), (SERVFAIL, vec![]), later()),
+        ((SERVFAIL, vec![]), (SERVFAIL, vec![]), later()),
+    ];
+    for (a, aaaa, expect) in cases {
+        let label = format!("{a:?} {aaaa:?}");
+        let (address, task) = server(Some(a), Some(aaaa)).await;
+        let resolver = HickoryResolver::new(&[address]).expect("set up");
+        let name = name();
+        let answer = resolver.resolve(&name).await.map_err(|error| match error {
+            ResolveError::NoSuchName(_) => "none",
+            ResolveError::Temporary { .. } => "later",
+            ResolveError::Setup(_) => "setup",
+        });
+        assert_eq!(answer, expect, "{label}");
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn asks_again_each_time() {
+    let (first, task) = server(Some((0, vec![(3600, v4(7))])), Some((0, vec![]))).await;
+    let resolver = HickoryResolver::new(&[first]).expect("set up");
+    assert_eq!(resolver.resolve(&name()).await.expect("found").addresses, [v4(7)]);
+    task.abort();
+    assert!(task.await.expect_err("aborted").is_cancelled());
+    // The record has moved on; the same server says so, an hour before the old record ends.
+    let socket = UdpSocket::bind(first).await.expect("the same port again");
+    drop(socket);
+    assert!(matches!(resolver.resolve(&name()).await, Err(ResolveError::Temporary { .. })));
+}

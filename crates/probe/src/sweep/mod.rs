@@ -1,0 +1,237 @@
+//! One group of addresses times a list of ports, in permuted order.
+//!
+//! Every endpoint is asked once. Silence is asked again only where that pays: of endpoints known to be open, and of hosts
+//! that answer otherwise, so that a dark network costs one question a port. Our own shortages are asked again in any case and
+//! never count as an answer. Memory is a few bits for each endpoint of the group and a little for each of its hosts.
+
+mod progress;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use crate::{Dialer, Pace};
+use model::{AddressSet, Endpoint, PortObservation, PortSet, Transport};
+use progress::Progress;
+use run::Work;
+use scope::Permutation;
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// The datagram to ask a UDP port with; none sends an empty one.
+pub type UdpPayload = Arc<dyn Fn(u16) -> Option<Vec<u8>> + Send + Sync>;
+
+/// Whether the inventory knows an endpoint as open.
+pub type Known = Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>;
+
+/// What to sweep.
+#[derive(Clone)]
+pub struct SweepJob {
+    /// One group: memory grows with it.
+    pub addresses: AddressSet,
+    pub tcp: Arc<PortSet>,
+    pub udp: Arc<PortSet>,
+    /// Of the order.
+    pub seed: u64,
+    /// Below the dialer's ceilings, shared by the groups of a pass: what its deadline asks for.
+    pub pace: Option<Pace>,
+    pub known: Known,
+    /// Questions to an endpoint that stays silent, where asking again pays; at least 1.
+    pub attempts: u8,
+    /// For one question.
+    pub timeout: Duration,
+    pub udp_payload: UdpPayload,
+}
+
+/// An endpoint that answered, with what it said if it was asked by UDP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub observation: PortObservation,
+    pub reply: Option<Vec<u8>>,
+}
+
+/// What a sweep of a group found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SweepOutcome {
+    /// Addresses with anything to list, ascending.
+    pub hosts: Vec<HostResult>,
+    /// Addresses of which not every port was asked, ascending: aborted, halted, out of scope, or our own trouble. All others
+    /// of the group are covered, listed or not.
+    pub incomplete: Vec<IpAddr>,
+    pub counts: SweepCounts,
+    /// Ended before its time: cancelled or halted.
+    pub aborted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostResult {
+    pub ip: IpAddr,
+    /// Ascending by time: open endpoints, every known endpoint with whatever came of it, and where nothing is open the first
+    /// answer that shows the host lives.
+    pub ports: Vec<PortObservation>,
+    /// Every port got its answer or its silence.
+    pub complete: bool,
+    /// More ports were open than any host has services: something answers for all of them. Only the first are listed, so it is
+    /// never complete.
+    pub answers_everything: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SweepCounts {
+    /// Endpoints that were asked, with an answer or silence to show for it.
+    pub probes: u64,
+    /// Questions sent to them.
+    pub attempts: u64,
+    /// Endpoints that answered, open or closed.
+    pub answered: u64,
+    /// Known endpoints asked, and those of them that were silent at the first attempt: the measured loss.
+    pub known_asked: u64,
+    pub known_missed_first: u64,
+    /// Endpoints without an answer for want of something of our own.
+    pub local_errors: u64,
+    /// Endpoints never asked.
+    pub not_probed: u64,
+}
+
+/// Silence is asked again this long after the question at the earliest: bursts of loss are over by then (RFC 6298's first RTO).
+const RTO: Duration = Duration::from_secs(1);
+/// Rounds over what our own shortages spoilt, and the pause before each.
+const SHORTAGE_ROUNDS: u32 = 4;
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Sweeps a group. Open endpoints go to `found` at once; if its receiver is gone, the sweep is given up.
+///
+/// Ends early when `cancel` is, or when the dialer is halted; dropping the future ends it as well.
+pub async fn sweep(
+    dialer: &Dialer,
+    job: SweepJob,
+    found: mpsc::Sender<Found>,
+    cancel: CancellationToken,
+) -> SweepOutcome {
+    let stop = cancel.child_token();
+    let _stops_with_the_future = stop.clone().drop_guard();
+    let addresses: Vec<IpAddr> = job.addresses.iter().collect();
+    let ports: Vec<(Transport, u16)> = job
+        .tcp
+        .iter()
+        .map(|port| (Transport::Tcp, port))
+        .chain(job.udp.iter().map(|port| (Transport::Udp, port)))
+        .collect();
+    let total = addresses.len() as u64 * ports.len() as u64;
+    let sweep = Arc::new(Sweep {
+        progress: Progress::new(&addresses, ports.len()),
+        order: Permutation::new(total, job.seed),
+        workers: workers(dialer, total),
+        dialer: dialer.clone(),
+        addresses,
+        ports,
+        job,
+        found,
+        stop,
+    });
+    if total > 0 {
+        sweep.all_rounds().await;
+    }
+    sweep.outcome()
+}
+
+/// A sweep under way, shared by its workers.
+struct Sweep {
+    dialer: Dialer,
+    job: SweepJob,
+    addresses: Vec<IpAddr>,
+    ports: Vec<(Transport, u16)>,
+    /// Of all numbers of endpoints: address by address, port by port.
+    order: Permutation,
+    progress: Progress,
+    found: mpsc::Sender<Found>,
+    workers: usize,
+    stop: CancellationToken,
+}
+
+/// An eighth of the sockets is left to conversations.
+fn workers(dialer: &Dialer, total: u64) -> usize {
+    let most = (dialer.concurrency() - dialer.concurrency() / 8).max(1);
+    usize::try_from(total).unwrap_or(most).clamp(1, most)
+}
+
+impl Sweep {
+    async fn all_rounds(self: &Arc<Self>) {
+        self.run(Work::All(self.order), 1).await;
+        self.after_shortages(1).await;
+        for attempt in 2..=self.job.attempts.max(1) {
+            let mut from = 0;
+            let mut waited = false;
+            while let Some((batch, next)) = self.progress.silent_worth_asking(from) {
+                if !waited {
+                    waited = true;
+                    if !self.pause(RTO.saturating_sub(self.job.timeout)).await {
+                        return;
+                    }
+                }
+                self.run(self.in_order(batch), attempt).await;
+                from = next;
+            }
+            self.after_shortages(attempt).await;
+        }
+    }
+
+    async fn after_shortages(self: &Arc<Self>, attempt: u8) {
+        for _ in 0..SHORTAGE_ROUNDS {
+            let mut from = 0;
+            let mut waited = false;
+            while let Some((batch, next)) = self.progress.spoilt(from) {
+                if !waited {
+                    waited = true;
+                    if !self.pause(SHORTAGE_PAUSE).await {
+                        return;
+                    }
+                }
+                self.run(self.in_order(batch), attempt).await;
+                from = next;
+            }
+            if !waited {
+                return;
+            }
+        }
+    }
+
+    /// False: told to stop meanwhile.
+    async fn pause(&self, time: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => false,
+            () = sleep(time) => true,
+        }
+    }
+
+    fn in_order(&self, mut batch: Vec<u64>) -> Work {
+        batch.sort_by_cached_key(|&number| self.order.index_of(number));
+        Work::Some(batch)
+    }
+
+    fn endpoint(&self, number: u64) -> Option<(usize, Endpoint)> {
+        let ports = self.ports.len() as u64;
+        let host = usize::try_from(number / ports).ok()?;
+        let (transport, port) = *self.ports.get(usize::try_from(number % ports).ok()?)?;
+        Some((host, Endpoint { ip: *self.addresses.get(host)?, transport, port }))
+    }
+
+    fn outcome(&self) -> SweepOutcome {
+        let mut outcome = self.progress.outcome(&self.addresses);
+        outcome.aborted = self.stop.is_cancelled();
+        outcome
+    }
+}
+
+impl fmt::Debug for SweepJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SweepJob")
+            .field("addresses", &self.addresses.len())
+            .field("tcp", &self.tcp.len())
+            .field("udp", &self.udp.len())
+            .field("attempts", &self.attempts)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,243 @@
+//! What a sweep has learnt so far: some bits for each endpoint, some words for each host.
+
+use super::{HostResult, SweepCounts, SweepOutcome};
+use crate::dialer::is_shortage;
+use model::{Outcome, PortObservation, Transport};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// Open endpoints listed of one host. A peer that answers on every port must not make memory grow.
+const MOST_OPEN: usize = 4096;
+/// Silent ports of a host that answers elsewhere are asked again up to this many; beyond it only if the host answers most
+/// questions. (A firewall that drops leaves tens of thousands silent, and asking them again finds nothing.)
+const FEW_SILENT: u32 = 4096;
+/// Endpoints asked again in one go.
+const BATCH: usize = 1 << 18;
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    ports: u64,
+    hosts: Vec<Mutex<Host>>,
+    /// Endpoints whose last answer was silence.
+    silent: Bits,
+    /// Endpoints our own shortages spoilt.
+    spoilt: Bits,
+    /// Silent ones among the known, whatever their host does.
+    known_silent: Mutex<BTreeSet<u64>>,
+    counts: Mutex<SweepCounts>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// Endpoints with an answer or silence to show.
+    asked: u32,
+    answered: u32,
+    silent: u32,
+    opens: usize,
+    answers_everything: bool,
+    listed: BTreeMap<(Transport, u16), PortObservation>,
+    first_answer: Option<PortObservation>,
+}
+
+impl Host {
+    fn is_worth_asking(&self) -> bool {
+        self.answered > 0 && (self.silent <= FEW_SILENT || self.answered >= self.silent)
+    }
+}
+
+impl Progress {
+    pub(super) fn new(addresses: &[IpAddr], ports: usize) -> Self {
+        let total = addresses.len() * ports;
+        Self {
+            ports: ports as u64,
+            hosts: addresses.iter().map(|_| Mutex::default()).collect(),
+            silent: Bits::new(total),
+            spoilt: Bits::new(total),
+            known_silent: Mutex::default(),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Takes one answer in. True: an open endpoint nobody has been told of yet.
+    pub(super) fn record(&self, host: usize, number: u64, known: bool, observation: &PortObservation) -> bool {
+        let Some(host) = self.hosts.get(host) else { return false };
+        let mut host = lock(host);
+        let mut counts = lock(&self.counts);
+        let outcome = observation.outcome;
+        let key = (observation.endpoint.transport, observation.endpoint.port);
+        if !outcome.is_evidence() {
+            match outcome {
+                // The silence before it stays what is known of it.
+                _ if self.silent.get(number) => {}
+                Outcome::LocalError(kind) if is_shortage(kind) => self.spoilt.set(number, true),
+                _ => self.spoilt.set(number, false),
+            }
+            if known && !self.silent.get(number) {
+                host.listed.insert(key, observation.clone());
+            }
+            if matches!(outcome, Outcome::LocalError(kind) if !is_shortage(kind)) && !self.silent.get(number) {
+                counts.local_errors += 1;
+            }
+            return false;
+        }
+        counts.attempts += 1;
+        let was_silent = self.silent.get(number);
+        if !was_silent {
+            self.spoilt.set(number, false);
+            host.asked += 1;
+            counts.probes += 1;
+            if known {
+                counts.known_asked += 1;
+                counts.known_missed_first += u64::from(outcome == Outcome::Silent);
+            }
+        }
+        if outcome == Outcome::Silent {
+            if !was_silent {
+                self.silent.set(number, true);
+                host.silent += 1;
+            }
+            if known {
+                lock(&self.known_silent).insert(number);
+            }
+        } else if was_silent {
+            self.silent.set(number, false);
+            host.silent -= 1;
+            lock(&self.known_silent).remove(&number);
+        }
+        if outcome.is_answer() {
+            host.answered += 1;
+            counts.answered += 1;
+            if host.first_answer.is_none() {
+                host.first_answer = Some(observation.clone());
+            }
+        }
+        if outcome.is_open() && host.opens >= MOST_OPEN {
+            host.answers_everything = true;
+            return false;
+        }
+        host.opens += usize::from(outcome.is_open());
+        if outcome.is_open() || known {
+            host.listed.insert(key, observation.clone());
+        }
+        outcome.is_open()
+    }
+
+    /// Silent endpoints that pay being asked again, from this number on, and the number to go on from; none when there is no more.
+    pub(super) fn silent_worth_asking(&self, from: u64) -> Option<(Vec<u64>, u64)> {
+        let mut batch = Vec::new();
+        let mut next = from;
+        let first = usize::try_from(from / self.ports.max(1)).unwrap_or(usize::MAX);
+        for (index, host) in self.hosts.iter().enumerate().skip(first) {
+            let begin = (index as u64 * self.ports).max(from);
+            next = (index as u64 + 1) * self.ports;
+            if lock(host).is_worth_asking() {
+                batch.extend(self.silent.within(begin, next));
+            } else {
+                batch.extend(lock(&self.known_silent).range(begin..next));
+            }
+            // A host's own silent endpoints are bounded by its ports.
+            if batch.len() >= BATCH {
+                break;
+            }
+        }
+        (!batch.is_empty()).then_some((batch, next))
+    }
+
+    /// Endpoints our own shortages spoilt, from this number on, and the number to go on from; none when there is no more.
+    pub(super) fn spoilt(&self, from: u64) -> Option<(Vec<u64>, u64)> {
+        let batch: Vec<u64> = self.spoilt.within(from, u64::MAX).take(BATCH).collect();
+        let next = batch.last()? + 1;
+        Some((batch, next))
+    }
+
+    pub(super) fn outcome(&self, addresses: &[IpAddr]) -> SweepOutcome {
+        let mut outcome = SweepOutcome { counts: *lock(&self.counts), ..SweepOutcome::default() };
+        for (host, &ip) in self.hosts.iter().zip(addresses) {
+            let host = lock(host);
+            let complete = u64::from(host.asked) == self.ports && !host.answers_everything;
+            if !complete {
+                outcome.incomplete.push(ip);
+            }
+            let mut ports: Vec<PortObservation> = host.listed.values().cloned().collect();
+            if host.opens == 0
+                && let Some(first) = &host.first_answer
+                && !ports.contains(first)
+            {
+                ports.push(first.clone());
+            }
+            ports.sort_by_key(|port| port.at);
+            if !ports.is_empty() {
+                let answers_everything = host.answers_everything;
+                outcome.hosts.push(HostResult { ip, ports, complete, answers_everything });
+            }
+        }
+        let total = self.hosts.len() as u64 * self.ports;
+        let unanswered = total - outcome.counts.probes;
+        outcome.counts.local_errors += self.spoilt.count();
+        outcome.counts.not_probed = unanswered.saturating_sub(outcome.counts.local_errors);
+        outcome
+    }
+}
+
+/// One bit for each endpoint.
+#[derive(Debug)]
+struct Bits(Vec<AtomicU64>);
+
+impl Bits {
+    fn new(len: usize) -> Self {
+        Self((0..len.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn get(&self, number: u64) -> bool {
+        self.word(number).is_some_and(|word| word.load(Relaxed) & (1 << (number % 64)) != 0)
+    }
+
+    fn set(&self, number: u64, value: bool) {
+        if let Some(word) = self.word(number) {
+            let bit = 1 << (number % 64);
+            if value {
+                word.fetch_or(bit, Relaxed)
+            } else {
+                word.fetch_and(!bit, Relaxed)
+            };
+        }
+    }
+
+    /// Those set in `from..to`, ascending.
+    fn within(&self, from: u64, to: u64) -> impl Iterator<Item = u64> + '_ {
+        let first = usize::try_from(from / 64).unwrap_or(usize::MAX);
+        (from / 64 * 64..to)
+            .step_by(64)
+            .zip(self.0.iter().skip(first))
+            .flat_map(|(base, word)| {
+                let mut left = word.load(Relaxed);
+                std::iter::from_fn(move || {
+                    (left != 0).then(|| {
+                        let bit = left.trailing_zeros();
+                        left &= left - 1;
+                        base + u64::from(bit)
+                    })
+                })
+            })
+            .filter(move |number| (from..to).contains(number))
+    }
+
+    fn count(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum()
+    }
+
+    fn word(&self, number: u64) -> Option<&AtomicU64> {
+        self.0.get(usize::try_from(number / 64).ok()?)
+    }
+}
+
+/// Nothing that holds one of these locks can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,118 @@
+//! The workers of a sweep.
+
+use super::Sweep;
+use crate::{
+    ask::{Answer, question},
+    dialer::Begun,
+};
+use model::{Endpoint, NotProbed, Outcome, Transport};
+use scope::Permutation;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+use tokio_util::task::TaskTracker;
+
+/// The endpoints of one round, by number.
+pub(super) enum Work {
+    /// All, in this order.
+    All(Permutation),
+    Some(Vec<u64>),
+}
+
+impl Work {
+    fn get(&self, turn: u64) -> Option<u64> {
+        match self {
+            Self::All(order) => order.at(turn),
+            Self::Some(numbers) => usize::try_from(turn).ok().and_then(|turn| numbers.get(turn).copied()),
+        }
+    }
+}
+
+struct Run {
+    work: Work,
+    attempt: u8,
+    turn: AtomicU64,
+    workers: AtomicUsize,
+    tasks: TaskTracker,
+}
+
+/// A worker that never has to wait (loopback) lets others have the thread this often.
+const BETWEEN_YIELDS: u32 = 32;
+const FIRST_WORKERS: usize = 2;
+
+impl Sweep {
+    /// Asks each endpoint of the round once. Workers beyond the first are only started when one has to wait for the network.
+    pub(super) async fn run(self: &Arc<Self>, work: Work, attempt: u8) {
+        let run = Arc::new(Run {
+            work,
+            attempt,
+            turn: AtomicU64::new(0),
+            workers: AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+        });
+        for _ in 0..FIRST_WORKERS {
+            self.one_more(&run);
+        }
+        run.tasks.close();
+        run.tasks.wait().await;
+    }
+
+    fn one_more(self: &Arc<Self>, run: &Arc<Run>) {
+        let room = |workers: usize| (workers < self.workers).then_some(workers + 1);
+        if run.workers.fetch_update(Relaxed, Relaxed, room).is_ok() {
+            run.tasks.spawn(work(Arc::clone(self), Arc::clone(run)));
+        }
+    }
+}
+
+async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
+    let mut since_yield = 0;
+    while !sweep.stop.is_cancelled()
+        && let Some(number) = run.work.get(run.turn.fetch_add(1, Relaxed))
+        && let Some((host, endpoint)) = sweep.endpoint(number)
+    {
+        let answer = tokio::select! {
+            biased;
+            answer = ask(&sweep, &run, endpoint) => answer,
+            () = sweep.stop.cancelled() => Answer::of(Outcome::NotProbed(NotProbed::Aborted)),
+        };
+        if answer.outcome == Outcome::NotProbed(NotProbed::Halted) {
+            sweep.stop.cancel();
+        }
+        let known = (sweep.job.known)(&endpoint);
+        let found = answer.into_found(&sweep.dialer, endpoint, run.attempt);
+        let is_news = sweep.progress.record(host, number, known, &found.observation);
+        if is_news && sweep.found.send(found).await.is_err() {
+            sweep.stop.cancel();
+        }
+        since_yield += 1;
+        if since_yield >= BETWEEN_YIELDS {
+            since_yield = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn ask(sweep: &Arc<Sweep>, run: &Arc<Run>, endpoint: Endpoint) -> Answer {
+    if let Some(pace) = &sweep.job.pace {
+        pace.turn().await;
+    }
+    match endpoint.transport {
+        Transport::Tcp => {
+            let Ok(target) = sweep.dialer.authorize(endpoint) else {
+                return Answer::of(Outcome::NotProbed(NotProbed::OutOfScope));
+            };
+            let begun = sweep.dialer.begin_probe(target, sweep.job.timeout).await;
+            if matches!(begun, Begun::Pending(_)) {
+                sweep.one_more(run);
+            }
+            let probed = sweep.dialer.finish(begun).await;
+            Answer { outcome: probed.outcome, rtt: probed.rtt, reply: None }
+        }
+        Transport::Udp => {
+            sweep.one_more(run);
+            question(&sweep.dialer, endpoint, sweep.job.timeout, &sweep.job.udp_payload).await
+        }
+    }
+}

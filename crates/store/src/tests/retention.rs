@@ -1,0 +1,42 @@
+use super::*;
+use crate::Expired;
+use monitor::Journal as _;
+use notifiers::{Ending, Outbox as _};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn deliver(store: &Store, recipient: &str, seconds: i64) {
+    while let Some(digest) = store.begin(recipient, at(seconds), 1).await.expect("begins") {
+        let ending = Ending::Delivered { at: at(seconds), answer: String::new() };
+        store.end(&digest.id, ending).await.expect("ends");
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_old_and_told_goes() {
+    let folder = folder();
+    let store = open(folder.path());
+    let day = 86_400;
+    store.commit(told(0, 1, &["soc"])).await.expect("commits");
+    store.commit(told(1, 2, &["soc", "siem"])).await.expect("commits");
+    store.commit(told(2, 3, &[])).await.expect("commits");
+    let unheard = Batch { events: vec![event(EventType::BaselineDone, 3, None)], ..Batch::default() };
+    store.commit(unheard).await.expect("commits");
+    deliver(&store, "soc", 10).await;
+    store.commit(told(3 * day, 5, &["soc"])).await.expect("commits");
+
+    let expire = async |seconds| store.expire(at(seconds), DAY).await.expect("expires");
+    assert_eq!(expire(day).await, Expired::default(), "nothing is older than a day");
+    assert_eq!(expire(day + 5).await, Expired { events: 2, alerts: 1, digests: 0 }, "told to nobody");
+    assert_eq!(expire(2 * day).await, Expired { events: 1, alerts: 1, digests: 1 }, "the second is owed to siem");
+    let left = store.reader().events(crate::EventFilter::default()).await.expect("reads");
+    assert_eq!(left.iter().filter_map(|event| event.seq).collect::<Vec<_>>(), [2, 5]);
+    deliver(&store, "siem", 2 * day).await;
+    assert_eq!(expire(3 * day + 1).await, Expired { events: 1, alerts: 1, digests: 0 });
+
+    // The last window's end is still known, and numbers are not given again.
+    let digest = store.begin("soc", at(4 * day), 10).await.expect("begins").expect("owed");
+    assert_eq!((digest.from, digest.notices[0].seq), (at(10), 4));
+    assert_eq!(store.commit(told(4 * day, 6, &[])).await.expect("commits").events, [6]);
+}

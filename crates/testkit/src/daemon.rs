@@ -1,0 +1,132 @@
+use crate::{
+    lab::Host,
+    patience::eventually,
+    process::{Process, output_of},
+};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+/// The real `perimeterd`, of the same profile as the running test, built first if it is not up to date.
+pub fn binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test knows where it lies");
+        // target/<profile>/deps/<test>
+        let folder = test.ancestors().nth(2).expect("cargo put the test into target/<profile>/deps").to_owned();
+        let release = folder.file_name().is_some_and(|profile| profile == "release");
+        let target = folder.parent().expect("a profile's folder lies in the target folder");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--locked", "--offline", "-p", "perimeterd", "--target-dir"]).arg(target);
+        build.args(release.then_some("--release"));
+        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        // What cargo tells a test about its package would make build scripts of others look out of date.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+                build.env_remove(name);
+            }
+        }
+        output_of(&mut build);
+        folder.join("perimeterd")
+    })
+}
+
+/// The daemon on a host of a lab, started as an operator would: `perimeterd run --config FILE`.
+#[derive(Debug)]
+pub struct Daemon {
+    host: Host,
+    config: PathBuf,
+    process: Process,
+}
+
+impl Daemon {
+    /// Returns once it answers on its socket.
+    pub fn start(host: &Host, config: &Path) -> Self {
+        let mut daemon = Self { host: host.clone(), config: config.to_owned(), process: spawn(host, config) };
+        daemon.wait_until_it_answers();
+        daemon
+    }
+
+    /// What a client command of the binary answers, whatever its exit code.
+    pub fn ask(&self, arguments: &[&str]) -> Output {
+        let mut command = self.host.command(&binary().to_string_lossy());
+        command.args(arguments).arg("--config").arg(&self.config).stdin(Stdio::null());
+        command.output().unwrap_or_else(|error| panic!("perimeterd {arguments:?} does not start: {error}"))
+    }
+
+    /// Its stdout; panics with all it said where it fails.
+    pub fn say(&self, arguments: &[&str]) -> String {
+        let output = self.ask(arguments);
+        let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "perimeterd {arguments:?} failed ({}):\n{said}{complained}", output.status);
+        said.into_owned()
+    }
+
+    /// The objects a command prints with `--json`, one a line.
+    pub fn list(&self, arguments: &[&str]) -> Vec<Value> {
+        let said = self.say(&[arguments, &["--json"]].concat());
+        let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"));
+        said.lines().filter(|line| !line.trim().is_empty()).map(read).collect()
+    }
+
+    /// What `status --json` says; its exit code tells healthy from degraded and is not looked at.
+    pub fn status(&self) -> Value {
+        let output = self.ask(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error} in: {}", String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// SIGKILL: what is not on disk is lost.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Self::kill`] or [`Self::stop`].
+    pub fn restart(&mut self) {
+        self.process = spawn(&self.host, &self.config);
+        self.wait_until_it_answers();
+    }
+
+    /// SIGTERM; panics where it takes longer than `within`.
+    pub fn stop(&mut self, within: Duration) -> ExitStatus {
+        self.process.stop(within)
+    }
+
+    /// Everything it has written to stdout and stderr, over restarts.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        eventually("the daemon to answer", Duration::from_secs(30), || {
+            self.process.must_run();
+            // 3: nobody is there. Anything else is an answer.
+            (self.ask(&["status", "--json"]).status.code() != Some(3)).then_some(())
+        });
+    }
+}
+
+/// What the daemon said last, where a test has failed: the first thing one wants to see.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.iter().skip(lines.len().saturating_sub(60)).map(|line| format!("  {line}\n"));
+            let text = format!("the daemon's last words:\n{}", last.collect::<Vec<_>>().concat());
+            // Where stderr is closed there is nobody to tell.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        }
+    }
+}
+
+fn spawn(host: &Host, config: &Path) -> Process {
+    let mut command = host.command(&binary().to_string_lossy());
+    command.args(["run", "--config"]).arg(config);
+    host.start("perimeterd", &mut command)
+}

@@ -1,0 +1,155 @@
+//! The house keeps its plan: which room may depend on which, what the rooms are called, and that no file outgrows one
+//! idea.
+
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What each crate may depend on; `ARCHITECTURE.md` says why. Everything may use `testkit` in its tests.
+const PLAN: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("config", &["model"]),
+    ("scope", &["model"]),
+    ("wire", &["model", "scope"]),
+    ("identify", &["model"]),
+    ("probe", &["model", "config", "scope", "wire", "identify"]),
+    ("inventory", &["model"]),
+    ("vulnerability", &["model"]),
+    ("rules", &["model", "config"]),
+    ("notifiers", &["model", "config"]),
+    ("monitor", &["model", "config", "scope", "probe", "identify", "inventory", "vulnerability", "rules", "notifiers"]),
+    ("store", &["model", "monitor", "inventory", "vulnerability", "rules", "notifiers"]),
+    ("console", &["model", "store", "rules", "notifiers", "vulnerability"]),
+    ("fleet", &["model", "scope"]),
+];
+
+/// May depend on everything; nothing depends on them but tests on `testkit`.
+const ON_TOP: [&str; 3] = ["perimeterd", "testkit", "tests"];
+
+const LONGEST_FILE: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_owned()
+}
+
+/// The workspace's packages, by name.
+fn packages() -> BTreeMap<String, Value> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let metadata = testkit::output_of(
+        Command::new(cargo).args(["metadata", "--no-deps", "--format-version", "1", "--offline"]).current_dir(root()),
+    );
+    let metadata: Value = serde_json::from_str(&metadata).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    packages.map(|package| (text(&package["name"]).to_owned(), package.clone())).collect()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+/// What is wrong with a dependency of one crate of the house on another.
+fn complaint(from: &str, to: &str, for_tests: bool) -> Option<String> {
+    if to == "testkit" && (for_tests || from == "tests") {
+        return None;
+    }
+    if ON_TOP.contains(&to) {
+        return Some(format!("{from} may not depend on {to}"));
+    }
+    if ON_TOP.contains(&from) {
+        return None;
+    }
+    let Some((_, allowed)) = PLAN.iter().find(|(name, _)| *name == from) else {
+        return Some(format!("{from} is a room the plan does not know"));
+    };
+    (!allowed.contains(&to)).then(|| format!("{from} may not depend on {to}, only on {}", allowed.join(", ")))
+}
+
+#[test]
+fn rooms_depend_only_on_what_the_plan_allows() {
+    let packages = packages();
+    let mut complaints = Vec::new();
+    for (from, package) in &packages {
+        if !ON_TOP.contains(&from.as_str()) && !PLAN.iter().any(|(name, _)| name == from) {
+            complaints.push(format!("{from} is a room the plan does not know"));
+        }
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let to = text(&dependency["name"]);
+            if packages.contains_key(to) && dependency["path"].is_string() {
+                complaints.extend(complaint(from, to, dependency["kind"] == "dev"));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_plan_itself_is_sound() {
+    for (from, to, for_tests, allowed) in [
+        ("store", "monitor", false, true),
+        ("monitor", "store", false, false),
+        ("inventory", "config", false, false),
+        ("inventory", "testkit", true, true),
+        ("inventory", "testkit", false, false),
+        ("console", "perimeterd", false, false),
+        ("console", "perimeterd", true, false),
+        ("perimeterd", "console", false, true),
+        ("tests", "testkit", true, true),
+        ("attic", "model", false, false),
+    ] {
+        assert_eq!(complaint(from, to, for_tests).is_none(), allowed, "{from} -> {to}");
+    }
+    // Every room may use only rooms that stand before it, whatever order they are read in: no cycles.
+    let mut placed: Vec<&str> = Vec::new();
+    while placed.len() < PLAN.len() {
+        let next =
+            PLAN.iter().find(|(name, needs)| !placed.contains(name) && needs.iter().all(|need| placed.contains(need)));
+        placed.push(next.unwrap_or_else(|| panic!("a cycle behind {placed:?}")).0);
+    }
+}
+
+#[test]
+fn folders_are_called_like_their_crates_and_take_the_houses_lints() {
+    for (name, package) in packages() {
+        let manifest = PathBuf::from(text(&package["manifest_path"]));
+        let folder = manifest.parent().expect("a manifest lies in a folder");
+        let expected = if name == "tests" { root().join("tests") } else { root().join("crates").join(&name) };
+        assert_eq!(folder, expected, "{name} lives elsewhere");
+        let content = fs::read_to_string(&manifest).expect("a manifest can be read");
+        let mut lines = content.lines().map(str::trim);
+        let lints = lines.by_ref().any(|line| line == "[lints]") && lines.next() == Some("workspace = true");
+        assert!(lints, "{name} does not take the house's lints: `[lints]` with `workspace = true`");
+    }
+}
+
+#[test]
+fn no_file_outgrows_one_idea() {
+    let mut too_long = Vec::new();
+    for part in ["crates", "tests"] {
+        visit(&root().join(part), &mut |path| {
+            let lines = fs::read_to_string(path).expect("a source file can be read").lines().count();
+            if lines > LONGEST_FILE {
+                too_long.push(format!("{} has {lines} lines, {LONGEST_FILE} are the most", path.display()));
+            }
+        });
+    }
+    assert!(too_long.is_empty(), "{}", too_long.join("\n"));
+}
+
+/// Every source file that is not a test's.
+fn visit(dir: &Path, see: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(dir).expect("a folder can be read") {
+        let path = entry.expect("a folder can be read").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "tests" && name != "target" {
+                visit(&path, see);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
+            see(&path);
+        }
+    }
+}
