@@ -7,10 +7,10 @@ use testkit::{
     server::{Banner, Bind, Nginx, Postfix, Rsyslog, Sshd},
 };
 
-/// What bash, told to connect and read, gets within 2 s: the first line. None: it could not connect.
+/// What bash, told to connect and read, gets within 5 s: the first line. None: it could not connect.
 fn first_line(from: &Host, address: &str, port: u16) -> Option<String> {
     let script = format!("exec 3<>/dev/tcp/{address}/{port} && head -n1 <&3");
-    let output = from.command("timeout").args(["2", "bash", "-c", &script]).output().expect("bash runs");
+    let output = from.command("timeout").args(["5", "bash", "-c", &script]).output().expect("bash runs");
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
@@ -49,7 +49,7 @@ fn real_servers_answer_the_watcher_alone() {
 
     // Web, over IPv4 and IPv6, plain and TLS; and another certificate without a restart.
     for url in ["http://10.77.0.2/", "https://10.77.0.2/", "http://[fd77::7]/", "https://[fd77::7]/"] {
-        assert_eq!(watcher.run("curl", &["-sS", "-m", "5", "--cacert", &ca, url]), "hello\n", "{url}");
+        assert_eq!(watcher.run("curl", &["-sS", "-m", "10", "--cacert", &ca, url]), "hello\n", "{url}");
     }
     assert!(issuer_at(&watcher, "10.77.0.2:443").contains("Lab Example CA"));
     nginx.replace_certificate(&issue(&theirs, &web));
@@ -111,8 +111,8 @@ fn real_servers_answer_the_watcher_alone() {
     // The wire is counted.
     let wire = WireCount::new(&watcher, &[web.address(), six.address()]);
     assert_eq!(wire.count(), 0);
-    watcher.run("curl", &["-sS", "-m", "5", "-o", "/dev/null", "http://10.77.0.2/"]);
-    watcher.run("curl", &["-sS", "-m", "5", "-o", "/dev/null", "http://[fd77::7]/"]);
+    watcher.run("curl", &["-sS", "-m", "10", "-o", "/dev/null", "http://10.77.0.2/"]);
+    watcher.run("curl", &["-sS", "-m", "10", "-o", "/dev/null", "http://[fd77::7]/"]);
     assert!(first_line(&watcher, "10.77.0.3", 22).is_some(), "not counted");
     assert_eq!(wire.count(), 2);
 
@@ -121,7 +121,7 @@ fn real_servers_answer_the_watcher_alone() {
     let asked = watcher.command("curl").args(["-sS", "-m", "2", "http://10.77.0.2/"]).output().expect("curl runs");
     assert!(!asked.status.success());
     web.plug_in();
-    watcher.run("curl", &["-sS", "-m", "5", "--retry", "3", "--retry-all-errors", "http://10.77.0.2/"]);
+    watcher.run("curl", &["-sS", "-m", "10", "--retry", "3", "--retry-all-errors", "http://10.77.0.2/"]);
 }
 
 #[test]

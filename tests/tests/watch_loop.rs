@@ -4,7 +4,7 @@
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 use testkit::{
-    Authority, Daemon, Host, Identity, Lab, WireCount, eventually, lacks_root,
+    Authority, Daemon, Host, Identity, Lab, WireCount, binary, eventually, lacks_root,
     server::{Banner, Bind, Nginx, Postfix, Rsyslog, Sshd},
 };
 
@@ -245,6 +245,8 @@ fn what_changes_reaches_people_once() {
     if lacks_root("what_changes_reaches_people_once") {
         return;
     }
+    // Built before anything waits for it.
+    binary();
     let mut story = Story::begin();
 
     the_baseline_is_silent(&story);

@@ -7,16 +7,15 @@ use crate::{
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use inventory::{EndpointState, HostState, PortStatus};
+use inventory::HostState;
 use jiff::Timestamp;
 use model::{
-    CheckState, Clock, Delivery, DeliveryStatus, Event, EventEndpoint, EventHost, EventType, HostKey, Lane, LaneStatus,
+    CheckState, Clock, Delivery, DeliveryStatus, Event, EventEndpoint, EventHost, EventType, Lane, LaneStatus,
     Severity, StatusReport, Transport,
 };
 use monitor::{Batch, Journal};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -184,33 +183,18 @@ fn event(number: i64) -> Event {
 }
 
 fn host(last: u8, ports: &[u16]) -> HostState {
-    let endpoint = |&port: &u16| EndpointState {
-        transport: Transport::Tcp,
-        port,
-        status: PortStatus::Open,
-        reason: "connected".to_owned(),
-        first_seen: at(0),
-        last_seen: at(1),
-        changed_at: at(0),
-        last_observed: at(1),
-        pending: None,
-        services: vec![],
+    let endpoint = |port: &u16| {
+        json!({
+            "transport": "tcp", "port": port, "status": "open", "reason": "connected", "first_seen": at(0),
+            "last_seen": at(1), "changed_at": at(0), "last_observed": at(1),
+        })
     };
-    HostState {
-        key: HostKey { vantage: "scan1".into(), ip: [192, 0, 2, last].into() },
-        up: true,
-        first_seen: at(0),
-        last_seen: at(1),
-        lost_since: None,
-        names: BTreeMap::new(),
-        assets: Arc::new(["dmz".into()]),
-        tags: Arc::new([]),
-        value: 3,
-        os: None,
-        endpoints: ports.iter().map(endpoint).collect(),
-        answered_by: None,
-        misses: None,
-    }
+    let state = json!({
+        "key": { "vantage": "scan1", "ip": format!("192.0.2.{last}") }, "up": true, "first_seen": at(0),
+        "last_seen": at(1), "assets": ["dmz"], "tags": [], "value": 3,
+        "endpoints": ports.iter().map(endpoint).collect::<Vec<_>>(),
+    });
+    serde_json::from_value(state).expect("a host")
 }
 
 /// A daemon of three hosts and two events, listening.

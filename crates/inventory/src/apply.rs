@@ -32,6 +32,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) doubted: BTreeSet<Key>,
     /// Products whose appearing is news.
     pub(crate) news: BTreeSet<String>,
+    /// Endpoints that answered in this slice.
+    answering: BTreeSet<Key>,
 }
 
 /// What came back from one endpoint, in the order of time.
@@ -74,6 +76,12 @@ impl<'a> Plan<'a> {
             .into_iter()
             .map(|endpoint| ((endpoint.transport, endpoint.port), endpoint))
             .collect();
+        let ports = slice.ports.iter().filter(|seen| seen.outcome.is_answer()).map(|seen| seen.endpoint);
+        let answering = ports
+            .chain(slice.services.iter().map(|seen| seen.endpoint))
+            .filter(|endpoint| endpoint.ip == slice.ip)
+            .map(|endpoint| (endpoint.transport, endpoint.port))
+            .collect();
         Self {
             inventory,
             slice,
@@ -88,6 +96,7 @@ impl<'a> Plan<'a> {
             opened: BTreeMap::new(),
             doubted: BTreeSet::new(),
             news: BTreeSet::new(),
+            answering,
         }
     }
 
@@ -119,8 +128,11 @@ impl<'a> Plan<'a> {
 
     /// Whether something in this slice answered, other than that endpoint.
     pub(crate) fn another_answered(&self, key: Key) -> bool {
-        self.ports().any(|seen| seen.outcome.is_answer() && (seen.endpoint.transport, seen.endpoint.port) != key)
-            || self.services().any(|seen| (seen.endpoint.transport, seen.endpoint.port) != key)
+        self.answering.iter().any(|&other| other != key)
+    }
+
+    pub(crate) fn anything_answered(&self) -> bool {
+        !self.answering.is_empty()
     }
 
     fn sights(&self) -> BTreeMap<Key, Vec<Sight<'a>>> {

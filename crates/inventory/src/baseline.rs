@@ -6,7 +6,7 @@ use model::{Event, EventType, Evidence};
 use std::sync::Arc;
 
 impl Inventory {
-    /// Every lane of the profile has been round once: BASELINE_DONE, once for ever, with what was learnt.
+    /// Every lane of the profile has been round once: `BASELINE_DONE`, once for ever, with what was learnt.
     pub fn baseline_done(&self, profile: &Arc<str>, now: Timestamp) -> Change {
         if self.has_baseline(profile) {
             return Change::default();

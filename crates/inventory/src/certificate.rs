@@ -146,7 +146,7 @@ impl Plan<'_> {
         }
     }
 
-    /// SSL_CHANGED: the old one and everything that took turns with it are gone.
+    /// `SSL_CHANGED`: the old one and everything that took turns with it are gone.
     fn replace_leaf(
         &mut self,
         endpoint: &EndpointState,
@@ -183,7 +183,8 @@ impl Plan<'_> {
         self.serve(endpoint, state, leaf, false, told);
     }
 
-    /// Records where a certificate is served; SSL_NEW where it is news and never seen, SSL_ROGUE where it is not allowed.
+    /// Records where a certificate is served; `SSL_NEW` where it is news and never seen, `SSL_ROGUE` where it is not
+    /// allowed.
     fn serve(
         &mut self,
         endpoint: &EndpointState,
@@ -208,12 +209,11 @@ impl Plan<'_> {
         } else if known.standing == Standing::Unsettled {
             known.standing = Standing::Learnt(pass);
         }
-        let is_rogue = match allowed {
-            Some(false) => known.rogue_told.insert(place),
-            _ => {
-                known.rogue_told.remove(&place);
-                false
-            }
+        let is_rogue = if allowed == Some(false) {
+            known.rogue_told.insert(place)
+        } else {
+            known.rogue_told.remove(&place);
+            false
         };
         let vantage = &self.inventory.vantage;
         if is_new {

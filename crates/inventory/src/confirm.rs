@@ -75,6 +75,8 @@ impl Pending {
 /// What the detector wants to know about a host, ascending by time.
 pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
     let mut requests = BTreeSet::new();
+    // One more than a question names, so that one of them can be left out.
+    let witnesses = host.witnesses(HOST_QUESTION + 1);
     let mut ask = |pending: &Pending, question: Question| {
         requests.insert(ConfirmRequest {
             at: pending.due,
@@ -86,16 +88,16 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
     if let Some(misses) = &host.misses {
         match host.answered_by {
             Some((transport, port)) if host.is_provisional() => ask(misses, Question::Port { transport, port }),
-            _ => ask(misses, Question::Host { endpoints: host.witnesses(None) }),
+            _ => ask(misses, Question::Host { endpoints: witnesses.iter().copied().take(HOST_QUESTION).collect() }),
         }
     }
     for endpoint in &host.endpoints {
         let (transport, port) = (endpoint.transport, endpoint.port);
         if let Some(pending) = &endpoint.pending {
-            let witnesses = host.witnesses(Some((transport, port)));
+            let witness = witnesses.iter().find(|&&witness| witness != (transport, port));
             // Silence counts only beside an answer, so one that should answer is asked along.
             let weak = endpoint.status == PortStatus::Open && is_silence(&pending.reason);
-            match witnesses.first() {
+            match witness {
                 Some(&witness) if weak => ask(pending, Question::Host { endpoints: vec![(transport, port), witness] }),
                 _ => ask(pending, Question::Port { transport, port }),
             }
@@ -120,25 +122,11 @@ fn is_silence(reason: &str) -> bool {
 }
 
 impl HostState {
-    /// Endpoints that should answer while it lives, the soundest first, without the one in question.
-    fn witnesses(&self, except: Option<(Transport, u16)>) -> Vec<(Transport, u16)> {
-        let mut open: Vec<_> = self
-            .open()
-            .filter(|endpoint| endpoint.transport == Transport::Tcp || endpoint.pending.is_none())
-            .map(|endpoint| (endpoint.pending.is_some(), endpoint.transport, endpoint.port))
-            .collect();
-        open.sort_unstable();
-        let mut chosen: Vec<_> = open
-            .into_iter()
-            .map(|(_, transport, port)| (transport, port))
-            .chain(self.answered_by)
-            .filter(|&endpoint| Some(endpoint) != except)
-            .take(HOST_QUESTION)
-            .collect();
-        if chosen.is_empty() && except.is_none() {
-            let any = self.endpoints.iter().map(|endpoint| (endpoint.transport, endpoint.port));
-            chosen.extend(any.take(HOST_QUESTION));
-        }
-        chosen
+    /// Endpoints that should answer while it lives, the soundest first: at most so many.
+    fn witnesses(&self, most: usize) -> Vec<(Transport, u16)> {
+        let sound = self.open().filter(|endpoint| endpoint.pending.is_none());
+        let doubted = self.open().filter(|endpoint| endpoint.pending.is_some());
+        let open = sound.chain(doubted).map(|endpoint| (endpoint.transport, endpoint.port));
+        open.chain(self.answered_by).take(most).collect()
     }
 }

@@ -16,8 +16,8 @@ const REMEMBERED: SignedDuration = SignedDuration::from_secs(90 * DAY);
 const UNSETTLED: SignedDuration = SignedDuration::from_secs(DAY);
 
 impl Inventory {
-    /// What time alone brings about: SSL_EXPIRY and SSL_EXPIRED of certificates served now. Thresholds crossed since the last
-    /// call fold into the tightest. Certificates served nowhere for 90 days are forgotten.
+    /// What time alone brings about: `SSL_EXPIRY` and `SSL_EXPIRED` of certificates served now. Thresholds crossed since the
+    /// last call fold into the tightest. Certificates served nowhere for 90 days are forgotten.
     pub fn tick(&self, now: Timestamp) -> Change {
         let mut change = Change::default();
         for state in self.certificates.values() {
@@ -73,7 +73,7 @@ impl Inventory {
             format!("expires in {days} day{}", if days == 1 { "" } else { "s" })
         };
         if more > 0 {
-            reason.push_str(&format!("; {more} more endpoints serve it"));
+            reason = format!("{reason}; {more} more endpoints serve it");
         }
         event.reason = Some(reason);
         let hosts: BTreeSet<_> = endpoints.iter().map(|endpoint| endpoint.ip).collect();

@@ -175,8 +175,7 @@ impl Plan<'_> {
     /// A slice that asked what should answer, and got nothing from anywhere.
     pub(crate) fn judge_absence(&mut self) {
         let at = self.slice.at;
-        let answered = self.ports().any(|seen| seen.outcome.is_answer()) || self.services().next().is_some();
-        if answered || !self.host.up || at <= self.host.last_seen || !self.was_asked() {
+        if self.anything_answered() || !self.host.up || at <= self.host.last_seen || !self.was_asked() {
             return;
         }
         let pass = &self.slice.pass;

@@ -119,7 +119,7 @@ impl Inventory {
         crate::lease::retire(self, ips)
     }
 
-    /// A configured name resolves to other addresses now: one HOST_NAME_CHANGED, `old` to `new`. The names of the hosts
+    /// A configured name resolves to other addresses now: one `HOST_NAME_CHANGED`, `old` to `new`. The names of the hosts
     /// concerned follow in silence. Retiring the old addresses is the caller's decision. A first resolution (`old` empty)
     /// is learnt.
     pub fn lease_moved(

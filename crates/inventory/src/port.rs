@@ -11,6 +11,10 @@ use model::{
     ClosedReason, ConfirmRule, Endpoint, Event, EventType, Evidence, Outcome, PortObservation, ServiceObservation,
 };
 
+/// The reason of an opening first seen by a conversation: a connection like any other, but the same one when it is met
+/// again at the same time.
+const CONVERSATION: &str = "conversation";
+
 /// Why an opening is believed.
 #[derive(Debug, Clone)]
 pub(crate) struct Opened {
@@ -55,11 +59,16 @@ impl Plan<'_> {
     /// `another` says that it is surely another connection than the one that was seen at the same time.
     fn seen_open(&mut self, key: Key, at: Timestamp, reason: &str, another: bool) {
         let Some(endpoint) = self.endpoints.get_mut(&key) else {
-            self.seen_first(key, at, reason);
+            self.seen_first(key, at, reason, another);
             return;
         };
         let newer = at > endpoint.last_observed;
-        let second = endpoint.pending.is_some() && (newer || (another && at == endpoint.last_observed));
+        // The same conversation again is no second connection.
+        let repeats = |pending: &Pending| !(another && pending.reason == CONVERSATION);
+        let second = endpoint
+            .pending
+            .as_ref()
+            .is_some_and(|pending| newer || (another && at == endpoint.last_observed && repeats(pending)));
         match endpoint.status {
             PortStatus::Open if newer => {
                 endpoint.pending = None;
@@ -82,7 +91,8 @@ impl Plan<'_> {
                 self.opened.insert(key, Opened { reason: format!("{reason} twice"), evidence, again });
             }
             PortStatus::Closed if newer => {
-                endpoint.pending = Some(Pending::begin(at, &self.slice.pass, reason, self.now));
+                let sign = if another { CONVERSATION } else { reason };
+                endpoint.pending = Some(Pending::begin(at, &self.slice.pass, sign, self.now));
             }
             _ => {}
         }
@@ -90,7 +100,7 @@ impl Plan<'_> {
     }
 
     /// An endpoint never seen open: news where it was covered, else part of the baseline.
-    fn seen_first(&mut self, key: Key, at: Timestamp, reason: &str) {
+    fn seen_first(&mut self, key: Key, at: Timestamp, reason: &str, another: bool) {
         let covered = self.inventory.is_covered(self.slice.ip, key.0, key.1);
         let endpoint = EndpointState {
             transport: key.0,
@@ -101,7 +111,10 @@ impl Plan<'_> {
             last_seen: at,
             changed_at: at,
             last_observed: at,
-            pending: covered.then(|| Pending::begin(at, &self.slice.pass, reason, self.now)),
+            pending: covered.then(|| {
+                let sign = if another { CONVERSATION } else { reason };
+                Pending::begin(at, &self.slice.pass, sign, self.now)
+            }),
             learnt: !covered,
             services: Vec::new(),
         };
@@ -142,7 +155,7 @@ impl Plan<'_> {
         }
     }
 
-    /// PORT_OPEN, once everything this slice knows of the endpoint is in its state.
+    /// `PORT_OPEN`, once everything this slice knows of the endpoint is in its state.
     pub(crate) fn opening(&mut self, key: Key) -> Option<Event> {
         let opened = self.opened.get(&key)?;
         let endpoint = self.endpoints.get(&key).filter(|endpoint| endpoint.status == PortStatus::Open)?;

@@ -101,3 +101,52 @@ impl CoveredPart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::{collections::BTreeSet, net::Ipv4Addr};
+
+    fn address(n: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, n).into()
+    }
+
+    proptest! {
+        /// Covered is what was asked, never more; and all of it, as long as the port lists are few.
+        #[test]
+        fn covers_what_was_asked(
+            groups in prop::collection::vec(
+                (prop::collection::btree_set(1_u16..6, 1..5), prop::collection::btree_set(0_u8..6, 1..4)),
+                1..20,
+            ),
+            forgotten in prop::option::of(0_u8..6),
+        ) {
+            let mut asked = BTreeSet::new();
+            let mut lists = BTreeSet::new();
+            let mut region = Region::new("dmz".into(), Lane::Likely, &Coverage::default());
+            for (ports, addresses) in &groups {
+                let coverage =
+                    Coverage { tcp: Arc::new(ports.iter().copied().collect()), udp: Arc::new(PortSet::empty()) };
+                let set = addresses.iter().map(|&n| AddressRange::single(address(n))).collect();
+                region.extend(&coverage, &set);
+                lists.insert(ports);
+                asked.extend(addresses.iter().flat_map(|&n| ports.iter().map(move |&port| (n, port))));
+                prop_assert!(region.earlier.len() <= MOST_EARLIER);
+            }
+            if let Some(n) = forgotten {
+                region.forget(&[address(n)]);
+                asked.retain(|(other, _)| *other != n);
+            }
+            for n in 0..7 {
+                for port in 1..7 {
+                    let covered = region.contains(address(n), Transport::Tcp, port);
+                    let was_asked = asked.contains(&(n, port));
+                    prop_assert!(was_asked || !covered);
+                    prop_assert!(covered || !was_asked || lists.len() > MOST_EARLIER);
+                    prop_assert!(!region.contains(address(n), Transport::Udp, port));
+                }
+            }
+        }
+    }
+}

@@ -117,7 +117,7 @@ impl Plan<'_> {
                 pending.evidence.add(seen.at, &self.slice.pass, &event::printable(&text));
                 let rule = self.policy.confirm.service_changed;
                 if pending.evidence.satisfies(&rule) {
-                    return self.change(endpoint, state, pending, seen, told);
+                    return self.change(endpoint, state, &pending, seen, told);
                 }
                 pending.evidence.schedule(&rule, self.now);
             }
@@ -134,12 +134,12 @@ impl Plan<'_> {
         &mut self,
         endpoint: &EndpointState,
         state: &mut ServiceState,
-        pending: PendingService,
+        pending: &PendingService,
         seen: &ServiceObservation,
         told: &mut Vec<Event>,
     ) {
         let old = Answer { service: state.service.take(), tls: state.tls.is_some() };
-        let new = Answer::of(&pending);
+        let new = Answer::of(pending);
         let before = state.changed_at;
         state.changed_at = seen.at;
         state.service.clone_from(&new.service);
@@ -169,7 +169,7 @@ impl Plan<'_> {
         }
     }
 
-    /// PORT_CHANGED or SOFTWARE_UPDATED, never both; none where only a product came to light.
+    /// `PORT_CHANGED` or `SOFTWARE_UPDATED`, never both; none where only a product came to light.
     fn changed_event(
         &self,
         endpoint: &EndpointState,

@@ -44,7 +44,7 @@ fn products(host: &HostState) -> BTreeMap<String, Place<'_>> {
     products
 }
 
-/// SOFTWARE_ADDED for products new on the host that are news, SOFTWARE_REMOVED for those on no endpoint of it any more.
+/// `SOFTWARE_ADDED` for products new on the host that are news, `SOFTWARE_REMOVED` for those on no endpoint of it any more.
 pub(crate) fn differences(
     before: Option<&HostState>,
     after: &HostState,

@@ -142,10 +142,10 @@ pub struct PendingCertificate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// SSL_NEW was raised for it.
+    /// `SSL_NEW` was raised for it.
     #[default]
     Told,
-    /// Learnt without SSL_NEW, in that pass: in the same pass it may still be told, so that the order of hosts inside a
+    /// Learnt without `SSL_NEW`, in that pass: in the same pass it may still be told, so that the order of hosts inside a
     /// pass does not matter; later it may not.
     Learnt(PassId),
     /// Only seen as an unconfirmed replacement.

@@ -79,12 +79,12 @@ fn state(inventory: &Inventory) -> (Vec<HostState>, Vec<CertificateState>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Twice is once, and a restart between any two steps is no restart: `World` asserts both at every step. Types that come
     /// in turns do so strictly, and no event ever lacks its evidence or repeats an id.
     #[test]
-    fn any_history_is_idempotent_and_survives_restarts(steps in prop::collection::vec(step(), 1..40)) {
+    fn any_history_is_idempotent_and_survives_restarts(steps in prop::collection::vec(step(), 1..30)) {
         let mut world = World::new();
         let mut second = 1;
         let mut pass = 1;

@@ -447,3 +447,45 @@ fn another_vantage_and_another_address_change_nothing() {
     assert_eq!(world.apply(&mixed), NOTHING);
     assert_eq!(world.inventory.hosts().count(), 0);
 }
+
+#[test]
+fn tls_switched_off_is_a_changed_port() {
+    let leaf = certificate(1, "O=Example CA Inc", 800);
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(80), tls(80, "http nginx", &leaf)]);
+    assert_eq!(world.sees(10, IP, &[speaks(80, "http nginx")]), NOTHING);
+    assert_eq!(world.sees(11, IP, &[speaks(80, "http nginx")]), ["PORT_CHANGED"]);
+    assert_eq!(world.last().new.as_deref(), Some("http (nginx)"));
+    assert_eq!(world.inventory.counts().certificates, 0);
+    world.sees(20, IP, &[tls(80, "http nginx", &leaf)]);
+    assert_eq!(world.sees(21, IP, &[tls(80, "http nginx", &leaf)]), ["PORT_CHANGED"]);
+    assert_eq!(world.inventory.counts().certificates, 1);
+}
+
+#[test]
+fn a_port_that_toggles_is_told_in_turns() {
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(22), mute(22), open(80), mute(80)]);
+    let told: Vec<_> = (1..40)
+        .flat_map(|n| {
+            let seen = if n % 2 == 0 { [open(22), open(80)] } else { [open(22), refused(80)] };
+            world.sees(n * 300, IP, &seen)
+        })
+        .collect();
+    assert_eq!(told, NOTHING);
+}
+
+#[test]
+fn the_surest_operating_system_is_shown() {
+    let mut world = World::covered();
+    let os =
+        |family: &str, confidence| model::Os { family: family.to_owned(), product: None, version: None, confidence };
+    let mut seen = slice(1, IP, 1, &[open(22), speaks(22, "ssh OpenSSH 9.2"), open(80), speaks(80, "http nginx")]);
+    for (observation, hint) in seen.services.iter_mut().zip([os("linux", 0.9), os("freebsd", 0.4)]) {
+        observation.service.as_mut().expect("a service").os = Some(hint);
+    }
+    world.apply(&seen);
+    assert!(
+        world.events.iter().all(|event| event.host.as_ref().is_some_and(|host| host.os.as_deref() == Some("linux")))
+    );
+}

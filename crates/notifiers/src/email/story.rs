@@ -1,6 +1,10 @@
 //! A digest in the order people want to read it: what is worst first, one block a host, effects under their cause.
 
-use crate::{Digest, plain::line, sentence::host};
+use crate::{
+    Digest,
+    plain::{count, line},
+    sentence::host,
+};
 use jiff::Timestamp;
 use model::{Event, EventType, Notice, Severity};
 use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr, sync::Arc};
@@ -10,7 +14,8 @@ pub(super) const SHOWN: usize = 200;
 
 pub(super) struct Story<'a> {
     pub(super) alerts: usize,
-    pub(super) hosts: usize,
+    /// `2 hosts`; `3 subjects` where not all are hosts.
+    pub(super) about: String,
     pub(super) test: bool,
     /// How many of each severity, worst first, only those there are.
     pub(super) severities: Vec<(Severity, usize)>,
@@ -44,7 +49,6 @@ impl<'a> Story<'a> {
         for notice in notices {
             by_host.entry(host(&notice.event)).or_default().push(notice);
         }
-        let hosts = by_host.len();
         let mut blocks: Vec<Block> = by_host.values().map(|notices| block(notices)).collect();
         blocks.sort_by_cached_key(|block| {
             let of_block = || block.entries.iter().flat_map(Entry::notices);
@@ -54,6 +58,11 @@ impl<'a> Story<'a> {
             let first = of_block().map(|notice| notice.seq).min();
             (Reverse(severity), Reverse(value), block.ip.is_none(), block.ip, first)
         });
+        let about = if blocks.iter().all(|block| block.ip.is_some()) {
+            count(blocks.len(), "host", "hosts")
+        } else {
+            count(blocks.len(), "subject", "subjects")
+        };
         let left_out = cap(&mut blocks);
         let latest = notices.iter().map(|notice| notice.alert.time).max();
         let mut severities: BTreeMap<Reverse<Severity>, usize> = BTreeMap::new();
@@ -62,7 +71,7 @@ impl<'a> Story<'a> {
         }
         Self {
             alerts: notices.len(),
-            hosts,
+            about,
             test: notices.iter().any(|notice| notice.test),
             severities: severities.into_iter().map(|(Reverse(severity), alerts)| (severity, alerts)).collect(),
             types: by_type(notices.iter()),

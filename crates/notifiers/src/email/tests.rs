@@ -105,7 +105,7 @@ async fn the_message_is_whole() {
 async fn encrypted_from_the_start_or_by_starttls() {
     let authority = Authority::new("Ours");
     for security in [SmtpSecurity::Tls, SmtpSecurity::StartTls] {
-        let acceptor = Some(authority.acceptor(named("127.0.0.1")));
+        let acceptor = Some(authority.acceptor(&named("127.0.0.1")));
         let manner = match security {
             SmtpSecurity::Tls => Manner { implicit_tls: acceptor, ..Manner::default() },
             _ => Manner { starttls: acceptor, ..Manner::default() },
@@ -131,7 +131,7 @@ async fn starttls_is_never_done_without() {
 #[tokio::test]
 async fn a_strangers_certificate_is_named() {
     let (authority, stranger) = (Authority::new("Ours"), Authority::new("Another"));
-    let manner = Manner { implicit_tls: Some(stranger.acceptor(named("127.0.0.1"))), ..Manner::default() };
+    let manner = Manner { implicit_tls: Some(stranger.acceptor(&named("127.0.0.1"))), ..Manner::default() };
     let sink = Sink::start(manner).await;
     let config = channel_config(SmtpSecurity::Tls, sink.port, Some(authority.file()));
     let answer = deliver(&channel(config, &["soc@example.org"]), vec![sample::port_open()]).await;

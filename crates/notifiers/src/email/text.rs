@@ -25,9 +25,8 @@ pub(super) fn answer(story: &Story<'_>) -> String {
     }
     let severities: Vec<String> =
         story.severities.iter().map(|(severity, number)| format!("{number} {}", severity.word())).collect();
-    let (alerts, hosts) =
-        (count(story.alerts, "alert", "alerts"), count(story.hosts, "host or subject", "hosts or subjects"));
-    format!("{alerts} on {hosts}: {}. Worst: {worst}.", severities.join(", "))
+    let (alerts, about) = (count(story.alerts, "alert", "alerts"), &story.about);
+    format!("{alerts} on {about}: {}. Worst: {worst}.", severities.join(", "))
 }
 
 /// What else there is to know of an alert, as label and value; nothing from the network in it can act.

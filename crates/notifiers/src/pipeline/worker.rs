@@ -79,6 +79,10 @@ impl Worker {
             let reported = since(open.first_try, now) >= REPORT_AFTER;
             UnderWay { open, due: Instant::now() + wait, reported }
         });
+        if let Some(held) = &under_way {
+            let (error, next_try) = (held.open.last_error.clone(), held.open.next_try);
+            self.note(|health| (health.last_error, health.next_try) = (error, Some(next_try)));
+        }
         let mut tick = self.first_tick().await?;
         let mut every = self.outlet().map(|outlet| outlet.every);
         loop {

@@ -29,7 +29,7 @@ impl Authority {
         path
     }
 
-    pub(crate) fn acceptor(&self, params: CertificateParams) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, params: &CertificateParams) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("signs");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));

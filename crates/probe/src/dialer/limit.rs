@@ -17,7 +17,7 @@ const RESERVE: u64 = 256;
 /// One shortage is felt by many probes at once and must not lower the limit many times.
 const BETWEEN_CUTS: Duration = Duration::from_millis(100);
 /// Longer than any conversation holds its socket: whoever waits longer waits for itself.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Raises the soft limit of file descriptors towards the hard one (as far as this engine can use) and says how many sockets
 /// at a time that leaves for probing: at least 1, even where there is almost none.

@@ -194,8 +194,8 @@ impl Dialer {
     pub async fn connect(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Result<Conn, Outcome> {
         let result = match self.begin(endpoint, Close::Graceful, timeout).await {
             Begun::Done(probed) => Err(probed.outcome),
-            Begun::Connected(dialled, rtt) => dialled.into_conn(rtt),
-            Begun::Pending(dialled) => self.wait(dialled).await,
+            Begun::Connected(dialled, rtt) => self.noted(dialled.into_conn(rtt)),
+            Begun::Pending(dialled) => self.noted(self.wait(dialled).await),
         };
         self.0.counters.count(result.as_ref().map_or_else(|outcome| *outcome, |_| CONNECTED));
         result
@@ -219,7 +219,7 @@ impl Dialer {
             Begun::Connected(_, rtt) => Probed { outcome: CONNECTED, rtt: Some(rtt) },
             Begun::Pending(dialled) => {
                 let started = dialled.begun;
-                match self.wait(dialled).await {
+                match self.noted(self.wait(dialled).await) {
                     Ok(conn) => Probed { outcome: CONNECTED, rtt: Some(conn.rtt()) },
                     Err(outcome) => {
                         let answered = outcome.is_answer() || matches!(outcome, Outcome::Filtered(_));
@@ -260,7 +260,7 @@ impl Dialer {
             match self.send(endpoint.get(), payload) {
                 Ok(socket) => {
                     self.0.limit.succeeded();
-                    let result = self.reply(socket, timeout).await;
+                    let result = self.noted(self.reply(socket, timeout).await);
                     break (result, sent.elapsed());
                 }
                 Err(outcome) => {
@@ -315,6 +315,7 @@ impl Dialer {
                         }
                         Ok(()) => {
                             let outcome = Outcome::LocalError(LocalErrorKind::SourcePorts);
+                            self.0.counters.count_local(LocalErrorKind::SourcePorts);
                             return Begun::Done(Probed { outcome, rtt: None });
                         }
                         Err(outcome) => {
@@ -414,6 +415,14 @@ impl Dialer {
         sleep(SHORTAGE_WAIT * 2_u32.pow(*shortages)).await;
         *shortages += 1;
         true
+    }
+
+    /// Counts our own trouble that came too late to be tried again here.
+    fn noted<T>(&self, result: Result<T, Outcome>) -> Result<T, Outcome> {
+        if let Err(Outcome::LocalError(kind)) = &result {
+            self.0.counters.count_local(*kind);
+        }
+        result
     }
 
     fn send(&self, endpoint: Endpoint, payload: &[u8]) -> Result<std::net::UdpSocket, Outcome> {

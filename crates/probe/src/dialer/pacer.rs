@@ -193,14 +193,14 @@ mod tests {
         let start = Instant::now();
         let last = (0..10_000).map(|_| pacer.reserve()).max().expect("some");
         let took = last.duration_since(start);
-        assert!(took >= Duration::from_millis(980) && took <= Duration::from_millis(1000), "{took:?}");
+        assert!(took >= Duration::from_millis(980) && took <= Duration::from_secs(1), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_time_is_not_saved_up() {
         let pacer = Pacer::new(rate(100), rate(100));
         pacer.reserve();
-        tokio::time::advance(Duration::from_secs(3600)).await;
+        tokio::time::advance(Duration::from_hours(1)).await;
         let start = Instant::now();
         let last = (0..101).map(|_| pacer.reserve()).max().expect("some");
         assert_eq!(last.duration_since(start).as_millis(), 1000);

@@ -31,7 +31,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A non-blocking TCP socket, not yet connected. The kernel gives up, and stops repeating its SYN, after `timeout`.
+/// A non-blocking TCP socket, not yet connected. For a question of liveness, the kernel gives up (and stops repeating its
+/// SYN) after `timeout`; a conversation outlives that time, and its socket is dropped by whoever waits.
 pub(crate) fn stream(
     to: SocketAddr,
     source: Option<IpAddr>,
@@ -41,10 +42,10 @@ pub(crate) fn stream(
     let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if close == Close::Reset {
         socket.set_linger(Some(Duration::ZERO))?;
+        socket.set_tcp_user_timeout(Some(timeout))?;
     } else {
         socket.set_tcp_nodelay(true)?;
     }
-    socket.set_tcp_user_timeout(Some(timeout))?;
     bind(&socket, to, source)?;
     Ok(socket)
 }

@@ -241,7 +241,6 @@ async fn silence_is_silence() {
     let (endpoint, _listener, _waiting) = unanswered().await;
     let probed = dialer.probe(target(&dialer, endpoint), Duration::from_millis(200)).await;
     assert_eq!(probed, Probed { outcome: Outcome::Silent, rtt: None });
-    // By the kernel's own limit, which is set to the same time.
     let conn = dialer.connect(target(&dialer, endpoint), Duration::from_millis(200)).await;
     assert_eq!(conn.expect_err("nobody answers"), Outcome::Silent);
     assert_eq!(dialer.counters().silent, 2);

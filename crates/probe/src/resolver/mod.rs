@@ -50,7 +50,7 @@ pub struct HickoryResolver {
 }
 
 const SHORTEST: Duration = Duration::from_secs(30);
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 
 impl HickoryResolver {
     /// `servers` are asked over UDP, and TCP where an answer is long; where there are none, `/etc/resolv.conf` counts.
@@ -70,7 +70,8 @@ impl HickoryResolver {
         options.cache_size = 0;
         // The hosts file is read by us, each time.
         options.use_hosts_file = ResolveHosts::Never;
-        options.case_randomization = false;
+        options.timeout = Duration::from_secs(3);
+        options.attempts = 2;
         Ok(Self { resolver: builder.build().map_err(setup)?, hosts_file })
     }
 

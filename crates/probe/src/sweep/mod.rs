@@ -130,7 +130,16 @@ pub async fn sweep(
         stop,
     });
     if total > 0 {
-        sweep.all_rounds().await;
+        // The workers end by `stop`; only then is what they did complete.
+        let stop_when_halted = async {
+            dialer.halted().await;
+            sweep.stop.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = sweep.all_rounds() => {}
+            () = stop_when_halted => {}
+        }
     }
     sweep.outcome()
 }

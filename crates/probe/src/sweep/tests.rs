@@ -71,17 +71,18 @@ async fn finds_what_listens_and_nothing_else() {
     let dialer = dialer(&["127.0.0.0/8"]);
     let (first, second) = (ip("127.0.81.1"), ip("127.0.81.2"));
     let (_listeners, open) = listeners(first, 20).await;
-    let (outcome, found) = swept(&dialer, job(&["127.0.81.1-127.0.81.3"], 20_000..=60_999, [])).await;
-    let listening: BTreeSet<u16> = open.iter().copied().filter(|port| (20_000..=60_999).contains(port)).collect();
+    let asked: PortSet = (40_000..=43_999).chain(open.iter().copied()).collect();
+    let (outcome, found) = swept(&dialer, job(&["127.0.81.1-127.0.81.3"], asked.iter(), [])).await;
+    let total = u64::from(asked.len()) * 3;
     let told: BTreeSet<u16> = found.iter().map(|found| found.observation.endpoint.port).collect();
     let on_first = outcome.hosts.iter().find(|host| host.ip == first).expect("listed");
     let listed: BTreeSet<u16> = on_first.ports.iter().map(|port| port.endpoint.port).collect();
-    assert_eq!((&told, &listed), (&listening, &listening));
+    assert_eq!((&told, &listed), (&open, &open));
     assert!(on_first.complete && !on_first.answers_everything && outcome.incomplete.is_empty() && !outcome.aborted);
     // Where nothing is open, the first answer shows that the host lives.
     let on_second = outcome.hosts.iter().find(|host| host.ip == second).expect("listed");
     assert!(on_second.complete && on_second.ports.len() == 1 && on_second.ports[0].outcome == REFUSED);
-    let expect = SweepCounts { probes: 123_000, attempts: 123_000, answered: 123_000, ..SweepCounts::default() };
+    let expect = SweepCounts { probes: total, attempts: total, answered: total, ..SweepCounts::default() };
     assert_eq!(outcome.counts, expect);
     assert_eq!(dialer.counters().concurrency, 0);
 }
@@ -203,6 +204,23 @@ async fn cancelling_ends_a_sweep_that_waits() {
     let (outcome, ()) = timeout(Duration::from_secs(5), both).await.expect("long before its 20 seconds");
     assert!(outcome.aborted && outcome.counts.probes < 100 && outcome.incomplete == [ip("127.0.86.1")]);
     assert_eq!(outcome.counts.probes + outcome.counts.not_probed, 100);
+}
+
+#[tokio::test]
+async fn halting_ends_a_sweep_that_waits() {
+    let dialer = dialer(&["127.0.0.0/8"]);
+    let mut job = job(&["127.0.88.1"], 9_000..=9_099, []);
+    job.pace = Some(Pace::new(0.1));
+    let (sender, _receiver) = mpsc::channel(1);
+    let halt = async {
+        while dialer.counters().attempts == 0 {
+            tokio::task::yield_now().await;
+        }
+        dialer.halt(true);
+    };
+    let both = async { tokio::join!(sweep(&dialer, job, sender, CancellationToken::new()), halt) };
+    let (outcome, ()) = timeout(Duration::from_secs(5), both).await.expect("before the next turn");
+    assert!(outcome.aborted && outcome.incomplete == [ip("127.0.88.1")]);
 }
 
 #[tokio::test]

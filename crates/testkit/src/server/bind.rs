@@ -23,7 +23,7 @@ impl Bind {
             zone.display()
         );
         let path = host.write("named.conf", &configuration);
-        let mut command = host.command("named");
+        let mut command = host.server_command("named");
         command.args(["-g", "-n", "1", "-c"]).arg(path);
         let mut process = host.start("named", &mut command);
         wait_until_listening(host, &mut process, "-lu", 53);

@@ -15,11 +15,12 @@ pub use postfix::Postfix;
 pub use rsyslog::Rsyslog;
 pub use sshd::Sshd;
 
-use crate::{lab::Host, patience::soon, process::Process};
+use crate::{lab::Host, patience::eventually, process::Process};
+use std::time::Duration;
 
 /// Waits until something on the host listens on that port of any address, or panics with what the server said.
 fn wait_until_listening(host: &Host, process: &mut Process, flags: &str, port: u16) {
-    soon(format_args!("{} to listen on port {port}", host.name()), || {
+    eventually(format_args!("{} to listen on port {port}", host.name()), Duration::from_secs(30), || {
         process.must_run();
         let listening = host.run("ss", &["-Hn", flags, &format!("sport = :{port}")]);
         (!listening.trim().is_empty()).then_some(())

@@ -44,7 +44,7 @@ impl Nginx {
              events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}{servers}}}\n"
         );
         let path = host.write(&format!("{name}.conf"), &configuration);
-        let mut command = host.command("nginx");
+        let mut command = host.server_command("nginx");
         command.args(["-p", &dir, "-e", "stderr", "-c"]).arg(path);
         let mut process = host.start(name, &mut command);
         let first = plain.first().or_else(|| tls.and_then(|(ports, _)| ports.first()));

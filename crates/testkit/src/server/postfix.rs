@@ -82,7 +82,7 @@ impl Postfix {
         .concat();
         fs::write(etc.join("main.cf"), main).expect("main.cf can be written");
         fs::write(etc.join("master.cf"), MASTER).expect("master.cf can be written");
-        let mut command = host.command("postfix");
+        let mut command = host.server_command("postfix");
         command.arg("-c").arg(&etc).arg("start-fg");
         let mut process = host.start("postfix", &mut command);
         wait_until_listening(host, &mut process, "-lt", 25);

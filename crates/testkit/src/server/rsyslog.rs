@@ -46,7 +46,7 @@ impl Rsyslog {
             show(&key),
         );
         let path = host.write("rsyslog.conf", &configuration);
-        let mut command = host.command("rsyslogd");
+        let mut command = host.server_command("rsyslogd");
         command.arg("-n").arg("-i").arg(dir.join("rsyslogd.pid")).arg("-f").arg(path);
         let mut process = host.start("rsyslogd", &mut command);
         for port in [tcp, tls] {

@@ -44,7 +44,7 @@ async fn ports(stream: &mut (impl AsyncRead + Unpin), framing: Framing, expect: 
 
 fn count(bytes: &[u8], framing: Framing) -> usize {
     match framing {
-        Framing::Lf => bytes.iter().filter(|&&byte| byte == b'\n').count(),
+        Framing::Lf => String::from_utf8_lossy(bytes).matches('\n').count(),
         // Whole messages only: each ends with its own sentence.
         Framing::Octet => String::from_utf8_lossy(bytes).matches("/tcp").count(),
     }
@@ -138,7 +138,7 @@ async fn a_collector_that_hangs_up_on_the_batch_has_not_taken_it() {
 async fn tls_verifies_speaks_octets_and_says_goodbye() {
     let authority = Authority::new("Ours");
     let (listener, port) = listener().await;
-    let acceptor = authority.acceptor(named("127.0.0.1"));
+    let acceptor = authority.acceptor(&named("127.0.0.1"));
     let config = Syslog { ca_file: Some(authority.file()), ..config(SyslogTransport::Tls, port, Framing::Octet) };
     let collector = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a connection");
@@ -163,10 +163,10 @@ async fn a_refused_certificate_is_named_in_one_sentence() {
     (expired.not_before, expired.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
     let of = "the certificate of 127.0.0.1 is not accepted:";
     for (acceptor, expect) in [
-        (authority.acceptor(expired), format!("{of} it has expired")),
-        (authority.acceptor(named("siem.example.org")), format!("{of} it is for other names than 127.0.0.1")),
+        (authority.acceptor(&expired), format!("{of} it has expired")),
+        (authority.acceptor(&named("siem.example.org")), format!("{of} it is for other names than 127.0.0.1")),
         (
-            stranger.acceptor(named("127.0.0.1")),
+            stranger.acceptor(&named("127.0.0.1")),
             format!("{of} no authority we trust has signed it (set ca_file to the PEM file of the CA that did)"),
         ),
     ] {
