@@ -49,23 +49,23 @@ pub(crate) fn routes() -> Router<Arc<Console>> {
 async fn halt(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
     let Nothing {} = read(&body)?;
     console.control.halt().await.map_err(Refusal::declined)?;
-    done("all probing is stopped; `resume` lets it go on, a restart does not")
+    Ok(done("all probing is stopped; `resume` lets it go on, a restart does not"))
 }
 
 async fn resume(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
     let Nothing {} = read(&body)?;
     console.control.resume().await.map_err(Refusal::declined)?;
-    done("probing goes on")
+    Ok(done("probing goes on"))
 }
 
 async fn reload(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
     let Nothing {} = read(&body)?;
-    done(console.control.reload().await.map_err(Refusal::declined)?)
+    Ok(done(console.control.reload().await.map_err(Refusal::declined)?))
 }
 
 async fn scan_now(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
     let OfProfile { profile } = read(&body)?;
-    done(console.control.scan_now(&profile).await.map_err(Refusal::declined)?)
+    Ok(done(console.control.scan_now(&profile).await.map_err(Refusal::declined)?))
 }
 
 async fn notify_test(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Delivery> {
@@ -79,11 +79,11 @@ async fn backup(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done
         return Err(Refusal::question(format!("path: `{}` is not absolute", path.display())));
     }
     console.control.backup(&path).await.map_err(Refusal::declined)?;
-    done(format!("the database is copied to {}", path.display()))
+    Ok(done(format!("the database is copied to {}", path.display())))
 }
 
-fn done(message: impl Into<String>) -> Answer<Done> {
-    Ok(Json(Done { message: message.into() }))
+fn done(message: impl Into<String>) -> Json<Done> {
+    Json(Done { message: message.into() })
 }
 
 /// An empty body is an empty object.

@@ -35,6 +35,7 @@ impl Console {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "goes into map_err")]
 pub(crate) fn unreadable(error: StoreError) -> Refusal {
     tracing::warn!("the console could not read: {error}");
     Refusal::trouble(error.to_string())

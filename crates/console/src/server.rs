@@ -34,7 +34,7 @@ const HEAD: Duration = Duration::from_secs(10);
 /// How long an answer may take that only reads.
 pub(crate) const READ: Duration = Duration::from_secs(30);
 /// How long one may take that waits for a mail server or a disk.
-pub(crate) const ACT: Duration = Duration::from_secs(600);
+pub(crate) const ACT: Duration = Duration::from_mins(10);
 /// Open connections at once; more wait.
 const CONNECTIONS: usize = 64;
 const LARGEST_BODY: usize = 64 * 1024;

@@ -55,13 +55,13 @@ impl Conversations {
         let named = self.ask(bare, &mut answered).await;
         if endpoint.transport == Transport::Tcp && named {
             for name in self.scope.load().names_of(endpoint.ip, now) {
-                self.ask(self.under(endpoint, name, &answered), &mut answered).await;
+                self.ask(Self::under(endpoint, name, &answered), &mut answered).await;
             }
         }
         answered
     }
 
-    fn under(&self, endpoint: Endpoint, name: ServiceName, answered: &Answered) -> Introduction {
+    fn under(endpoint: Endpoint, name: ServiceName, answered: &Answered) -> Introduction {
         let first = answered.services.first();
         Introduction {
             endpoint,

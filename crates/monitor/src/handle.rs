@@ -79,7 +79,7 @@ impl Handle {
         wait.await.map_err(|_| Gone)
     }
 
-    /// Records that a recipient was given up on, as a NOTIFY_FAILED that the others get.
+    /// Records that a recipient was given up on, as a `NOTIFY_FAILED` that the others get.
     pub async fn delivery_failed(&self, failure: Failure) -> Result<(), Gone> {
         self.commands.send(Command::DeliveryFailed(failure)).await.map_err(|_| Gone)
     }

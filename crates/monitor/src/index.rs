@@ -21,7 +21,9 @@ pub(crate) struct Known {
 
 /// A view of the inventory that the loop keeps up to date and passes read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Index(Arc<RwLock<HashMap<IpAddr, Vec<(Endpoint, Known)>>>>);
+pub(crate) struct Index(Arc<RwLock<Hosts>>);
+
+type Hosts = HashMap<IpAddr, Vec<(Endpoint, Known)>>;
 
 impl Index {
     pub(crate) fn update(&self, host: &HostState) {

@@ -52,11 +52,11 @@ impl Leases {
     }
 
     /// Takes an answer. Returns the addresses it replaces, where it replaces others.
-    pub(crate) fn answered(&mut self, key: &Key, addresses: Vec<IpAddr>, until: Timestamp) -> Option<Vec<IpAddr>> {
+    pub(crate) fn answered(&mut self, key: &Key, addresses: &[IpAddr], until: Timestamp) -> Option<Vec<IpAddr>> {
         self.asking.remove(key);
         self.retry_at.remove(key);
-        let before = self.held.insert(key.clone(), (addresses.clone(), until));
-        before.map(|(before, _)| before).filter(|before| *before != addresses)
+        let before = self.held.insert(key.clone(), (addresses.to_vec(), until));
+        before.map(|(before, _)| before).filter(|before| before != addresses)
     }
 
     pub(crate) fn failed(&mut self, key: &Key, now: Timestamp) {

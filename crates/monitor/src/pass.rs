@@ -367,7 +367,7 @@ async fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>) -> Vec<Ho
         match slice {
             Ok(slice) => slices.push(slice),
             Err(error) => {
-                tracing::error!(%error, "a conversation ended in a bug; its host is asked again in the next pass")
+                tracing::error!(%error, "a conversation ended in a bug; its host is asked again in the next pass");
             }
         }
     }

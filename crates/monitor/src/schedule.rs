@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_due_one_period_after_it_began() {
-        let period = Duration::from_secs(300);
+        let period = Duration::from_mins(5);
         assert_eq!(due(None, period, at(0)), at(0));
         assert_eq!(due(Some(at(0)), period, at(10)), at(300));
         assert_eq!(due(Some(at(0)), period, at(1_000)), at(300), "overdue");
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_lane_lags_only_after_two_periods() {
-        let period = Duration::from_secs(60);
+        let period = Duration::from_mins(1);
         assert_eq!(lag(Some(at(0)), at(-500), period, at(119)), Duration::ZERO);
         assert_eq!(lag(Some(at(0)), at(-500), period, at(150)), Duration::from_secs(30));
         assert_eq!(lag(None, at(0), period, at(100)), Duration::ZERO);

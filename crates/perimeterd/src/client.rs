@@ -21,7 +21,7 @@ use tokio::{net::UnixStream, time::timeout};
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 /// For what waits for somebody else: a mail server, a disk.
-pub(crate) const PATIENT: Duration = Duration::from_secs(600);
+pub(crate) const PATIENT: Duration = Duration::from_mins(10);
 /// Far more than a page of the API.
 const LONGEST_ANSWER: usize = 256 * 1024 * 1024;
 

@@ -26,7 +26,7 @@ pub(crate) fn set_up(format: LogFormat, verbose: u8, quietest: LevelFilter) -> R
         }
         // The libraries' own chatter helps nobody before the second `-v`.
         _ if level <= LevelFilter::INFO => {
-            EnvFilter::new(format!("{level},hickory_proto=error,hickory_resolver=error"))
+            EnvFilter::new(format!("{level},hickory_proto=error,hickory_resolver=error,rusqlite_migration=warn"))
         }
         _ => EnvFilter::new(format!("{level},hyper=info,rustls=info,h2=info")),
     };

@@ -11,7 +11,7 @@ mod paths;
 use clap::Parser;
 use command::{Arguments, Command};
 use failure::{Failure, Outcome};
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode, time::Duration};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
@@ -26,7 +26,9 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> Outcome {
     let is_daemon = matches!(arguments.command, None | Some(Command::Run));
-    let quietest = if is_daemon { LevelFilter::INFO } else { LevelFilter::WARN };
+    // Without a configuration it speaks to a person at a terminal, on stdout; the log is for what goes wrong.
+    let on_defaults = arguments.global.config.is_none() && !Path::new(paths::INSTALLED_CONFIG).exists();
+    let quietest = if is_daemon && !on_defaults { LevelFilter::INFO } else { LevelFilter::WARN };
     log::set_up(arguments.global.log_format, arguments.global.verbose, quietest).map_err(Failure::Usage)?;
     // A provider is there already only where this ran before, and then it is the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -34,5 +36,8 @@ fn start(arguments: Arguments) -> Outcome {
         .enable_all()
         .build()
         .map_err(|error| Failure::world(format!("the threads could not be started: {error}")))?;
-    runtime.block_on(command::run(arguments))
+    let outcome = runtime.block_on(command::run(arguments));
+    // A thread that still blocks (on a disk, on a resolver) does not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
 }

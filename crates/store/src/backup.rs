@@ -4,7 +4,10 @@ use crate::{
     Reader, StoreError,
     open::{beside, check},
 };
-use rusqlite::{Connection, backup::Backup};
+use rusqlite::{
+    Connection,
+    backup::{Backup, StepResult},
+};
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
@@ -57,14 +60,14 @@ fn copy(database: &Path, source: &Connection, to: &Path) -> Result<(), StoreErro
 }
 
 fn fill(database: &Path, source: &Connection, part: &Path) -> Result<(), StoreError> {
-    let of_source = |error: rusqlite::Error| StoreError::of(database, &error);
     let of_part = |error: rusqlite::Error| StoreError::of(part, &error);
     let mut copy = Connection::open(part).map_err(of_part)?;
-    // Holding one snapshot keeps the copy of one moment, however long it takes and whatever is written meanwhile.
-    let snapshot = source.unchecked_transaction().map_err(of_source)?;
-    snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(of_source)?;
-    let backup = Backup::new(&snapshot, &mut copy).map_err(of_part)?;
-    backup.step(-1).map_err(of_part)?;
+    let backup = Backup::new(source, &mut copy).map_err(of_part)?;
+    // All in one step, which is one read transaction: a copy of one moment, whatever is written meanwhile.
+    let step = backup.step(-1).map_err(of_part)?;
+    if step != StepResult::Done {
+        return Err(StoreError::Unwritable { path: part.to_owned(), detail: format!("the copy stopped: {step:?}") });
+    }
     drop(backup);
     // One file that stands by itself, without a log beside it.
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(())).map_err(of_part)?;

@@ -51,7 +51,7 @@ pub enum StoreError {
     Unreadable { path: PathBuf, detail: String },
 
     /// Passing: the same call may succeed later, and nothing of it was stored.
-    #[error("the database {} could not be written ({detail}); nothing of this change is stored, and it can be tried again", .path.display())]
+    #[error("the database {} could not be written ({detail}); nothing is lost: what it holds is safe, and this change can be tried again", .path.display())]
     Unwritable { path: PathBuf, detail: String },
 
     /// What was handed in contradicts itself or what is stored: the caller's mistake.

@@ -287,7 +287,7 @@ fn put_event(steps: Steps<'_>, event: &Event) -> rusqlite::Result<u64> {
     for ip in addresses(event) {
         steps.execute("INSERT INTO event_address (address, event) VALUES (?, ?)", params![address(ip), seq])?;
     }
-    Ok(u64::try_from(seq).unwrap_or_default())
+    Ok(seq.unsigned_abs())
 }
 
 /// Every address the event is about.
@@ -310,7 +310,7 @@ fn put_alert(steps: Steps<'_>, alert: &Alert) -> rusqlite::Result<u64> {
          VALUES (?, (SELECT seq FROM event WHERE id = ?), ?, ?, ?, ?)",
         params![id, alert.event.to_string(), alert.profile, alert.severity.get(), Ms(alert.time), json(&alert.rules)?],
     )?;
-    Ok(u64::try_from(steps.last_rowid()).unwrap_or_default())
+    Ok(steps.last_rowid().unsigned_abs())
 }
 
 /// Owed once, whatever became of it: a repeat of the batch finds the row and leaves it.

@@ -143,7 +143,7 @@ impl Host {
         self.namespace.command(program)
     }
 
-    /// A command for a server whose files lie in the host's directory: where Debian's AppArmor confines some of them to
+    /// A command for a server whose files lie in the host's directory: where Debian's `AppArmor` confines some of them to
     /// their usual places, the profile is left off. The process keeps the pid it is started with.
     pub(crate) fn server_command(&self, program: &str) -> Command {
         let script = "if grep -qs Y /sys/module/apparmor/parameters/enabled; then \

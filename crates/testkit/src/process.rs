@@ -6,8 +6,12 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
+use tokio::time::Instant;
 
-/// A running program whose words are kept in a file. Killed when dropped.
+/// How long it has to end when it is no longer wanted.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// A running program whose words are kept in a file. Ended when dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -72,12 +76,22 @@ impl Process {
     }
 }
 
+/// SIGTERM first: a server takes its workers with it, and its port is free afterwards. SIGKILL where that does not help.
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            // Either may fail only because it ended meanwhile, which is what was wanted.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // Errors mean that it has ended meanwhile, which is what is wanted.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begun.elapsed() > LAST_WORDS {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

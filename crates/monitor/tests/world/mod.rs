@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// What an endpoint says when it is asked who it is.
-pub type Banner = &'static str;
+pub(crate) type Banner = &'static str;
 
 #[derive(Debug, Default)]
 struct Truth {
@@ -47,7 +47,7 @@ struct Truth {
 
 /// The network. Cheap to clone; clones are the same network.
 #[derive(Debug, Clone)]
-pub struct World {
+pub(crate) struct World {
     truth: Arc<Mutex<Truth>>,
     clock: Arc<dyn Clock>,
     halted: Arc<AtomicBool>,
@@ -55,7 +55,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { truth: Arc::default(), clock, halted: Arc::default(), at_work: Arc::default() }
     }
 
@@ -63,20 +63,20 @@ impl World {
         self.truth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn open(&self, ip: &str, port: u16, banner: Banner) {
+    pub(crate) fn open(&self, ip: &str, port: u16, banner: Banner) {
         let ip: IpAddr = ip.parse().expect("an address");
         let mut truth = self.truth();
         truth.hosts.insert(ip);
         truth.open.insert(Endpoint::tcp(ip, port), banner);
     }
 
-    pub fn close(&self, ip: &str, port: u16) {
+    pub(crate) fn close(&self, ip: &str, port: u16) {
         let ip: IpAddr = ip.parse().expect("an address");
         self.truth().open.remove(&Endpoint::tcp(ip, port));
     }
 
     /// The host is gone, or back with what it had.
-    pub fn power(&self, ip: &str, on: bool) {
+    pub(crate) fn power(&self, ip: &str, on: bool) {
         let ip: IpAddr = ip.parse().expect("an address");
         let mut truth = self.truth();
         if on {
@@ -86,17 +86,17 @@ impl World {
         };
     }
 
-    pub fn unplug(&self, unplugged: bool) {
+    pub(crate) fn unplug(&self, unplugged: bool) {
         self.truth().unplugged = unplugged;
     }
 
-    pub fn name(&self, name: &str, ips: &[&str]) {
+    pub(crate) fn name(&self, name: &str, ips: &[&str]) {
         let ips = ips.iter().map(|ip| ip.parse().expect("an address")).collect();
         self.truth().names.insert(name.to_owned(), ips);
     }
 
     /// Questions that reached the network so far.
-    pub fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.truth().asked
     }
 
@@ -220,7 +220,7 @@ impl Network for World {
 
 /// A disk in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Disk(Arc<Mutex<Contents>>);
+pub(crate) struct Disk(Arc<Mutex<Contents>>);
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -236,28 +236,28 @@ impl Disk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn fill(&self, full: bool) {
+    pub(crate) fn fill(&self, full: bool) {
         self.contents().full = full;
     }
 
-    pub fn destroy(&self) {
+    pub(crate) fn destroy(&self) {
         self.contents().broken = true;
     }
 
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.contents().events.clone()
     }
 
     /// The types of the events since the `n`th, without those about the monitor itself.
-    pub fn kinds_since(&self, n: usize) -> Vec<String> {
+    pub(crate) fn kinds_since(&self, n: usize) -> Vec<String> {
         self.events().iter().skip(n).map(|event| event.kind.to_string()).collect()
     }
 
-    pub fn owed(&self) -> usize {
+    pub(crate) fn owed(&self) -> usize {
         self.contents().owed.len()
     }
 
-    pub fn passes(&self) -> Vec<PassRecord> {
+    pub(crate) fn passes(&self) -> Vec<PassRecord> {
         self.contents().restored.passes.clone()
     }
 }
@@ -317,14 +317,14 @@ impl Journal for Disk {
 
 /// A daemon's loop at work in that world.
 #[derive(Debug)]
-pub struct Daemon {
-    pub handle: monitor::Handle,
+pub(crate) struct Daemon {
+    pub(crate) handle: monitor::Handle,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), MonitorError>>,
 }
 
 impl Daemon {
-    pub async fn start(config: &str, world: &World, disk: &Disk) -> Self {
+    pub(crate) async fn start(config: &str, world: &World, disk: &Disk) -> Self {
         let config = configured(config);
         let parts = Parts {
             scope: ScopeHandle::new(scope_of(&config)),
@@ -342,24 +342,24 @@ impl Daemon {
     }
 
     /// SIGTERM.
-    pub async fn stop(self) -> Result<(), MonitorError> {
+    pub(crate) async fn stop(self) -> Result<(), MonitorError> {
         self.shutdown.cancel();
         self.task.await.expect("no bug")
     }
 
     /// `kill -9`.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.is_err_and(|error| error.is_cancelled()));
     }
 
-    pub async fn ends_by_itself(self) -> Result<(), MonitorError> {
+    pub(crate) async fn ends_by_itself(self) -> Result<(), MonitorError> {
         self.task.await.expect("no bug")
     }
 }
 
 /// The meaning of a configuration text.
-pub fn configured(text: &str) -> Arc<Config> {
+pub(crate) fn configured(text: &str) -> Arc<Config> {
     let surroundings = Surroundings {
         today: jiff::civil::date(2026, 11, 21),
         host_name: "scan1".to_owned(),
@@ -373,10 +373,10 @@ pub fn configured(text: &str) -> Arc<Config> {
 }
 
 /// Noon of some day.
-pub fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(TokioClock::starting_at("2026-11-21T12:00:00Z".parse().expect("a time")))
 }
 
-pub async fn pass(seconds: u64) {
+pub(crate) async fn pass(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }

@@ -24,7 +24,7 @@ pub(crate) struct EventFilter {
     /// Only what is about this port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// Only these types, such as PORT_OPEN (may be repeated)
+    /// Only these types, such as `PORT_OPEN` (may be repeated)
     #[arg(long = "type", value_name = "TYPE", value_parser = event_type, value_delimiter = ',')]
     pub types: Vec<EventType>,
     /// Only since then: a time, or a duration back from now (24h)

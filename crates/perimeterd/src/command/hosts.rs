@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::Value;
-use std::process::ExitCode;
+use std::{fmt::Write, process::ExitCode};
 
 #[derive(Debug, Args)]
 pub(crate) struct Hosts {
@@ -78,7 +78,7 @@ fn open_ports(host: &Value) -> String {
     };
     let mut text = open.iter().take(SHOWN).map(port).collect::<Vec<_>>().join(", ");
     if open.len() > SHOWN {
-        text.push_str(&format!(" and {} more", open.len() - SHOWN));
+        let _ = write!(text, " and {} more", open.len() - SHOWN);
     }
     text
 }

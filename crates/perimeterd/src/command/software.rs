@@ -6,7 +6,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::Value;
-use std::process::ExitCode;
+use std::{fmt::Write, process::ExitCode};
 
 #[derive(Debug, Args)]
 pub(crate) struct Software {
@@ -46,7 +46,7 @@ fn table(rows: &[Value]) -> Table {
         let endpoints = row::array(software, "/endpoints");
         let mut places = endpoints.iter().take(SHOWN).map(row::endpoint).collect::<Vec<_>>().join(", ");
         if endpoints.len() > SHOWN {
-            places.push_str(&format!(" and {} more", endpoints.len() - SHOWN));
+            let _ = write!(places, " and {} more", endpoints.len() - SHOWN);
         }
         table.row([
             row::text(software, "/product"),

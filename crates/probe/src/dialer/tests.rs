@@ -1,11 +1,12 @@
-use super::*;
+use super::{socket::Close, tcp::CONNECTED, *};
 use jiff::Timestamp;
 use model::{AddressSet, ClosedReason, SystemClock, Target};
 use scope::{AssetScope, Scope};
+use socket2::Socket;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream, UdpSocket},
     time::timeout,
 };
 

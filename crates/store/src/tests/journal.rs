@@ -105,7 +105,10 @@ async fn a_full_disk_loses_nothing_and_passes() {
         assert!(stored < 100, "the quota holds");
     };
     let JournalError::Retry(sentence) = &error else { panic!("{error:?}") };
-    assert!(sentence.contains("disk is full") && sentence.contains("perimeter.db"), "{sentence}");
+    assert!(
+        sentence.contains("disk is full") && sentence.contains("nothing is lost") && sentence.contains("perimeter.db"),
+        "{sentence}"
+    );
     let counts = store.reader().counts().await.expect("counts");
     assert_eq!((counts.events, counts.alerts, counts.owed), (stored.into(), stored.into(), stored.into()));
     // Room is made, and the batch that failed goes in.

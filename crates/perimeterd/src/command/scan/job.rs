@@ -28,7 +28,7 @@ const USUAL_RATE_PER_HOST: u32 = 500;
 /// The most there is: on loopback the machine itself is the limit.
 const NO_CEILING: u32 = 100_000_000;
 /// A name that was resolved for this scan counts for as long as it lasts.
-const LEASE: Duration = Duration::from_secs(7 * 86_400);
+const LEASE: Duration = Duration::from_hours(7 * 24);
 /// The one asset of this scan.
 const ASSET: &str = "scan";
 

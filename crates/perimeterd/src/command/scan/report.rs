@@ -9,7 +9,7 @@ use std::{io, net::IpAddr};
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Line {
     Host(HostLine),
-    Endpoint(EndpointLine),
+    Endpoint(Box<EndpointLine>),
     Finding(FindingLine),
     Summary(SummaryLine),
 }
@@ -266,11 +266,11 @@ mod tests {
         let host = HostLine { ip: port.endpoint.ip, state: "up", names: vec![], os: None };
         for (line, expect) in [
             (
-                Line::Endpoint(EndpointLine::new(&port, Some(&heard))),
+                Line::Endpoint(Box::new(EndpointLine::new(&port, Some(&heard)))),
                 r#"{"kind":"endpoint","ip":"192.0.2.7","transport":"tcp","port":22,"state":"open","reason":"connected","name":null,"service":{"name":"ssh","product":"OpenSSH","version":"9.2p1","cpe":["cpe:2.3:a:openbsd:openssh:9.2:p1:*:*:*:*:*:*"],"confidence":0.98,"banner":"SSH-2.0-OpenSSH_9.2p1"},"tls":null}"#,
             ),
             (
-                Line::Endpoint(EndpointLine::new(&port, None)),
+                Line::Endpoint(Box::new(EndpointLine::new(&port, None))),
                 r#"{"kind":"endpoint","ip":"192.0.2.7","transport":"tcp","port":22,"state":"open","reason":"connected","name":null,"service":null,"tls":null}"#,
             ),
             (Line::Host(host), r#"{"kind":"host","ip":"192.0.2.7","state":"up","names":[],"os":null}"#),

@@ -319,7 +319,7 @@ fn take(
     }
     if json {
         for line in lines {
-            progress.around(|| output::json(&Line::Endpoint(line)))?;
+            progress.around(|| output::json(&Line::Endpoint(Box::new(line))))?;
         }
     } else {
         tally.endpoints.append(&mut lines);

@@ -1,26 +1,33 @@
 //! The loop. Everything that can happen is one of the arms of one `select!`; whatever happens ends in a batch, and a batch
 //! is committed before anybody hears of it.
 
+mod commit;
+mod rescope;
+mod show;
+mod start;
+
+pub use rescope::scope_of;
+
 use crate::{
-    Batch, Journal, JournalError, MonitorError, PassRecord,
-    confirm::{self, Confirmations},
+    Batch, Journal, MonitorError, PassRecord,
+    confirm::Confirmations,
     conversation::Conversations,
     decide::Decider,
     handle::{Command, Handle},
     health::{Health, Turn},
-    lanes::{self, LaneState, Running},
+    lanes::{self, LaneState},
     leases::Leases,
     live::Live,
     network::Network,
-    pass::{self, Group, Plan, Report, Tools},
+    pass::{Group, Report, Tools},
 };
 use config::Config;
 use inventory::Inventory;
 use jiff::Timestamp;
-use model::{AddressSet, Clock, EventType, HostSlice, PassId, ServiceName, Vantage};
+use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
-use scope::{AssetScope, Scope, ScopeHandle};
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use scope::ScopeHandle;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore, broadcast, mpsc},
     task::JoinSet,
@@ -31,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 /// The loop looks at its timers at least this often: the wall clock may be set while it waits.
 const MOST_WAIT: Duration = Duration::from_secs(1);
 /// Certificates cross their thresholds by the clock.
-const EXPIRY_EVERY: Duration = Duration::from_secs(60);
+const EXPIRY_EVERY: Duration = Duration::from_mins(1);
 /// What `status` sees is at most so old.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Re-probes under way at once.
@@ -192,8 +199,6 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
-    // ---- what may happen -------------------------------------------------------------------------------------------
-
     async fn take_report(&mut self, report: Report, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         match report {
             Report::Slice { slice } => {
@@ -292,7 +297,7 @@ impl<J: Journal> Monitor<J> {
         match answer {
             Ok(Resolved { addresses, ttl }) => {
                 let until = now.checked_add(ttl).unwrap_or(now);
-                let replaced = self.leases.answered(&key, addresses.clone(), until);
+                let replaced = self.leases.answered(&key, &addresses, until);
                 self.rescope();
                 if let Some(old) = replaced {
                     tracing::info!(name = %key.1, ?old, new = ?addresses, "a host name moved");
@@ -381,8 +386,6 @@ impl<J: Journal> Monitor<J> {
         self.commit(batch, shutdown).await
     }
 
-    // ---- deciding --------------------------------------------------------------------------------------------------
-
     fn decide(&mut self, slices: &[HostSlice], batch: &mut Batch) {
         let now = self.clock.now();
         let scope = self.scope.load();
@@ -400,247 +403,6 @@ impl<J: Journal> Monitor<J> {
     fn is_learnt(&self, profile: &Arc<str>, now: Timestamp) -> bool {
         let space = self.space(profile, now);
         self.lanes.iter().filter(|state| state.profile == *profile).all(|state| state.is_learnt(&space))
-    }
-
-    // ---- committing ------------------------------------------------------------------------------------------------
-
-    /// Commits, and only then tells. A full disk holds everything up here: nothing is dropped, nothing is told.
-    async fn commit(&mut self, batch: Batch, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let mut wait = COMMIT_RETRY_FIRST;
-        let committed = loop {
-            match self.journal.commit(batch.clone()).await {
-                Ok(committed) => break committed,
-                Err(JournalError::Broken(reason)) => return Err(JournalError::Broken(reason).into()),
-                Err(JournalError::Retry(reason)) => {
-                    if wait == COMMIT_RETRY_FIRST {
-                        tracing::error!("{reason}; probing waits, and nothing is told, until it can be written");
-                    }
-                    self.live.update(|live| {
-                        live.reasons.insert("database", reason.clone());
-                        live.turned = Some(Instant::now());
-                    });
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        // What is not on disk has been told to nobody; the next run sees it again.
-                        () = shutdown.cancelled() => return Err(JournalError::Retry(reason).into()),
-                    }
-                    wait = (wait * 2).min(COMMIT_RETRY_MOST);
-                }
-            }
-        };
-        if wait != COMMIT_RETRY_FIRST {
-            tracing::info!("the database can be written again");
-        }
-        let now = self.clock.now();
-        self.live.update(|live| {
-            live.reasons.remove("database");
-            live.last_commit = Some(now);
-            if let Some(last) = committed.events.last() {
-                live.events = live.events.max(*last);
-            }
-        });
-        if !batch.owed.is_empty() {
-            self.owed.notify_one();
-        }
-        for (mut event, seq) in batch.events.into_iter().zip(committed.events) {
-            event.seq = Some(seq);
-            // Without a listener it goes nowhere, and need not.
-            let _ = self.events.send(event);
-        }
-        Ok(())
-    }
-
-    // ---- passes ----------------------------------------------------------------------------------------------------
-
-    fn start_due(&mut self) {
-        let now = self.clock.now();
-        if self.halted {
-            return;
-        }
-        for index in 0..self.lanes.len() {
-            if self.lanes[index].due(now).is_some_and(|due| due <= now) {
-                self.start_pass(index, now);
-            }
-        }
-        while self.confirming.len() < CONFIRMATIONS_AT_ONCE
-            && let Some(request) = self.confirmations.take(now)
-        {
-            let id = self.pass_id("confirm", now);
-            let (tools, slots) = (self.tools.clone(), self.confirm_slots.clone());
-            self.confirming.spawn(async move {
-                let _slot = slots.acquire().await;
-                confirm::serve(&tools, request, id).await
-            });
-        }
-        let scope = self.scope.load();
-        for key in self.leases.due(&scope, now) {
-            let network = self.tools.network.clone();
-            self.resolutions.spawn(async move {
-                let answer = network.resolve(&key.1).await;
-                (key, answer)
-            });
-        }
-    }
-
-    fn start_pass(&mut self, index: usize, now: Timestamp) {
-        let id = self.pass_id("pass", now);
-        let seed = self.seed ^ self.counter.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        let profile = self.lanes[index].profile.clone();
-        let space = self.space(&profile, now);
-        let state = &mut self.lanes[index];
-        let record = state.begin(&space, seed, id, now);
-        tracing::debug!(profile = %profile, lane = %state.lane, pass = %record.id, addresses = %space.len(), "a pass begins");
-        let plan = Plan {
-            budget: state.budget(&record, now),
-            record: record.clone(),
-            space,
-            tcp: state.tcp.clone(),
-            udp: state.udp.clone(),
-            identify: state.identify,
-        };
-        let cancel = CancellationToken::new();
-        state.running = Some(Running { record, cancel: cancel.clone() });
-        self.passes.spawn(pass::run(self.tools.clone(), plan, cancel));
-    }
-
-    fn cancel_passes(&mut self) {
-        for running in self.lanes.iter().filter_map(|state| state.running.as_ref()) {
-            running.cancel.cancel();
-        }
-    }
-
-    /// An id no other pass has: from the time, the run's seed and a counter.
-    fn pass_id(&mut self, kind: &str, now: Timestamp) -> PassId {
-        self.counter += 1;
-        PassId(model::derive_id(now, kind, &(self.seed, self.counter)))
-    }
-
-    fn next_wake(&self) -> Instant {
-        let now = self.clock.now();
-        let lane = if self.halted { None } else { self.lanes.iter().filter_map(|state| state.due(now)).min() };
-        let confirm = if self.halted || self.confirming.len() >= CONFIRMATIONS_AT_ONCE {
-            None
-        } else {
-            self.confirmations.next_at()
-        };
-        let next = [lane, confirm, Some(self.expiry_at)].into_iter().flatten().min();
-        let wait = next.map_or(MOST_WAIT, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-        Instant::now() + wait.min(MOST_WAIT)
-    }
-
-    fn lane(&mut self, profile: &Arc<str>, lane: model::Lane) -> Option<&mut LaneState> {
-        self.lanes.iter_mut().find(|state| state.profile == *profile && state.lane == lane)
-    }
-
-    // ---- scope and configuration -----------------------------------------------------------------------------------
-
-    /// Rebuilds the scope from the configuration and the living leases.
-    fn rescope(&mut self) {
-        self.scope.replace(scope_of(&self.config).with_leases(self.leases.for_scope()));
-    }
-
-    fn space(&self, profile: &Arc<str>, now: Timestamp) -> AddressSet {
-        let assets = self.config.profiles.get(profile).map(|profile| profile.assets.clone()).unwrap_or_default();
-        self.scope.load().sweep_space(&assets, now)
-    }
-
-    fn profiles_of<'a>(&'a self, asset: &'a Arc<str>) -> impl Iterator<Item = Arc<str>> + 'a {
-        self.config.profiles.iter().filter(|(_, profile)| profile.assets.contains(asset)).map(|(name, _)| name.clone())
-    }
-
-    fn retire_out_of_scope(&mut self, batch: &mut Batch) {
-        let now = self.clock.now();
-        let scope = self.scope.load();
-        // A name's address stays until its lease moves: a daemon that starts without DNS must not forget.
-        let leased: Vec<IpAddr> = self.leases.for_scope().into_iter().flat_map(|lease| lease.addresses).collect();
-        let gone: Vec<IpAddr> = self
-            .decider
-            .inventory
-            .hosts()
-            .map(|host| host.key.ip)
-            .filter(|ip| !scope.contains(*ip, now) && !leased.contains(ip))
-            .collect();
-        if !gone.is_empty() {
-            tracing::info!(hosts = gone.len(), "hosts left the scope; they are forgotten without an alert");
-            self.decider.retire(&gone, now, batch);
-        }
-    }
-
-    async fn reconfigure(&mut self, config: Arc<Config>, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        // The old passes hand in what they have before their lanes are replaced.
-        self.drain_passes(shutdown).await?;
-        let now = self.clock.now();
-        self.remember_passes();
-        self.config = config.clone();
-        self.decider.reconfigure(config.clone());
-        self.leases.retain(&scope_of(&config));
-        self.rescope();
-        self.lanes = lanes::lanes(&config, &self.ledger, now);
-        let mut batch = Batch { leases: Some(self.leases.records()), ..Batch::default() };
-        self.retire_out_of_scope(&mut batch);
-        let fill = |event: &mut model::Event| event.reason = Some("the new configuration is in force".to_owned());
-        self.decider.own_event(EventType::ConfigReloaded, "config", fill, now, &mut batch);
-        self.commit(batch, shutdown).await
-    }
-
-    /// Keeps what the lanes know of their last passes, for the lanes of the next configuration.
-    fn remember_passes(&mut self) {
-        let mut ledger: BTreeMap<PassId, PassRecord> = BTreeMap::new();
-        for state in &self.lanes {
-            let running = state.running.as_ref().map(|running| &running.record);
-            for record in [running, state.last(), state.finished.as_ref()].into_iter().flatten() {
-                ledger.insert(record.id, record.clone());
-            }
-        }
-        self.ledger = ledger.into_values().collect();
-    }
-
-    // ---- showing and ending ----------------------------------------------------------------------------------------
-
-    fn show(&self) {
-        let now = self.clock.now();
-        let scope = self.scope.load();
-        let lanes: Vec<_> = self
-            .lanes
-            .iter()
-            .map(|state| {
-                let targets = u64::try_from(self.space(&state.profile, now).len()).unwrap_or(u64::MAX);
-                state.status(self.decider.inventory.has_baseline(&state.profile), targets, now)
-            })
-            .collect();
-        let mut reasons: BTreeMap<&'static str, String> =
-            self.health.sentences().map(|(what, sentence)| (what, sentence.clone())).collect();
-        let late: Vec<String> = lanes
-            .iter()
-            .filter(|lane| lane.lag_s > 0.0 && !self.halted)
-            .map(|lane| format!("{}/{} by {:.0} s", lane.profile, lane.lane, lane.lag_s))
-            .collect();
-        if !late.is_empty() {
-            reasons.insert("late", format!("lanes behind their period: {}", late.join(", ")));
-        }
-        let lapsed = self.leases.lapsed(&scope, now);
-        if !lapsed.is_empty() {
-            let names: Vec<_> = lapsed.iter().map(ServiceName::as_str).collect();
-            reasons
-                .insert("names", format!("host names that do not resolve, and are not watched: {}", names.join(", ")));
-        }
-        let counts = self.decider.inventory.counts();
-        self.live.update(|live| {
-            let database = live.reasons.remove("database");
-            live.reasons = reasons;
-            live.reasons.extend(database.map(|reason| ("database", reason)));
-            live.lanes = lanes;
-            live.halted = self.halted;
-            live.hosts = counts.hosts as u64;
-            live.endpoints = counts.endpoints as u64;
-            live.certificates = counts.certificates as u64;
-            live.confirmations_waiting = (self.confirmations.len() + self.confirming.len()) as u64;
-            live.ready = true;
-            live.turned = Some(Instant::now());
-        });
     }
 
     async fn end(mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {
@@ -668,25 +430,4 @@ impl<J: Journal> Monitor<J> {
         }
         Ok(())
     }
-}
-
-/// The scope a configuration gives, without leases.
-pub fn scope_of(config: &Config) -> Scope {
-    let assets = config
-        .assets
-        .iter()
-        .map(|(name, asset)| AssetScope {
-            name: name.clone(),
-            targets: asset.targets.clone(),
-            // "Until" is the last day: scanning ends when that day is over, in UTC.
-            until: asset
-                .authorization
-                .as_ref()
-                .and_then(|authorization| authorization.until)
-                .and_then(|day| day.tomorrow().ok())
-                .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok())
-                .map(|end| end.timestamp()),
-        })
-        .collect();
-    Scope::new(assets, config.sensor.exclude.clone())
 }

@@ -1,0 +1,52 @@
+//! What the loop shows of itself.
+
+use super::Monitor;
+use crate::Journal;
+use model::ServiceName;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+impl<J: Journal> Monitor<J> {
+    pub(super) fn show(&self) {
+        let now = self.clock.now();
+        let scope = self.scope.load();
+        let lanes: Vec<_> = self
+            .lanes
+            .iter()
+            .map(|state| {
+                let targets = u64::try_from(self.space(&state.profile, now).len()).unwrap_or(u64::MAX);
+                state.status(self.decider.inventory.has_baseline(&state.profile), targets, now)
+            })
+            .collect();
+        let mut reasons: BTreeMap<&'static str, String> =
+            self.health.sentences().map(|(what, sentence)| (what, sentence.clone())).collect();
+        let late: Vec<String> = lanes
+            .iter()
+            .filter(|lane| lane.lag_s > 0.0 && !self.halted)
+            .map(|lane| format!("{}/{} by {:.0} s", lane.profile, lane.lane, lane.lag_s))
+            .collect();
+        if !late.is_empty() {
+            reasons.insert("late", format!("lanes behind their period: {}", late.join(", ")));
+        }
+        let lapsed = self.leases.lapsed(&scope, now);
+        if !lapsed.is_empty() {
+            let names: Vec<_> = lapsed.iter().map(ServiceName::as_str).collect();
+            reasons
+                .insert("names", format!("host names that do not resolve, and are not watched: {}", names.join(", ")));
+        }
+        let counts = self.decider.inventory.counts();
+        self.live.update(|live| {
+            let database = live.reasons.remove("database");
+            live.reasons = reasons;
+            live.reasons.extend(database.map(|reason| ("database", reason)));
+            live.lanes = lanes;
+            live.halted = self.halted;
+            live.hosts = counts.hosts as u64;
+            live.endpoints = counts.endpoints as u64;
+            live.certificates = counts.certificates as u64;
+            live.confirmations_waiting = (self.confirmations.len() + self.confirming.len()) as u64;
+            live.ready = true;
+            live.turned = Some(Instant::now());
+        });
+    }
+}

@@ -1,0 +1,95 @@
+//! Starting what is due: passes, confirmations, resolutions.
+
+use super::{CONFIRMATIONS_AT_ONCE, MOST_WAIT, Monitor};
+use crate::{
+    Journal, confirm,
+    lanes::{LaneState, Running},
+    pass::{self, Plan},
+};
+use jiff::Timestamp;
+use model::PassId;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+impl<J: Journal> Monitor<J> {
+    pub(super) fn start_due(&mut self) {
+        let now = self.clock.now();
+        if self.halted {
+            return;
+        }
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].due(now).is_some_and(|due| due <= now) {
+                self.start_pass(index, now);
+            }
+        }
+        while self.confirming.len() < CONFIRMATIONS_AT_ONCE
+            && let Some(request) = self.confirmations.take(now)
+        {
+            let id = self.pass_id("confirm", now);
+            let (tools, slots) = (self.tools.clone(), self.confirm_slots.clone());
+            self.confirming.spawn(async move {
+                let _slot = slots.acquire().await;
+                confirm::serve(&tools, request, id).await
+            });
+        }
+        let scope = self.scope.load();
+        for key in self.leases.due(&scope, now) {
+            let network = self.tools.network.clone();
+            self.resolutions.spawn(async move {
+                let answer = network.resolve(&key.1).await;
+                (key, answer)
+            });
+        }
+    }
+
+    pub(super) fn start_pass(&mut self, index: usize, now: Timestamp) {
+        let id = self.pass_id("pass", now);
+        let seed = self.seed ^ self.counter.wrapping_mul(0x2545_f491_4f6c_dd1d);
+        let profile = self.lanes[index].profile.clone();
+        let space = self.space(&profile, now);
+        let state = &mut self.lanes[index];
+        let record = state.begin(&space, seed, id, now);
+        tracing::debug!(profile = %profile, lane = %state.lane, pass = %record.id, addresses = %space.len(), "a pass begins");
+        let plan = Plan {
+            budget: state.budget(&record, now),
+            record: record.clone(),
+            space,
+            tcp: state.tcp.clone(),
+            udp: state.udp.clone(),
+            identify: state.identify,
+        };
+        let cancel = CancellationToken::new();
+        state.running = Some(Running { record, cancel: cancel.clone() });
+        self.passes.spawn(pass::run(self.tools.clone(), plan, cancel));
+    }
+
+    pub(super) fn cancel_passes(&mut self) {
+        for running in self.lanes.iter().filter_map(|state| state.running.as_ref()) {
+            running.cancel.cancel();
+        }
+    }
+
+    /// An id no other pass has: from the time, the run's seed and a counter.
+    pub(super) fn pass_id(&mut self, kind: &str, now: Timestamp) -> PassId {
+        self.counter += 1;
+        PassId(model::derive_id(now, kind, &(self.seed, self.counter)))
+    }
+
+    pub(super) fn next_wake(&self) -> Instant {
+        let now = self.clock.now();
+        let lane = if self.halted { None } else { self.lanes.iter().filter_map(|state| state.due(now)).min() };
+        let confirm = if self.halted || self.confirming.len() >= CONFIRMATIONS_AT_ONCE {
+            None
+        } else {
+            self.confirmations.next_at()
+        };
+        let next = [lane, confirm, Some(self.expiry_at)].into_iter().flatten().min();
+        let wait = next.map_or(MOST_WAIT, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        Instant::now() + wait.min(MOST_WAIT)
+    }
+
+    pub(super) fn lane(&mut self, profile: &Arc<str>, lane: model::Lane) -> Option<&mut LaneState> {
+        self.lanes.iter_mut().find(|state| state.profile == *profile && state.lane == lane)
+    }
+}
