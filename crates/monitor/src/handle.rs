@@ -59,6 +59,7 @@ impl Handle {
     pub async fn halt(&self, halted: bool) -> Result<(), Gone> {
         if halted {
             self.network.halt(true);
+            self.live.update(|live| live.halted = true);
         }
         let (done, wait) = oneshot::channel();
         self.commands.send(Command::Halt { halted, done }).await.map_err(|_| Gone)?;

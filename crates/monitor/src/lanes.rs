@@ -30,6 +30,8 @@ pub(crate) struct LaneState {
     pub(crate) finished: Option<PassRecord>,
     /// Asked for by an operator: due whatever the clock says.
     pub(crate) wanted: bool,
+    /// For the first answer about a host name.
+    pub(crate) waits: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ pub(crate) fn lanes(config: &Config, ledger: &[PassRecord], now: Timestamp) -> V
                 last: remembered.clone().max_by_key(|record| record.started).cloned(),
                 finished: remembered.filter(|record| record.complete).max_by_key(|record| record.started).cloned(),
                 wanted: false,
+                waits: false,
             });
         }
     }
@@ -77,9 +80,9 @@ fn work(profile: &Profile, lane: Lane) -> Option<(Duration, PortSet, PortSet)> {
 }
 
 impl LaneState {
-    /// When its next pass should begin. None while one is under way.
+    /// When its next pass should begin. None while one is under way, and while it waits.
     pub(crate) fn due(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.waits {
             return None;
         }
         if self.wanted || self.last.as_ref().is_some_and(|last| !last.complete) {

@@ -75,6 +75,12 @@ impl Leases {
             .collect()
     }
 
+    /// Whether some name of these assets has not been asked for even once: what they hold is not known yet.
+    pub(crate) fn awaits_first_answer(&self, scope: &Scope, assets: &[Arc<str>]) -> bool {
+        let unknown = |key: &Key| !self.held.contains_key(key) && !self.retry_at.contains_key(key);
+        scope.names().iter().any(|key| assets.contains(&key.0) && unknown(key))
+    }
+
     /// Drops names that are no longer configured.
     pub(crate) fn retain(&mut self, scope: &Scope) {
         let wanted: HashSet<Key> = scope.names().into_iter().collect();

@@ -56,7 +56,13 @@ pub fn sentence(event: &Event) -> String {
         EventType::SoftwareRemoved => format!("{at} no longer runs {}", software(event, old)),
         EventType::SoftwareUpdated => {
             let product = event.software.as_ref().map_or("software".into(), |of| line(&of.product, VALUE));
-            format!("{at} changed {product}{}", change(old, new))
+            // The values may name the product as well; once is enough.
+            let version = |text: Option<String>| {
+                let text = text?;
+                let rest = text.strip_prefix(&product).map(str::trim).filter(|rest| !rest.is_empty());
+                Some(rest.map_or_else(|| text.clone(), str::to_owned))
+            };
+            format!("{at} changed {product}{}", change(version(old), version(new)))
         }
         EventType::PolicyViolation => format!("{at} breaks the policy{because}"),
         EventType::PolicyCleared => format!("{at} satisfies the policy again{because}"),
@@ -227,6 +233,8 @@ mod tests {
         event.software =
             Some(Software { vendor: None, product: "OpenSSH".into(), version: Some("9.6".into()), cpe: None });
         (event.old, event.new) = (Some("9.2".into()), Some("9.6".into()));
+        check(&event, "192.0.2.7 port 22/tcp changed OpenSSH from 9.2 to 9.6");
+        (event.old, event.new) = (Some("OpenSSH 9.2".into()), Some("OpenSSH 9.6".into()));
         check(&event, "192.0.2.7 port 22/tcp changed OpenSSH from 9.2 to 9.6");
         let mut event = sample::event(EventType::NotifyFailed);
         (event.host, event.name, event.reason) = (None, Some("soc".into()), Some("550 no such user".into()));

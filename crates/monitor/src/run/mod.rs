@@ -323,6 +323,8 @@ impl<J: Journal> Monitor<J> {
 
     async fn obey(&mut self, command: Command, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         let now = self.clock.now();
+        // Whoever asked looks right after.
+        self.show_at = Instant::now();
         match command {
             Command::Halt { halted, done } => {
                 self.tools.network.halt(halted);

@@ -18,7 +18,12 @@ impl<J: Journal> Monitor<J> {
         if self.halted {
             return;
         }
+        let scope = self.scope.load();
         for index in 0..self.lanes.len() {
+            let profile = self.config.profiles.get(&self.lanes[index].profile);
+            let assets = profile.map(|profile| profile.assets.as_slice()).unwrap_or_default();
+            // Before the names have been asked for once, a first pass would learn too little and call it done.
+            self.lanes[index].waits = self.leases.awaits_first_answer(&scope, assets);
             if self.lanes[index].due(now).is_some_and(|due| due <= now) {
                 self.start_pass(index, now);
             }
@@ -33,7 +38,6 @@ impl<J: Journal> Monitor<J> {
                 confirm::serve(&tools, request, id).await
             });
         }
-        let scope = self.scope.load();
         for key in self.leases.due(&scope, now) {
             let network = self.tools.network.clone();
             self.resolutions.spawn(async move {

@@ -55,13 +55,20 @@ fn head(report: &StatusReport) -> Vec<String> {
             report.vantages,
             if report.vantages == 1 { "" } else { "s" },
         ),
-        format!(
-            "{} hosts, {} open endpoints, {} certificates, {} events",
-            report.hosts, report.endpoints, report.certificates, report.events
-        ),
+        [
+            count(report.hosts, "host", "hosts"),
+            count(report.endpoints, "open endpoint", "open endpoints"),
+            count(report.certificates, "certificate", "certificates"),
+            count(report.events, "event", "events"),
+        ]
+        .join(", "),
     ];
     lines.extend(report.reasons.iter().map(|reason| format!("- {}", printable(reason))));
     lines
+}
+
+fn count(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn lanes(report: &StatusReport) -> Table {

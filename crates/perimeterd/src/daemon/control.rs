@@ -110,6 +110,10 @@ impl DaemonControl {
         self.config.load().store.retention
     }
 
+    pub(crate) fn recipient_names(&self) -> Vec<String> {
+        self.config.load().recipients.keys().map(ToString::to_string).collect()
+    }
+
     /// For SIGHUP, which nobody waits on.
     pub(crate) async fn reload_and_log(&self) {
         match self.reload_all().await {
