@@ -72,6 +72,7 @@ impl<'a> Plan<'a> {
             misses: None,
             named_at: BTreeMap::new(),
         });
+        host.bring_back(slice, now);
         let endpoints = std::mem::take(&mut host.endpoints)
             .into_iter()
             .map(|endpoint| ((endpoint.transport, endpoint.port), endpoint))

@@ -119,6 +119,13 @@ impl Inventory {
         crate::lease::retire(self, ips)
     }
 
+    /// What was covered outside these addresses is forgotten, so that what is found there when they return is learnt.
+    pub fn forget_outside(&self, kept: &AddressSet) -> Change {
+        let shrunk = self.regions.values().map(|region| region.within(kept));
+        let regions = shrunk.zip(self.regions.values()).filter(|(shrunk, known)| shrunk != *known);
+        Change { regions: regions.map(|(shrunk, _)| shrunk).collect(), ..Change::default() }
+    }
+
     /// A configured name resolves to other addresses now: one `HOST_NAME_CHANGED`, `old` to `new`. The names of the hosts
     /// concerned follow in silence. Retiring the old addresses is the caller's decision. A first resolution (`old` empty)
     /// is learnt.
@@ -172,6 +179,11 @@ impl Inventory {
         let mut requests: Vec<_> = self.hosts.values().flat_map(confirm::requests_of).collect();
         requests.sort_unstable();
         requests
+    }
+
+    /// Those about one address.
+    pub fn pending_about(&self, ip: IpAddr) -> Vec<ConfirmRequest> {
+        self.hosts.get(&ip).map(confirm::requests_of).unwrap_or_default().into_iter().collect()
     }
 
     pub fn host(&self, ip: IpAddr) -> Option<&HostState> {

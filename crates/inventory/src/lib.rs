@@ -16,6 +16,7 @@ mod lease;
 mod port;
 mod region;
 mod service;
+mod skew;
 mod software;
 mod state;
 mod version;

@@ -75,6 +75,17 @@ impl Region {
         self.earlier = parts;
     }
 
+    /// The part of it at these addresses.
+    pub(crate) fn within(&self, kept: &AddressSet) -> Self {
+        let mut shrunk = self.clone();
+        shrunk.covered = shrunk.covered.intersection(kept);
+        for part in &mut shrunk.earlier {
+            part.addresses = part.addresses.intersection(kept);
+        }
+        shrunk.earlier.retain(|part| !part.addresses.is_empty());
+        shrunk
+    }
+
     /// Forgets addresses: what is found there next is learnt.
     pub(crate) fn forget(&mut self, ips: &[IpAddr]) {
         let gone: AddressSet = ips.iter().map(|&ip| AddressRange::single(ip)).collect();

@@ -11,22 +11,30 @@ use model::{Endpoint, HostSlice, Lane, PassId, PassKind, PassRef};
 use probe::Found;
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
+    collections::{BinaryHeap, HashMap},
+    net::IpAddr,
     time::Duration,
 };
+use tokio::time::timeout;
+
+/// How long an opening that is certain waits to be told with the name of what opened.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Requests by when they are due, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmations {
     queue: BinaryHeap<Reverse<ConfirmRequest>>,
-    /// What is queued or being asked: the same question twice at one time is one question.
-    known: HashSet<(std::net::IpAddr, Question)>,
+    /// When what is queued will be asked: the same question twice at one time is one question. One that turned out to be
+    /// more urgent is queued again; its later entry counts no more.
+    known: HashMap<(IpAddr, Question), Timestamp>,
 }
 
 impl Confirmations {
     pub(crate) fn add(&mut self, requests: impl IntoIterator<Item = ConfirmRequest>) {
         for request in requests {
-            if self.known.insert((request.ip, request.question.clone())) {
+            let key = (request.ip, request.question.clone());
+            if self.known.get(&key).is_none_or(|&queued| request.at < queued) {
+                self.known.insert(key, request.at);
                 self.queue.push(Reverse(request));
             }
         }
@@ -38,16 +46,19 @@ impl Confirmations {
 
     /// Takes a request that is due; it may be asked for again from now on.
     pub(crate) fn take(&mut self, now: Timestamp) -> Option<ConfirmRequest> {
-        if self.next_at()? > now {
-            return None;
+        while self.next_at()? <= now {
+            let Reverse(request) = self.queue.pop()?;
+            let key = (request.ip, request.question.clone());
+            if self.known.get(&key) == Some(&request.at) {
+                self.known.remove(&key);
+                return Some(request);
+            }
         }
-        let Reverse(request) = self.queue.pop()?;
-        self.known.remove(&(request.ip, request.question.clone()));
-        Some(request)
+        None
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.known.len()
     }
 }
 
@@ -63,8 +74,12 @@ pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) ->
             // One that opened is asked who it is in the same breath; one that is believed open was asked before.
             let new = tools.index.get(&endpoint).is_none_or(|known| !known.open);
             for Found { observation, reply } in tools.network.ask(vec![endpoint], Duration::ZERO).await {
-                if new && observation.outcome.is_open() {
-                    answered.push(tools.conversations.introduce(endpoint, reply.as_deref(), observation.at).await);
+                if new
+                    && observation.outcome.is_open()
+                    && let Some(_under_way) = tools.conversations.begin(endpoint)
+                {
+                    let talk = tools.conversations.introduce(endpoint, reply.as_deref(), observation.at);
+                    answered.extend(timeout(PATIENCE, talk).await.ok());
                 }
                 ports.push(observation);
             }

@@ -5,10 +5,10 @@ use crate::{
     network::{Introduction, Network},
 };
 use jiff::Timestamp;
-use model::{Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
+use model::{AddressSet, Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
 use scope::ScopeHandle;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -18,6 +18,8 @@ use tokio::sync::Semaphore;
 const AT_ONCE: usize = 64;
 /// And on one host.
 const PER_HOST: usize = 2;
+/// Under way or waiting on one host: a trap must not make the queue grow.
+const MOST_OF_A_HOST: usize = 256;
 
 /// What a conversation (or several, one a name) with an endpoint yielded.
 #[derive(Debug, Default)]
@@ -35,11 +37,51 @@ pub(crate) struct Conversations {
     index: Index,
     slots: Arc<Semaphore>,
     hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+    under_way: Arc<Mutex<HashMap<IpAddr, HashSet<(Transport, u16)>>>>,
+}
+
+/// The right to talk to an endpoint: nobody else does meanwhile.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    all: Arc<Mutex<HashMap<IpAddr, HashSet<(Transport, u16)>>>>,
+    endpoint: Endpoint,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = all.get_mut(&self.endpoint.ip) {
+            host.remove(&(self.endpoint.transport, self.endpoint.port));
+            if host.is_empty() {
+                all.remove(&self.endpoint.ip);
+            }
+        }
+    }
 }
 
 impl Conversations {
     pub(crate) fn new(network: Arc<dyn Network>, scope: ScopeHandle, index: Index) -> Self {
-        Self { network, scope, index, slots: Arc::new(Semaphore::new(AT_ONCE)), hosts: Arc::default() }
+        Self {
+            network,
+            scope,
+            index,
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            hosts: Arc::default(),
+            under_way: Arc::default(),
+        }
+    }
+
+    /// None while a conversation with that endpoint is under way (or waits for its turn), or too many with its host are.
+    pub(crate) fn begin(&self, endpoint: Endpoint) -> Option<UnderWay> {
+        let mut all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = all.entry(endpoint.ip).or_default();
+        let may = host.len() < MOST_OF_A_HOST && host.insert((endpoint.transport, endpoint.port));
+        may.then(|| UnderWay { all: self.under_way.clone(), endpoint })
+    }
+
+    /// Whether a conversation with one of these addresses is under way.
+    pub(crate) fn is_busy(&self, addresses: &AddressSet) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).keys().any(|ip| addresses.contains(*ip))
     }
 
     /// Asks an endpoint who it is: a datagram that already came back says so without another packet; a TCP endpoint is

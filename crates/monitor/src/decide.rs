@@ -138,6 +138,12 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
+    /// Forgets what was covered outside these addresses: what is found there when they return is learnt.
+    pub(crate) fn forget_outside(&mut self, kept: &AddressSet, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.forget_outside(kept);
+        self.absorb(change, now, batch);
+    }
+
     /// An event about the monitor itself.
     pub(crate) fn own_event(
         &mut self,
@@ -180,6 +186,9 @@ impl Decider {
             batch.regions.retain(|earlier| (&earlier.profile, earlier.lane) != (&region.profile, region.lane));
             batch.regions.push(region);
         }
+        // What an earlier slice of the batch said of a host that is gone now must not be written after its removal.
+        batch.hosts.retain(|host| !change.removed_hosts.contains(&host.key));
+        batch.violations.retain(|known| !change.removed_hosts.contains(&known.host));
         batch.removed_hosts.extend(change.removed_hosts);
         batch.removed_certificates.extend(change.removed_certificates);
         batch.baselines.extend(change.baselines);

@@ -23,6 +23,7 @@ pub(crate) struct Known {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index(Arc<RwLock<Hosts>>);
 
+/// Ascending: a sweep asks for every endpoint of a host, and a trap has thousands.
 type Hosts = HashMap<IpAddr, Vec<(Endpoint, Known)>>;
 
 impl Index {
@@ -43,10 +44,11 @@ impl Index {
                 (endpoint, known)
             })
             .collect();
-        if let Some((transport, port)) = host.answered_by
-            && !endpoints.iter().any(|(endpoint, _)| (endpoint.transport, endpoint.port) == (transport, port))
-        {
-            endpoints.push((Endpoint { ip, transport, port }, Known::default()));
+        if let Some((transport, port)) = host.answered_by {
+            let endpoint = Endpoint { ip, transport, port };
+            if let Err(place) = endpoints.binary_search_by_key(&endpoint, |(known, _)| *known) {
+                endpoints.insert(place, (endpoint, Known::default()));
+            }
         }
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(ip, endpoints);
     }
@@ -57,12 +59,14 @@ impl Index {
 
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {
         let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        hosts.get(&endpoint.ip)?.iter().find(|(known, _)| known == endpoint).map(|(_, known)| known.clone())
+        let known = hosts.get(&endpoint.ip)?;
+        let place = known.binary_search_by_key(endpoint, |(known, _)| *known).ok()?;
+        known.get(place).map(|(_, known)| known.clone())
     }
 
     pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
         let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        hosts.get(&endpoint.ip).is_some_and(|known| known.iter().any(|(known, _)| known == endpoint))
+        hosts.get(&endpoint.ip).is_some_and(|known| known.binary_search_by_key(endpoint, |(known, _)| *known).is_ok())
     }
 
     /// The known endpoints at addresses that pass the test, ascending.

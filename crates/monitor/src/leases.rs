@@ -16,6 +16,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// A record is renewed so long before it ends.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// No record is believed for longer.
+const LONGEST: Duration = Duration::from_hours(1);
+
 type Key = (Arc<str>, ServiceName);
 
 #[derive(Debug, Default)]
@@ -23,6 +26,10 @@ pub(crate) struct Leases {
     held: HashMap<Key, (Vec<IpAddr>, Timestamp)>,
     retry_at: HashMap<Key, Timestamp>,
     asking: HashSet<Key>,
+}
+
+fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 impl Leases {
@@ -42,8 +49,10 @@ impl Leases {
         let mut due = Vec::new();
         for key in scope.names() {
             let held_until = self.held.get(&key).map(|(_, until)| *until);
-            let renew = held_until.is_none_or(|until| until.checked_sub(MARGIN).unwrap_or(until) <= now);
-            let allowed = self.retry_at.get(&key).is_none_or(|at| *at <= now);
+            // Further ahead than any record lives, or any retry waits: the clock was set back.
+            let is_due = |at: Timestamp, most: Duration| at <= now || after(now, most) < at;
+            let renew = held_until.is_none_or(|until| is_due(until.checked_sub(MARGIN).unwrap_or(until), LONGEST));
+            let allowed = self.retry_at.get(&key).is_none_or(|at| is_due(*at, RETRY));
             if renew && allowed && self.asking.insert(key.clone()) {
                 due.push(key);
             }
@@ -62,6 +71,12 @@ impl Leases {
     pub(crate) fn failed(&mut self, key: &Key, now: Timestamp) {
         self.asking.remove(key);
         self.retry_at.insert(key.clone(), now.checked_add(RETRY).unwrap_or(now));
+    }
+
+    /// There is no such name any more: once its last record has run out, the addresses it had are given up and returned.
+    pub(crate) fn ended(&mut self, key: &Key, now: Timestamp) -> Option<Vec<IpAddr>> {
+        let (addresses, until) = self.held.get_mut(key)?;
+        (*until <= now && !addresses.is_empty()).then(|| std::mem::take(addresses))
     }
 
     /// The names that have no living record, for `status`.

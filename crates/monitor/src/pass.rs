@@ -9,8 +9,8 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{
-    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, PassKind, PassRef, PortObservation, PortSet, Transport,
-    Vantage,
+    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, NotProbed, Outcome, PassKind, PassRef, PortObservation,
+    PortSet, Transport, Vantage,
 };
 use probe::{Found, HostResult, Pace, SweepJob};
 use scope::{Groups, Permutation};
@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 /// New openings of one host that are asked who they are within one group; a host that opens more is a middlebox or a trap,
@@ -50,6 +50,8 @@ pub(crate) struct Group {
     pub(crate) coverage: Coverage,
     /// The addresses asked without a local error. Empty in the known lane, which covers no address as a whole.
     pub(crate) addresses: AddressSet,
+    /// The addresses of which some question could not be asked. Empty in the known lane.
+    pub(crate) spoilt: AddressSet,
     pub(crate) local_errors: u64,
     pub(crate) probes: u64,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Tools {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) vantage: Vantage,
     pub(crate) reports: mpsc::Sender<Report>,
+    /// Ends the conversations that outlive their passes.
+    pub(crate) stop: CancellationToken,
 }
 
 /// What a pass is to do.
@@ -158,14 +162,12 @@ async fn sweep_group(
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = tools.network.sweep(job, found_sender, cancel.clone());
-    let mut introductions = JoinSet::new();
     let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
     let mut outcome = None;
     loop {
         tokio::select! {
-            Some(hit) = found.recv() => introduce(tools, plan, hit, &mut per_host, &mut introductions),
+            Some(hit) = found.recv() => introduce(tools, plan, hit, &mut per_host),
             done = &mut asking, if outcome.is_none() => outcome = Some(done),
-            Some(_) = introductions.join_next() => {}
             else => break,
         }
     }
@@ -177,6 +179,9 @@ async fn sweep_group(
     let coverage = Coverage { tcp: plan.tcp.clone(), udp: plan.udp.clone() };
     let incomplete: AddressSet = outcome.incomplete.iter().copied().map(model::AddressRange::single).collect();
     let covered = addresses.difference(&incomplete);
+    // One that answers everything is never complete, and that is no trouble of ours.
+    let traps = outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip);
+    let spoilt = incomplete.difference(&traps.map(model::AddressRange::single).collect());
     let mut record = plan.record.clone();
     record.probes += outcome.counts.probes;
     record.attempts += outcome.counts.attempts;
@@ -208,19 +213,15 @@ async fn sweep_group(
         slices,
         coverage,
         addresses: covered,
+        spoilt,
         local_errors: outcome.counts.local_errors,
-        probes: outcome.counts.probes,
+        probes: outcome.counts.probes + outcome.counts.local_errors,
     })
 }
 
-/// Starts a conversation with an open endpoint where one is due, and reports it as soon as it has ended.
-fn introduce(
-    tools: &Tools,
-    plan: &Plan,
-    hit: Found,
-    per_host: &mut HashMap<IpAddr, u32>,
-    introductions: &mut JoinSet<()>,
-) {
+/// Starts a conversation with an open endpoint where one is due. It reports when it has ended, and the pass does not wait
+/// for it: a host that answers slowly on many ports must not hold up the watch over all others.
+fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAddr, u32>) {
     let endpoint = hit.observation.endpoint;
     if !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at) {
         return;
@@ -233,11 +234,19 @@ fn introduce(
         }
         return;
     }
+    let Some(under_way) = tools.conversations.begin(endpoint) else { return };
     let (tools, pass) = (tools.clone(), plan.reference());
-    introductions.spawn(async move {
-        let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
-        let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], vec![answered]);
-        let _ = tools.reports.send(Report::Slice { slice }).await;
+    tokio::spawn(async move {
+        let talk = async {
+            let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
+            let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], vec![answered]);
+            let _ = tools.reports.send(Report::Slice { slice }).await;
+        };
+        tokio::select! {
+            () = tools.stop.cancelled() => {}
+            () = talk => {}
+        }
+        drop(under_way);
     });
 }
 
@@ -307,15 +316,22 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             observations = tools.network.ask(batch, within) => observations,
             () = cancel.cancelled() => return plan.record,
         };
-        let slices = known_slices(tools, &plan, observations).await;
+        // Halted on the way: what was not asked is no news of anybody, and the pass goes on later.
+        let halted = |found: &Found| {
+            matches!(found.observation.outcome, Outcome::NotProbed(NotProbed::Halted | NotProbed::Aborted))
+        };
+        if observations.iter().any(halted) {
+            return plan.record;
+        }
+        let slices = known_slices(tools, &plan, observations);
         plan.record.probes += asked;
         let mut local_errors = 0;
         for observation in slices.iter().flat_map(|slice| &slice.ports) {
             plan.record.attempts += u64::from(observation.attempts);
-            if !observation.outcome.is_evidence() {
-                local_errors += 1;
-            }
-            if tools.index.get(&observation.endpoint).is_some_and(|known| known.open) {
+            local_errors += u64::from(matches!(observation.outcome, Outcome::LocalError(_)));
+            if observation.outcome.is_evidence()
+                && tools.index.get(&observation.endpoint).is_some_and(|known| known.open)
+            {
                 plan.record.loss_asked += 1;
                 plan.record.loss_missed += u64::from(observation.attempts > 1 || !observation.outcome.is_answer());
             }
@@ -328,6 +344,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             slices,
             coverage: Coverage::default(),
             addresses: AddressSet::empty(),
+            spoilt: AddressSet::empty(),
             local_errors,
             probes: asked,
         };
@@ -339,39 +356,21 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
     plan.record
 }
 
-/// Makes slices of what the known endpoints answered, with conversations where those are due.
-async fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>) -> Vec<HostSlice> {
-    let mut hosts: BTreeMap<IpAddr, Vec<Found>> = BTreeMap::new();
+/// Makes slices of what the known endpoints answered, and starts conversations where those are due.
+fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>) -> Vec<HostSlice> {
+    let mut hosts: BTreeMap<IpAddr, Vec<PortObservation>> = BTreeMap::new();
+    let mut per_host = HashMap::new();
     for answer in answers {
-        hosts.entry(answer.observation.endpoint.ip).or_default().push(answer);
-    }
-    let mut talks = JoinSet::new();
-    for (ip, answers) in hosts {
-        let (tools, pass, identify) = (tools.clone(), plan.reference(), plan.identify);
-        talks.spawn(async move {
-            let mut answered = Vec::new();
-            let mut ports = Vec::new();
-            for Found { observation, reply } in answers {
-                let endpoint = observation.endpoint;
-                if observation.outcome.is_open() && is_due(&tools.index, &endpoint, identify, observation.at) {
-                    answered.push(tools.conversations.introduce(endpoint, reply.as_deref(), observation.at).await);
-                }
-                ports.push(observation);
-            }
-            let covered = asked(&ports);
-            slice_of(&tools, pass, ip, covered, ports, answered)
-        });
-    }
-    let mut slices = Vec::new();
-    while let Some(slice) = talks.join_next().await {
-        match slice {
-            Ok(slice) => slices.push(slice),
-            Err(error) => {
-                tracing::error!(%error, "a conversation ended in a bug; its host is asked again in the next pass");
-            }
+        let observation = answer.observation.clone();
+        if observation.outcome.is_open() {
+            introduce(tools, plan, answer, &mut per_host);
         }
+        hosts.entry(observation.endpoint.ip).or_default().push(observation);
     }
-    slices
+    hosts
+        .into_iter()
+        .map(|(ip, ports)| slice_of(tools, plan.reference(), ip, asked(&ports), ports, Vec::new()))
+        .collect()
 }
 
 /// The coverage of a slice whose every question is listed.

@@ -14,7 +14,7 @@ use crate::{
     conversation::Conversations,
     decide::Decider,
     handle::{Command, Handle},
-    health::{Health, Turn},
+    health::{Health, Tally, Turn, is_silent},
     lanes::{self, LaneState},
     leases::Leases,
     live::Live,
@@ -22,18 +22,18 @@ use crate::{
     pass::{Group, Report, Tools},
 };
 use config::Config;
-use inventory::Inventory;
+use inventory::{ConfirmRequest, Inventory};
 use jiff::Timestamp;
 use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
 use scope::ScopeHandle;
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore, broadcast, mpsc},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The loop looks at its timers at least this often: the wall clock may be set while it waits.
 const MOST_WAIT: Duration = Duration::from_secs(1);
@@ -43,6 +43,8 @@ const EXPIRY_EVERY: Duration = Duration::from_mins(1);
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Re-probes under way at once.
 const CONFIRMATIONS_AT_ONCE: usize = 128;
+/// A question that nothing came of (a local error, a conversation cut off) is asked again after this.
+const CONFIRM_AGAIN: Duration = Duration::from_secs(30);
 /// Slices committed together when several are waiting.
 const COALESCE: usize = 64;
 const COMMIT_RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -76,6 +78,8 @@ pub struct Monitor<J> {
     seed: u64,
     owed: Arc<Notify>,
     tools: Tools,
+    /// They outlive their passes, but not the loop.
+    _conversations: DropGuard,
     reports: mpsc::Receiver<Report>,
     commands: mpsc::Receiver<Command>,
     events: broadcast::Sender<model::Event>,
@@ -89,7 +93,7 @@ pub struct Monitor<J> {
     leases: Leases,
     resolutions: JoinSet<Resolution>,
     confirmations: Confirmations,
-    confirming: JoinSet<HostSlice>,
+    confirming: JoinSet<(ConfirmRequest, HostSlice)>,
     confirm_slots: Arc<Semaphore>,
     halted: bool,
     counter: u64,
@@ -114,7 +118,8 @@ impl<J: Journal> Monitor<J> {
         let mut confirmations = Confirmations::default();
         confirmations.add(inventory.pending());
         let decider = Decider::new(vantage.clone(), config.clone(), inventory, restored.violations);
-        let leases = Leases::restore(restored.leases);
+        let mut leases = Leases::restore(restored.leases);
+        leases.retain(&scope_of(&config));
         let (report_sender, reports) = mpsc::channel(256);
         let (command_sender, commands) = mpsc::channel(16);
         let (events, _) = broadcast::channel(1_024);
@@ -122,7 +127,9 @@ impl<J: Journal> Monitor<J> {
         network.halt(restored.halted);
         let handle =
             Handle { commands: command_sender, live: live.clone(), network: network.clone(), events: events.clone() };
+        let stop = CancellationToken::new();
         let tools = Tools {
+            stop: stop.clone(),
             conversations: Conversations::new(network.clone(), scope.clone(), decider.index.clone()),
             network,
             index: decider.index.clone(),
@@ -139,6 +146,7 @@ impl<J: Journal> Monitor<J> {
             seed,
             owed,
             tools,
+            _conversations: stop.drop_guard(),
             reports,
             commands,
             events,
@@ -179,10 +187,9 @@ impl<J: Journal> Monitor<J> {
                 biased;
                 () = shutdown.cancelled() => return self.end(&shutdown).await,
                 Some(command) = self.commands.recv() => self.obey(command, &shutdown).await?,
-                Some(slice) = self.confirming.join_next(), if !self.confirming.is_empty() => match slice {
-                    Ok(slice) => self.take_slices(vec![slice], &shutdown).await?,
-                    Err(error) => tracing::error!(%error, "a confirmation ended in a bug; the next pass asks again"),
-                },
+                Some(first) = self.confirming.join_next(), if !self.confirming.is_empty() => {
+                    self.take_confirmations(first, &shutdown).await?;
+                }
                 Some(answer) = self.resolutions.join_next(), if !self.resolutions.is_empty() => match answer {
                     Ok((key, answer)) => self.take_resolution(key, answer, &shutdown).await?,
                     Err(error) => tracing::error!(%error, "a name resolution ended in a bug"),
@@ -223,6 +230,43 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
+    /// Takes what came of a confirmation, and of the others that have come meanwhile.
+    async fn take_confirmations(
+        &mut self,
+        first: Result<(ConfirmRequest, HostSlice), JoinError>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), MonitorError> {
+        let mut answers = Vec::new();
+        let mut next = Some(first);
+        while let Some(ended) = next {
+            match ended {
+                Ok(answer) => answers.push(answer),
+                Err(error) => tracing::error!(%error, "a confirmation ended in a bug; the next pass asks again"),
+            }
+            next = if answers.len() < COALESCE { self.confirming.try_join_next() } else { None };
+        }
+        let (requests, mut slices): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+        let at = Instant::now();
+        slices.retain(|slice| !(is_silent(slice) && self.health.doubts(slice.ip, at)));
+        let mut batch = Batch::default();
+        self.decide(&slices, &mut batch);
+        self.ask_again(&requests);
+        self.commit(batch, shutdown).await
+    }
+
+    /// A question that is still open after it was asked got no answer that says anything: it must not wait for some lane
+    /// to come by.
+    fn ask_again(&mut self, requests: &[ConfirmRequest]) {
+        let now = self.clock.now();
+        let scope = self.scope.load();
+        let again = now.checked_add(CONFIRM_AGAIN).unwrap_or(now);
+        for request in requests.iter().filter(|request| scope.contains(request.ip, now)) {
+            let still = self.decider.inventory.pending_about(request.ip).into_iter();
+            let overdue = still.filter(|open| open.question == request.question && open.at <= now);
+            self.confirmations.add(overdue.map(|open| ConfirmRequest { at: again, ..open }));
+        }
+    }
+
     async fn take_slices(&mut self, slices: Vec<HostSlice>, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         let mut batch = Batch::default();
         self.decide(&slices, &mut batch);
@@ -230,9 +274,10 @@ impl<J: Journal> Monitor<J> {
     }
 
     async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, coverage, addresses, local_errors, probes } = group;
+        let Group { record, mut slices, coverage, addresses, spoilt, local_errors, probes } = group;
         let (profile, lane) = (record.profile.clone(), record.lane);
-        let turn = self.health.examine(&mut slices, local_errors, probes);
+        let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
+        let turn = self.health.examine(&mut slices, &tally, Instant::now());
         // Host by host, in pieces: a group of thousands must not hold up a command.
         for piece in slices.chunks(COALESCE) {
             let mut batch = Batch::default();
@@ -274,14 +319,9 @@ impl<J: Journal> Monitor<J> {
         if record.complete {
             record.finished = Some(now);
         }
-        let mut batch = Batch { passes: vec![record.clone()], ..Batch::default() };
-        if ours {
-            if let Some(state) = self.lane(&profile, lane) {
-                state.end(record);
-            }
-            if !self.decider.inventory.has_baseline(&profile) && self.is_learnt(&profile, now) {
-                self.decider.baseline_done(&profile, now, &mut batch);
-            }
+        let batch = Batch { passes: vec![record.clone()], ..Batch::default() };
+        if ours && let Some(state) = self.lane(&profile, lane) {
+            state.end(record);
         }
         self.commit(batch, shutdown).await
     }
@@ -300,22 +340,21 @@ impl<J: Journal> Monitor<J> {
                 let replaced = self.leases.answered(&key, &addresses, until);
                 self.rescope();
                 if let Some(old) = replaced {
-                    tracing::info!(name = %key.1, ?old, new = ?addresses, "a host name moved");
-                    let scope = self.scope.load();
-                    let at = addresses.first().or(old.first()).copied();
-                    let profile = self.profiles_of(&key.0).next().unwrap_or_default();
-                    if let Some(ip) = at {
-                        let policy = self.decider.policy(&scope, ip, &profile, now);
-                        self.decider.lease_moved(&key.1, &old, &addresses, &policy, now, &mut batch);
-                    }
-                    let gone: Vec<IpAddr> = old.into_iter().filter(|ip| !scope.contains(*ip, now)).collect();
-                    self.decider.retire(&gone, now, &mut batch);
+                    self.move_lease(&key, &old, &addresses, &mut batch);
                 }
                 batch.leases = Some(self.leases.records());
             }
             Err(error) => {
                 tracing::warn!(name = %key.1, %error, "a host name could not be resolved; it is asked again in a few seconds");
                 self.leases.failed(&key, now);
+                // That nobody can say just now ends nothing; that there is no such name ends it with its last record.
+                if matches!(error, ResolveError::NoSuchName(_))
+                    && let Some(old) = self.leases.ended(&key, now)
+                {
+                    self.rescope();
+                    self.move_lease(&key, &old, &[], &mut batch);
+                    batch.leases = Some(self.leases.records());
+                }
             }
         }
         self.commit(batch, shutdown).await
@@ -381,9 +420,23 @@ impl<J: Journal> Monitor<J> {
     async fn on_time(&mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         let now = self.clock.now();
         let mut batch = Batch::default();
-        if now >= self.expiry_at {
+        // The clock may have been set back.
+        let is_far =
+            self.expiry_at.duration_since(now) > jiff::SignedDuration::try_from(EXPIRY_EVERY).unwrap_or_default();
+        if now >= self.expiry_at || is_far {
             self.decider.tick(now, &mut batch);
             self.expiry_at = now.checked_add(EXPIRY_EVERY).unwrap_or(now);
+        }
+        let learning: BTreeSet<Arc<str>> = self
+            .lanes
+            .iter()
+            .map(|state| state.profile.clone())
+            .filter(|profile| !self.decider.inventory.has_baseline(profile))
+            .collect();
+        for profile in learning {
+            if self.is_learnt(&profile, now) {
+                self.decider.baseline_done(&profile, now, &mut batch);
+            }
         }
         self.commit(batch, shutdown).await
     }
@@ -402,12 +455,15 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
+    /// Every lane has been round, and who was met on the way has been asked who it is.
     fn is_learnt(&self, profile: &Arc<str>, now: Timestamp) -> bool {
         let space = self.space(profile, now);
-        self.lanes.iter().filter(|state| state.profile == *profile).all(|state| state.is_learnt(&space))
+        !self.tools.conversations.is_busy(&space)
+            && self.lanes.iter().filter(|state| state.profile == *profile).all(|state| state.is_learnt(&space))
     }
 
     async fn end(mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {
+        self.tools.stop.cancel();
         self.confirming.abort_all();
         self.resolutions.abort_all();
         self.drain_passes(shutdown).await

@@ -2,11 +2,15 @@
 
 use super::Monitor;
 use crate::{Batch, Journal, MonitorError, PassRecord, lanes};
-use config::Config;
+use config::{Asset, Config};
 use jiff::Timestamp;
-use model::{AddressSet, EventType, PassId};
-use scope::{AssetScope, Scope};
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use model::{AddressRange, AddressSet, Endpoint, EventType, PassId, ServiceName, Target};
+use scope::{AssetScope, Refusal, Scope};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 impl<J: Journal> Monitor<J> {
@@ -24,22 +28,52 @@ impl<J: Journal> Monitor<J> {
         self.config.profiles.iter().filter(|(_, profile)| profile.assets.contains(asset)).map(|(name, _)| name.clone())
     }
 
+    /// A configured name has other addresses than before: told once, the new ones are learnt and the old ones forgotten,
+    /// unless something else keeps them in scope.
+    pub(super) fn move_lease(
+        &mut self,
+        key: &(Arc<str>, ServiceName),
+        old: &[IpAddr],
+        new: &[IpAddr],
+        batch: &mut Batch,
+    ) {
+        let (asset, name) = key;
+        tracing::info!(%name, ?old, ?new, "a host name moved");
+        let now = self.clock.now();
+        let scope = self.scope.load();
+        let profile = self.profiles_of(asset).next().unwrap_or_default();
+        if let Some(&ip) = new.first().or(old.first()) {
+            let mut policy = self.decider.policy(&scope, ip, &profile, now);
+            if policy.assets.is_empty() {
+                policy.assets = [asset.clone()].into();
+                policy.tags =
+                    self.config.assets.get(asset).map(|asset| asset.tags.iter().cloned().collect()).unwrap_or_default();
+            }
+            self.decider.lease_moved(name, old, new, &policy, now, batch);
+        }
+        let leased = self.leased();
+        let gone: Vec<IpAddr> = old.iter().copied().filter(|&ip| has_left(&scope, &leased, ip, now)).collect();
+        self.decider.retire(&gone, now, batch);
+    }
+
+    /// The addresses of all host names, with living records or not.
+    fn leased(&self) -> HashSet<IpAddr> {
+        self.leases.for_scope().into_iter().flat_map(|lease| lease.addresses).collect()
+    }
+
     pub(super) fn retire_out_of_scope(&mut self, batch: &mut Batch) {
         let now = self.clock.now();
         let scope = self.scope.load();
-        // A name's address stays until its lease moves: a daemon that starts without DNS must not forget.
-        let leased: Vec<IpAddr> = self.leases.for_scope().into_iter().flat_map(|lease| lease.addresses).collect();
-        let gone: Vec<IpAddr> = self
-            .decider
-            .inventory
-            .hosts()
-            .map(|host| host.key.ip)
-            .filter(|ip| !scope.contains(*ip, now) && !leased.contains(ip))
-            .collect();
+        let leased = self.leased();
+        let hosts = self.decider.inventory.hosts().map(|host| host.key.ip);
+        let gone: Vec<IpAddr> = hosts.filter(|&ip| has_left(&scope, &leased, ip, now)).collect();
         if !gone.is_empty() {
             tracing::info!(hosts = gone.len(), "hosts left the scope; they are forgotten without an alert");
             self.decider.retire(&gone, now, batch);
         }
+        let ranges = self.config.assets.values().flat_map(|asset| &asset.targets).filter_map(Target::range);
+        let kept: AddressSet = ranges.chain(leased.into_iter().map(AddressRange::single)).collect();
+        self.decider.forget_outside(&kept.difference(&self.config.sensor.exclude), now, batch);
     }
 
     pub(super) async fn reconfigure(
@@ -84,15 +118,25 @@ pub fn scope_of(config: &Config) -> Scope {
         .map(|(name, asset)| AssetScope {
             name: name.clone(),
             targets: asset.targets.clone(),
-            // "Until" is the last day: scanning ends when that day is over, in UTC.
-            until: asset
-                .authorization
-                .as_ref()
-                .and_then(|authorization| authorization.until)
-                .and_then(|day| day.tomorrow().ok())
-                .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok())
-                .map(|end| end.timestamp()),
+            until: authorized_until(asset),
         })
         .collect();
     Scope::new(assets, config.sensor.exclude.clone())
+}
+
+/// When the authorization of an asset is over. "Until" names the last day: scanning ends when that day has, in UTC.
+pub(super) fn authorized_until(asset: &Asset) -> Option<Timestamp> {
+    let day = asset.authorization.as_ref()?.until?;
+    Some(day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
+/// Whether nothing keeps an address in what is watched. A name's address stays until its lease moves (a daemon that starts
+/// without DNS must not forget), and one whose authorization has ended stays until its asset goes: neither is probed, but
+/// what is known of it counts when it may be probed again.
+fn has_left(scope: &Scope, leased: &HashSet<IpAddr>, ip: IpAddr, now: Timestamp) -> bool {
+    match scope.authorize(Endpoint::tcp(ip, 1), now) {
+        Ok(_) | Err(Refusal::Expired { .. }) => false,
+        Err(Refusal::OutOfScope(_)) => !leased.contains(&ip),
+        Err(_) => true,
+    }
 }

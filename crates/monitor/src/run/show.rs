@@ -1,6 +1,6 @@
 //! What the loop shows of itself.
 
-use super::Monitor;
+use super::{Monitor, rescope::authorized_until};
 use crate::Journal;
 use model::ServiceName;
 use std::collections::BTreeMap;
@@ -33,6 +33,15 @@ impl<J: Journal> Monitor<J> {
             let names: Vec<_> = lapsed.iter().map(ServiceName::as_str).collect();
             reasons
                 .insert("names", format!("host names that do not resolve, and are not watched: {}", names.join(", ")));
+        }
+        let ended = |asset: &config::Asset| authorized_until(asset).is_some_and(|until| until <= now);
+        let over: Vec<_> =
+            self.config.assets.iter().filter(|(_, asset)| ended(asset)).map(|(name, _)| &**name).collect();
+        if !over.is_empty() {
+            reasons.insert(
+                "authorization",
+                format!("assets whose authorization has ended, and that are not watched: {}", over.join(", ")),
+            );
         }
         let counts = self.decider.inventory.counts();
         self.live.update(|live| {

@@ -22,10 +22,13 @@ impl<J: Journal> Monitor<J> {
         for index in 0..self.lanes.len() {
             let profile = self.config.profiles.get(&self.lanes[index].profile);
             let assets = profile.map(|profile| profile.assets.as_slice()).unwrap_or_default();
-            // Before the names have been asked for once, a first pass would learn too little and call it done.
-            self.lanes[index].waits = self.leases.awaits_first_answer(&scope, assets);
+            self.lanes[index].waits = false;
             if self.lanes[index].due(now).is_some_and(|due| due <= now) {
-                self.start_pass(index, now);
+                // Before the names have been asked for once, a first pass would learn too little and call it done.
+                self.lanes[index].waits = self.leases.awaits_first_answer(&scope, assets);
+                if !self.lanes[index].waits {
+                    self.start_pass(index, now);
+                }
             }
         }
         while self.confirming.len() < CONFIRMATIONS_AT_ONCE
@@ -35,7 +38,8 @@ impl<J: Journal> Monitor<J> {
             let (tools, slots) = (self.tools.clone(), self.confirm_slots.clone());
             self.confirming.spawn(async move {
                 let _slot = slots.acquire().await;
-                confirm::serve(&tools, request, id).await
+                let slice = confirm::serve(&tools, request.clone(), id).await;
+                (request, slice)
             });
         }
         for key in self.leases.due(&scope, now) {
