@@ -1,6 +1,6 @@
 //! How long from opening a port to its CEF line: 50 openings, one after the other, against the real daemon on loopback.
 //!
-//! `cargo build --release && cargo run --release -p tests --example detection_latency`
+//! `cargo run --release -p tests --example detection_latency`
 
 use jiff::Timestamp;
 use std::{
@@ -8,7 +8,6 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
@@ -19,7 +18,7 @@ const OPENINGS: u16 = 50;
 const FIRST_PORT: u16 = 20_100;
 /// The hot lane's period in seconds.
 const PERIOD: u64 = 5;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 struct Daemon(Child);
 
@@ -31,7 +30,7 @@ impl Drop for Daemon {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark measures real time and prints it")]
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let siem = TcpListener::bind("127.0.0.1:0")?;
@@ -63,7 +62,7 @@ every = "immediate"
         ),
     )?;
     let _daemon = Daemon(
-        Command::new(binary()?)
+        Command::new(testkit::binary())
             .args(["run", "--config"])
             .arg(&config)
             .stdout(Stdio::null())
@@ -108,16 +107,7 @@ every = "immediate"
     Ok(())
 }
 
-/// The daemon's binary, beside this example's.
-fn binary() -> Result<PathBuf, Box<dyn Error>> {
-    let here = std::env::current_exe()?;
-    let folder = here.ancestors().nth(2).ok_or("this example is in no target folder")?;
-    let binary = folder.join("perimeterd");
-    if binary.exists() { Ok(binary) } else { Err(format!("{} is missing; build it first", binary.display()).into()) }
-}
-
 /// Every line that reaches the listener, with when it came.
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn cef_lines(siem: TcpListener) -> mpsc::Receiver<(Instant, String)> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
@@ -126,13 +116,14 @@ fn cef_lines(siem: TcpListener) -> mpsc::Receiver<(Instant, String)> {
             thread::spawn(move || read_lines(stream, &sender));
         }
     });
-    return lines;
+    lines
+}
 
-    fn read_lines(stream: TcpStream, sender: &mpsc::Sender<(Instant, String)>) {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send((Instant::now(), line)).is_err() {
-                return;
-            }
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+fn read_lines(stream: TcpStream, sender: &mpsc::Sender<(Instant, String)>) {
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if sender.send((Instant::now(), line)).is_err() {
+            return;
         }
     }
 }

@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use testkit::{Process, eventually, is_root, lacks_root, skip};
-use tests::{perimeterd, run};
+use testkit::{Process, binary, eventually, is_root, lacks_root, run_binary as run, skip};
 
 const HEAD: &str = "[console]\nlisten = \"none\"\n[asset.here]\ntargets = [\"127.0.0.1\"]\n";
 
@@ -66,7 +65,7 @@ impl Place {
     }
 
     fn start(&self) -> Process {
-        let mut command = Command::new(perimeterd());
+        let mut command = Command::new(binary());
         command.args(["run", "--config"]).arg(self.config()).env("NO_COLOR", "1");
         Process::start("perimeterd", &mut command, &self.path("log"))
     }
@@ -298,7 +297,7 @@ fn a_full_disk_loses_nothing() {
     });
     assert!(!place.events().iter().any(|event| event["type"] == "PORT_OPEN"), "told before it was committed");
     fs::remove_file(place.path("db/ballast")).expect("the ballast is there");
-    let event = eventually("the opening to be told after all", Duration::from_secs(60), || {
+    let event = eventually("the opening to be told after all", Duration::from_mins(1), || {
         place.events().into_iter().find(|event| event["type"] == "PORT_OPEN")
     });
     assert_eq!(event["endpoint"]["port"], port);

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 use std::{collections::BTreeSet, io::Write, net::TcpListener, process::Command, thread, time::Duration};
-use testkit::{Process, eventually};
-use tests::{perimeterd, run};
+use testkit::{Process, binary, eventually, run_binary as run};
 
 /// Speaks like an SSH server to everybody.
 fn ssh_like() -> u16 {
@@ -22,7 +21,7 @@ fn ssh_like() -> u16 {
 fn without_a_configuration_it_lists_and_then_tells() {
     let home = tempfile::tempdir().expect("a folder for the test");
     let port = ssh_like();
-    let mut command = Command::new(perimeterd());
+    let mut command = Command::new(binary());
     command.env("HOME", home.path()).env("NO_COLOR", "1").env_remove("XDG_STATE_HOME").env_remove("RUNTIME_DIRECTORY");
     let mut daemon = Process::start("perimeterd", &mut command, &home.path().join("out"));
     eventually("the inventory", Duration::from_secs(90), || {
@@ -31,7 +30,7 @@ fn without_a_configuration_it_lists_and_then_tells() {
     });
     eventually("the baseline", Duration::from_secs(90), || daemon.log().contains("Watching for changes").then_some(()));
     let opened = ssh_like();
-    eventually("the opening", Duration::from_secs(60), || {
+    eventually("the opening", Duration::from_mins(1), || {
         daemon.must_run();
         let log = daemon.log();
         log.lines().any(|line| line.contains("PORT_OPEN") && line.contains(&opened.to_string())).then_some(())

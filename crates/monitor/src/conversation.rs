@@ -79,9 +79,13 @@ impl Conversations {
         may.then(|| UnderWay { all: self.under_way.clone(), endpoint })
     }
 
-    /// Whether a conversation with one of these addresses is under way.
-    pub(crate) fn is_busy(&self, addresses: &AddressSet) -> bool {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).keys().any(|ip| addresses.contains(*ip))
+    /// Whether a first conversation with somebody at these addresses is under way.
+    pub(crate) fn is_meeting(&self, addresses: &AddressSet) -> bool {
+        let all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let hosts = all.iter().filter(|(ip, _)| addresses.contains(**ip));
+        hosts
+            .flat_map(|(&ip, host)| host.iter().map(move |&(transport, port)| Endpoint { ip, transport, port }))
+            .any(|endpoint| self.index.get(&endpoint).is_none_or(|known| known.identified.is_none()))
     }
 
     /// Asks an endpoint who it is: a datagram that already came back says so without another packet; a TCP endpoint is

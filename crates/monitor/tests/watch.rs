@@ -3,7 +3,7 @@
 mod world;
 
 use monitor::MonitorError;
-use world::{Daemon, Disk, World, clock, configured, pass};
+use world::{Daemon, Disk, World, Wound, clock, configured, pass};
 
 const CONFIG: &str = r#"
 [sensor]
@@ -228,4 +228,235 @@ async fn the_ledger_knows_every_pass() {
     let finished = disk.passes().into_iter().filter(|record| record.complete).collect::<Vec<_>>();
     assert!(finished.len() > 20, "{}", finished.len());
     assert!(finished.iter().all(|record| record.finished.is_some() && record.groups_done == record.groups));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_pass_of_a_lane_asks_in_the_same_order() {
+    // Otherwise an endpoint asked early in one pass and late in the next waits almost two periods.
+    let (world, disk) = small_world();
+    let daemon = learnt(&world, &disk).await;
+    daemon.stop().await.expect("it ends cleanly");
+    let hot = disk.passes().into_iter().filter(|record| record.lane == model::Lane::Hot);
+    let seeds: std::collections::BTreeSet<u64> = hot.map(|record| record.seed).collect();
+    assert_eq!(seeds.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn halted_while_the_disk_is_full_is_no_fault_of_the_sensor() {
+    for seconds in 1..=10 {
+        let (world, disk) = small_world();
+        let daemon = learnt(&world, &disk).await;
+        disk.fill(true);
+        pass(seconds).await;
+        let handle = daemon.handle.clone();
+        let halting = tokio::spawn(async move { handle.halt(true).await });
+        pass(20).await;
+        disk.fill(false);
+        halting.await.expect("no bug").expect("it listens");
+        daemon.handle.halt(false).await.expect("it listens");
+        pass(60).await;
+        assert_eq!(disk.kinds_since(1), ["AUDIT", "AUDIT"], "halted {seconds} s later");
+        daemon.stop().await.expect("it ends cleanly");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cable_pulled_half_way_through_a_pass_loses_nobody() {
+    let world = World::new(clock());
+    // None of them has a hot port: the hot lane sees nothing of the trouble, and must not call it over.
+    let hosts: Vec<String> = (1..=12).map(|last| format!("10.0.0.{last}")).collect();
+    for host in &hosts {
+        world.open(host, 25, "smtp Postfix");
+    }
+    let disk = Disk::default();
+    let daemon = learnt(&world, &disk).await;
+    for host in hosts.iter().take(9) {
+        world.power(host, false);
+    }
+    pass(11).await;
+    world.unplug(true);
+    pass(300).await;
+    assert_eq!(disk.kinds_since(1), ["SENSOR_DEGRADED"]);
+    for host in &hosts {
+        world.power(host, true);
+    }
+    world.unplug(false);
+    pass(120).await;
+    assert_eq!(disk.kinds_since(2), ["SENSOR_OK"]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_route_nobody_is_lost_however_few_they_are() {
+    let (world, disk) = small_world();
+    let daemon = learnt(&world, &disk).await;
+    world.lose_route(true);
+    pass(300).await;
+    assert_eq!(disk.kinds_since(1), ["SENSOR_DEGRADED"]);
+    assert!(daemon.handle.snapshot().reasons.contains_key("local-errors"), "status says so too");
+    world.lose_route(false);
+    pass(120).await;
+    assert_eq!(disk.kinds_since(2), ["SENSOR_OK"]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_that_could_not_be_asked_is_asked_again() {
+    let (world, disk) = small_world();
+    let rare = CONFIG
+        .replace("hot = \"10s\", known = \"10s\", likely = \"1m\"", "hot = \"6h\", known = \"6h\", likely = \"6h\"");
+    let daemon = Daemon::start(&rare, &world, &disk).await;
+    pass(180).await;
+    assert_eq!(disk.kinds_since(0), ["BASELINE_DONE"]);
+    world.tie_tongues(true);
+    world.open("10.0.0.1", 443, "http nginx/1.22.1");
+    daemon.handle.scan_now("dmz").await.expect("it listens").expect("it is there");
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    world.lose_route(true);
+    pass(5).await;
+    world.lose_route(false);
+    pass(60).await;
+    assert!(disk.kinds_since(1).contains(&"PORT_OPEN".to_owned()), "{:?}", disk.kinds_since(1));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tarpit_holds_up_nobody_else() {
+    let (world, disk) = small_world();
+    for port in 1..=100 {
+        world.open("10.0.0.3", port, "");
+    }
+    world.slow_down("10.0.0.3");
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(30).await;
+    world.open("10.0.0.1", 443, "http nginx/1.22.1");
+    pass(15).await;
+    assert_eq!(disk.kinds_since(0), ["PORT_OPEN"]);
+    pass(900).await;
+    assert_eq!(disk.kinds_since(1), ["BASELINE_DONE"], "who was met has been asked before learning is over");
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_will_not_talk_is_told_in_time() {
+    let (world, disk) = small_world();
+    let daemon = learnt(&world, &disk).await;
+    world.slow_down("10.0.0.1");
+    world.open("10.0.0.1", 443, "http nginx/1.22.1");
+    pass(15).await;
+    assert_eq!(disk.kinds_since(1), ["PORT_OPEN"]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+const NAMED: &str = "\"10.0.0.0/28\", \"www.example.org\"";
+
+async fn learnt_with_a_name(world: &World, disk: &Disk) -> (String, Daemon) {
+    world.open("10.9.0.1", 80, "http nginx/1.22.1");
+    world.name("www.example.org", &["10.9.0.1"]);
+    let named = CONFIG.replace("\"10.0.0.0/28\"", NAMED);
+    let daemon = Daemon::start(&named, world, disk).await;
+    pass(240).await;
+    assert_eq!(disk.kinds_since(0), ["BASELINE_DONE"]);
+    assert_eq!(daemon.handle.snapshot().hosts, 3);
+    (named, daemon)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_excluded_address_of_a_name_is_forgotten() {
+    let (world, disk) = small_world();
+    let (named, daemon) = learnt_with_a_name(&world, &disk).await;
+    let excluding = named.replace("name = \"scan1\"", "name = \"scan1\"\nexclude = [\"10.9.0.1\"]");
+    daemon.handle.reload(configured(&excluding)).await.expect("it listens");
+    pass(60).await;
+    assert_eq!(daemon.handle.snapshot().hosts, 2);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_taken_out_while_the_daemon_was_down_is_forgotten() {
+    let (world, disk) = small_world();
+    let (_, daemon) = learnt_with_a_name(&world, &disk).await;
+    daemon.kill().await;
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(60).await;
+    assert_eq!(daemon.handle.snapshot().hosts, 2);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_ceases_to_exist_is_told_once_and_its_place_forgotten() {
+    let (world, disk) = small_world();
+    let (_, daemon) = learnt_with_a_name(&world, &disk).await;
+    world.unname("www.example.org");
+    pass(600).await;
+    assert_eq!(disk.kinds_since(1), ["HOST_NAME_CHANGED"]);
+    assert!(!disk.events().last().expect("just seen").assets.is_empty());
+    assert_eq!(daemon.handle.snapshot().hosts, 2);
+    world.name("www.example.org", &["10.9.0.1"]);
+    pass(240).await;
+    assert_eq!(disk.kinds_since(2), [""; 0], "its return is learnt");
+    assert_eq!(daemon.handle.snapshot().hosts, 3);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_taken_out_and_put_back_is_learnt_anew() {
+    let (world, disk) = small_world();
+    let wide = CONFIG.replace("\"10.0.0.0/28\"", "\"10.0.0.0/28\", \"10.0.1.0/28\"");
+    let daemon = Daemon::start(&wide, &world, &disk).await;
+    pass(180).await;
+    daemon.handle.reload(configured(CONFIG)).await.expect("it listens");
+    pass(60).await;
+    world.open("10.0.1.5", 22, "ssh OpenSSH/9.2p1");
+    daemon.handle.reload(configured(&wide)).await.expect("it listens");
+    pass(180).await;
+    assert_eq!(disk.kinds_since(1), ["CONFIG_RELOADED", "CONFIG_RELOADED"]);
+    assert_eq!(daemon.handle.snapshot().hosts, 3);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_blinds_nobody() {
+    let wound = Wound::new();
+    let world = World::new(wound.clone());
+    let disk = Disk::default();
+    world.open("10.0.0.1", 22, "ssh OpenSSH/9.2p1");
+    world.open("10.0.0.1", 80, "http nginx/1.22.1");
+    world.open("10.0.0.2", 25, "smtp Postfix");
+    wound.set(30 * 86_400);
+    let daemon = learnt(&world, &disk).await;
+    wound.set(0);
+    world.close("10.0.0.1", 80);
+    world.power("10.0.0.2", false);
+    pass(120).await;
+    let told = disk.kinds_since(1);
+    assert!(told.contains(&"PORT_CLOSED".to_owned()) && told.contains(&"HOST_LOST".to_owned()), "{told:?}");
+    world.open("10.0.0.1", 80, "http nginx/1.22.1");
+    world.power("10.0.0.2", true);
+    pass(60).await;
+    let told = disk.kinds_since(1);
+    assert!(told.contains(&"PORT_OPEN".to_owned()) && told.contains(&"HOST_UP".to_owned()), "{told:?}");
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authorization_that_ends_stops_the_probes_and_keeps_what_is_known() {
+    let wound = Wound::new();
+    let world = World::new(wound.clone());
+    let disk = Disk::default();
+    world.open("10.0.0.1", 22, "ssh OpenSSH/9.2p1");
+    let limited = CONFIG.replace("by = \"the test\"", "by = \"the test\", until = 2026-11-21");
+    let daemon = Daemon::start(&limited, &world, &disk).await;
+    pass(180).await;
+    wound.set(13 * 3_600);
+    pass(15).await;
+    let asked = world.asked();
+    daemon.kill().await;
+    let daemon = Daemon::start(&limited, &world, &disk).await;
+    pass(60).await;
+    assert_eq!(world.asked(), asked);
+    assert_eq!(daemon.handle.snapshot().hosts, 1);
+    assert!(daemon.handle.snapshot().reasons["authorization"].contains("dmz"));
+    assert_eq!(disk.kinds_since(1), [""; 0]);
+    daemon.stop().await.expect("it ends cleanly");
 }

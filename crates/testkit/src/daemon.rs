@@ -36,6 +36,12 @@ pub fn binary() -> &'static Path {
     })
 }
 
+/// Runs the binary to its end with these arguments.
+pub fn run_binary(arguments: &[&str]) -> Output {
+    let output = Command::new(binary()).args(arguments).env("NO_COLOR", "1").env_remove("PERIMETERD_LOG").output();
+    output.unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()))
+}
+
 /// The daemon on a host of a lab, started as an operator would: `perimeterd run --config FILE`.
 #[derive(Debug)]
 pub struct Daemon {

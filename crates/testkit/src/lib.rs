@@ -19,7 +19,7 @@ mod wire_count;
 
 pub use authority::{Authority, Identity};
 pub use clock::TokioClock;
-pub use daemon::{Daemon, binary};
+pub use daemon::{Daemon, binary, run_binary};
 pub use lab::{Host, Lab};
 pub use namespace::Namespace;
 pub use patience::{eventually, soon};

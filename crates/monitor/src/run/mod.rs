@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
 use scope::ScopeHandle;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore, broadcast, mpsc},
     task::{JoinError, JoinSet},
@@ -47,6 +47,8 @@ const CONFIRMATIONS_AT_ONCE: usize = 128;
 const CONFIRM_AGAIN: Duration = Duration::from_secs(30);
 /// Slices committed together when several are waiting.
 const COALESCE: usize = 64;
+/// Learning waits so long for those who take their time to say who they are, and no longer: nobody can keep it from ending.
+const INTRODUCED_BY: Duration = Duration::from_mins(10);
 const COMMIT_RETRY_FIRST: Duration = Duration::from_secs(1);
 const COMMIT_RETRY_MOST: Duration = Duration::from_secs(30);
 /// A pass that is cancelled gets this long to hand in what it has.
@@ -96,6 +98,8 @@ pub struct Monitor<J> {
     confirming: JoinSet<(ConfirmRequest, HostSlice)>,
     confirm_slots: Arc<Semaphore>,
     halted: bool,
+    /// Since when every lane of a profile that still learns has been round.
+    been_round: HashMap<Arc<str>, Instant>,
     counter: u64,
     expiry_at: Timestamp,
     show_at: Instant,
@@ -161,6 +165,7 @@ impl<J: Journal> Monitor<J> {
             confirming: JoinSet::new(),
             confirm_slots: Arc::new(Semaphore::new(CONFIRMATIONS_AT_ONCE)),
             halted: restored.halted,
+            been_round: HashMap::new(),
             counter: 0,
             expiry_at: now,
             show_at: Instant::now(),
@@ -427,17 +432,7 @@ impl<J: Journal> Monitor<J> {
             self.decider.tick(now, &mut batch);
             self.expiry_at = now.checked_add(EXPIRY_EVERY).unwrap_or(now);
         }
-        let learning: BTreeSet<Arc<str>> = self
-            .lanes
-            .iter()
-            .map(|state| state.profile.clone())
-            .filter(|profile| !self.decider.inventory.has_baseline(profile))
-            .collect();
-        for profile in learning {
-            if self.is_learnt(&profile, now) {
-                self.decider.baseline_done(&profile, now, &mut batch);
-            }
-        }
+        self.finish_learning(now, &mut batch);
         self.commit(batch, shutdown).await
     }
 
@@ -455,11 +450,24 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
-    /// Every lane has been round, and who was met on the way has been asked who it is.
-    fn is_learnt(&self, profile: &Arc<str>, now: Timestamp) -> bool {
-        let space = self.space(profile, now);
-        !self.tools.conversations.is_busy(&space)
-            && self.lanes.iter().filter(|state| state.profile == *profile).all(|state| state.is_learnt(&space))
+    /// Calls the baseline of a profile done: every lane has been round, and who was met on the way has been asked who it is.
+    fn finish_learning(&mut self, now: Timestamp, batch: &mut Batch) {
+        let mut profiles: Vec<Arc<str>> = self.lanes.iter().map(|state| state.profile.clone()).collect();
+        profiles.dedup();
+        profiles.retain(|profile| !self.decider.inventory.has_baseline(profile));
+        for profile in profiles {
+            let space = self.space(&profile, now);
+            let mut lanes = self.lanes.iter().filter(|state| state.profile == profile);
+            if !lanes.all(|state| state.is_learnt(&space)) {
+                self.been_round.remove(&profile);
+                continue;
+            }
+            let since = *self.been_round.entry(profile.clone()).or_insert_with(Instant::now);
+            if since.elapsed() >= INTRODUCED_BY || !self.tools.conversations.is_meeting(&space) {
+                self.been_round.remove(&profile);
+                self.decider.baseline_done(&profile, now, batch);
+            }
+        }
     }
 
     async fn end(mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {

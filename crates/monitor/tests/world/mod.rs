@@ -4,8 +4,8 @@
 use config::{Config, Surroundings};
 use jiff::Timestamp;
 use model::{
-    Clock, ClosedReason, Endpoint, Event, OpenReason, Outcome, PortObservation, Service, ServiceName,
-    ServiceObservation, Transport,
+    Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed, OpenReason, Outcome, PortObservation, Service,
+    ServiceName, ServiceObservation, Transport,
 };
 use monitor::{
     Answer, Batch, Committed, Conversation, Introduction, Journal, JournalError, Monitor, MonitorError, Network, Parts,
@@ -19,7 +19,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -42,7 +42,14 @@ struct Truth {
     names: BTreeMap<String, Vec<IpAddr>>,
     /// The uplink is gone: nothing answers.
     unplugged: bool,
+    /// This machine has no route: nothing can be asked.
+    no_route: bool,
+    /// Conversations come to nothing.
+    tongue_tied: bool,
+    /// Hosts that take their time over every conversation.
+    slow: BTreeSet<IpAddr>,
     asked: u64,
+    answers: u64,
 }
 
 /// The network. Cheap to clone; clones are the same network.
@@ -90,6 +97,22 @@ impl World {
         self.truth().unplugged = unplugged;
     }
 
+    pub(crate) fn lose_route(&self, lost: bool) {
+        self.truth().no_route = lost;
+    }
+
+    pub(crate) fn tie_tongues(&self, tied: bool) {
+        self.truth().tongue_tied = tied;
+    }
+
+    pub(crate) fn slow_down(&self, ip: &str) {
+        self.truth().slow.insert(ip.parse().expect("an address"));
+    }
+
+    pub(crate) fn unname(&self, name: &str) {
+        self.truth().names.remove(name);
+    }
+
     pub(crate) fn name(&self, name: &str, ips: &[&str]) {
         let ips = ips.iter().map(|ip| ip.parse().expect("an address")).collect();
         self.truth().names.insert(name.to_owned(), ips);
@@ -102,8 +125,13 @@ impl World {
 
     fn answer(&self, endpoint: Endpoint) -> PortObservation {
         let mut truth = self.truth();
-        truth.asked += 1;
-        let outcome = if truth.unplugged || !truth.hosts.contains(&endpoint.ip) {
+        let is_asked = !self.halted.load(Ordering::SeqCst) && !truth.no_route;
+        truth.asked += u64::from(is_asked);
+        let outcome = if self.halted.load(Ordering::SeqCst) {
+            Outcome::NotProbed(NotProbed::Halted)
+        } else if truth.no_route {
+            Outcome::LocalError(LocalErrorKind::NoRoute)
+        } else if truth.unplugged || !truth.hosts.contains(&endpoint.ip) {
             Outcome::Silent
         } else if truth.open.contains_key(&endpoint) {
             Outcome::Open(OpenReason::Connected)
@@ -112,7 +140,8 @@ impl World {
         };
         // No two observations carry the same time, as on a real network.
         let at = self.clock.now();
-        let step = i64::try_from(truth.asked % 900).unwrap_or(0);
+        truth.answers += 1;
+        let step = i64::try_from(truth.answers % 900).unwrap_or(0);
         let at = Timestamp::from_nanosecond(at.as_nanosecond() + i128::from(step)).unwrap_or(at);
         PortObservation { endpoint, outcome, at, attempts: 1, rtt_us: None }
     }
@@ -120,6 +149,8 @@ impl World {
 
 /// Time a question takes on this network.
 const ROUND_TRIP: Duration = Duration::from_millis(5);
+/// And a conversation with a slow host.
+const SLOW: Duration = Duration::from_secs(12);
 
 impl Network for World {
     fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome> {
@@ -130,11 +161,17 @@ impl Network for World {
             for ip in &job.addresses {
                 let mut listed = Vec::new();
                 let mut life = None;
+                let mut complete = true;
                 for port in job.tcp.iter() {
                     let endpoint = Endpoint::tcp(ip, port);
                     let observation = self.answer(endpoint);
-                    outcome.counts.probes += 1;
                     outcome.counts.attempts += 1;
+                    if observation.outcome.is_evidence() {
+                        outcome.counts.probes += 1;
+                    } else {
+                        outcome.counts.local_errors += u64::from(matches!(observation.outcome, Outcome::LocalError(_)));
+                        complete = false;
+                    }
                     if observation.outcome.is_open() {
                         let hit = Found { observation: observation.clone(), reply: None };
                         if found.send(hit).await.is_err() {
@@ -150,8 +187,11 @@ impl Network for World {
                 if listed.is_empty() {
                     listed.extend(life);
                 }
+                if !complete {
+                    outcome.incomplete.push(ip);
+                }
                 if !listed.is_empty() {
-                    outcome.hosts.push(HostResult { ip, ports: listed, complete: true, answers_everything: false });
+                    outcome.hosts.push(HostResult { ip, ports: listed, complete, answers_everything: false });
                 }
             }
             outcome.aborted = cancel.is_cancelled() || self.halted.load(Ordering::SeqCst);
@@ -170,7 +210,11 @@ impl Network for World {
 
     fn identify(&self, whom: Introduction) -> Answer<'_, Conversation> {
         Box::pin(async move {
-            sleep(ROUND_TRIP).await;
+            let is_slow = self.truth().slow.contains(&whom.endpoint.ip);
+            sleep(if is_slow { SLOW } else { ROUND_TRIP }).await;
+            if self.truth().tongue_tied {
+                return Conversation::default();
+            }
             let port = self.answer(whom.endpoint);
             let at = port.at;
             let banner = self.truth().open.get(&whom.endpoint).copied();
@@ -369,6 +413,30 @@ pub(crate) fn configured(text: &str) -> Arc<Config> {
     match config::parse(text, "test.toml", &surroundings) {
         Ok(loaded) => Arc::new(loaded.config),
         Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// A clock that can be set.
+#[derive(Debug)]
+pub(crate) struct Wound {
+    inner: Arc<dyn Clock>,
+    seconds: AtomicI64,
+}
+
+impl Wound {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { inner: clock(), seconds: AtomicI64::new(0) })
+    }
+
+    /// By so many seconds, ahead or back.
+    pub(crate) fn set(&self, seconds: i64) {
+        self.seconds.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Wound {
+    fn now(&self) -> Timestamp {
+        self.inner.now() + jiff::SignedDuration::from_secs(self.seconds.load(Ordering::SeqCst))
     }
 }
 

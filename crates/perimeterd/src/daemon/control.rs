@@ -95,11 +95,12 @@ impl DaemonControl {
         self.handle.reload(config.clone()).await.map_err(|_| STOPPING.to_owned())?;
         self.pipeline.reconfigure(notifiers::outlets(&config, &self.identity));
         self.config.store(config);
-        let mut said = "the new configuration is in force".to_owned();
-        if !later.is_empty() {
-            said.push_str(&format!("; {} needs a restart and stays as it was", later.join(", ")));
-        }
-        Ok(said)
+        let said = "the new configuration is in force";
+        Ok(if later.is_empty() {
+            said.to_owned()
+        } else {
+            format!("{said}; {} needs a restart and stays as it was", later.join(", "))
+        })
     }
 
     pub(crate) fn now(&self) -> jiff::Timestamp {
@@ -257,7 +258,7 @@ impl Control for DaemonControl {
     }
 }
 
-/// Turns digests that were given up into NOTIFY_FAILED.
+/// Turns digests that were given up into `NOTIFY_FAILED`.
 pub(crate) async fn report_failures(
     mut failures: mpsc::Receiver<Failure>,
     handle: Handle,

@@ -192,8 +192,12 @@ async fn keep_within_retention(store: Store, control: Arc<DaemonControl>, shutdo
             let configured: Vec<&str> = recipients.iter().map(String::as_str).collect();
             match store.forget_recipients(&configured, "the recipient is no longer configured").await {
                 Ok(0) => {}
-                Ok(alerts) => tracing::warn!(alerts, "alerts owed to recipients that are no longer configured were given up"),
-                Err(error) => tracing::warn!(%error, "what is owed to removed recipients could not be given up; it is tried again tomorrow"),
+                Ok(alerts) => {
+                    tracing::warn!(alerts, "alerts owed to recipients that are no longer configured were given up");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what is owed to removed recipients could not be given up; it is tried again tomorrow");
+                }
             }
         }
         match store.expire(control.now(), control.retention()).await {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// The loop turns at least once a second, also while it waits for a full disk; silent for longer than this it hangs.
-const LONGEST_TURN: Duration = Duration::from_secs(60);
+const LONGEST_TURN: Duration = Duration::from_mins(1);
 
 pub(crate) fn ready(config: &Config) {
     let watched = format!("watching {} profiles as {}", config.profiles.len(), config.sensor.name);
