@@ -489,3 +489,28 @@ fn the_surest_operating_system_is_shown() {
         world.events.iter().all(|event| event.host.as_ref().is_some_and(|host| host.os.as_deref() == Some("linux")))
     );
 }
+
+#[test]
+fn a_clock_that_was_set_back_blinds_nobody() {
+    const WRONG: i64 = 1_000_000;
+    let mut world = World::new();
+    world.sees(WRONG, IP, &[open(22), open(80), speaks(22, "ssh OpenSSH 9.2")]);
+    world.cover("192.0.2.0/24", "1-1024");
+    assert_eq!(world.sees(10, IP, &[open(22), rst(80)]), NOTHING);
+    assert_eq!(world.sees(10, IP, &[open(22), rst(80)]), NOTHING, "the same again is still the same");
+    assert_eq!(world.sees(20, IP, &[open(22), rst(80)]), ["PORT_CLOSED"]);
+    world.sees(30, IP, &[speaks(22, "ssh OpenSSH 9.6")]);
+    assert_eq!(world.sees(40, IP, &[speaks(22, "ssh OpenSSH 9.6")]), ["SOFTWARE_UPDATED"]);
+}
+
+#[test]
+fn what_is_no_longer_watched_is_no_longer_covered() {
+    let mut world = World::new();
+    world.cover("192.0.2.0/24", "1-1024");
+    let change = world.inventory.forget_outside(&address_set("192.0.2.0/29"));
+    world.take(&change);
+    for (ip, covered) in [("192.0.2.7", true), ("192.0.2.8", false)] {
+        assert_eq!(world.inventory.is_covered(ip.parse().expect("an address"), Transport::Tcp, 22), covered, "{ip}");
+    }
+    assert!(world.inventory.forget_outside(&address_set("192.0.2.0/29")).is_empty());
+}

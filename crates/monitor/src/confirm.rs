@@ -105,3 +105,31 @@ pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) ->
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Transport;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + second).expect("in range")
+    }
+
+    fn request(second: i64, port: u16) -> ConfirmRequest {
+        let question = Question::Port { transport: Transport::Tcp, port };
+        ConfirmRequest { at: at(second), ip: [192, 0, 2, 1].into(), profile: "dmz".into(), question }
+    }
+
+    #[test]
+    fn a_question_that_became_urgent_is_asked_in_time_and_once() {
+        let mut waiting = Confirmations::default();
+        waiting.add([request(600, 22), request(600, 22), request(700, 22), request(300, 80)]);
+        assert_eq!(waiting.len(), 2);
+        waiting.add([request(1, 22)]);
+        assert_eq!(waiting.len(), 2);
+        assert_eq!(waiting.take(at(0)), None);
+        assert_eq!(waiting.take(at(1)), Some(request(1, 22)));
+        assert_eq!(waiting.take(at(900)), Some(request(300, 80)));
+        assert_eq!(waiting.take(at(900)), None, "the later entry counts no more");
+    }
+}

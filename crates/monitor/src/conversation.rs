@@ -29,6 +29,9 @@ pub(crate) struct Answered {
     pub(crate) services: Vec<ServiceObservation>,
 }
 
+/// By host, with whom a conversation is under way or waits for its turn.
+type Talks = HashMap<IpAddr, HashSet<(Transport, u16)>>;
+
 /// Shared by all passes.
 #[derive(Debug, Clone)]
 pub(crate) struct Conversations {
@@ -37,13 +40,13 @@ pub(crate) struct Conversations {
     index: Index,
     slots: Arc<Semaphore>,
     hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
-    under_way: Arc<Mutex<HashMap<IpAddr, HashSet<(Transport, u16)>>>>,
+    under_way: Arc<Mutex<Talks>>,
 }
 
 /// The right to talk to an endpoint: nobody else does meanwhile.
 #[derive(Debug)]
 pub(crate) struct UnderWay {
-    all: Arc<Mutex<HashMap<IpAddr, HashSet<(Transport, u16)>>>>,
+    all: Arc<Mutex<Talks>>,
     endpoint: Endpoint,
 }
 

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 fn start(arguments: Arguments) -> Outcome {
     let is_daemon = matches!(arguments.command, None | Some(Command::Run));
     // Without a configuration it speaks to a person at a terminal, on stdout; the log is for what goes wrong.
-    let on_defaults = arguments.global.config.is_none() && !Path::new(paths::INSTALLED_CONFIG).exists();
+    let on_defaults = arguments.global.config.is_none() && !paths::is_there(Path::new(paths::INSTALLED_CONFIG));
     let quietest = if is_daemon && !on_defaults { LevelFilter::INFO } else { LevelFilter::WARN };
     log::set_up(arguments.global.log_format, arguments.global.verbose, quietest).map_err(Failure::Usage)?;
     // A provider is there already only where this ran before, and then it is the same one.
@@ -38,6 +38,6 @@ fn start(arguments: Arguments) -> Outcome {
         .map_err(|error| Failure::world(format!("the threads could not be started: {error}")))?;
     let outcome = runtime.block_on(command::run(arguments));
     // A thread that still blocks (on a disk, on a resolver) does not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_millis(300));
     outcome
 }

@@ -8,6 +8,12 @@ use std::{
 /// The configuration of an installed daemon.
 pub(crate) const INSTALLED_CONFIG: &str = "/etc/perimeterd/perimeterd.toml";
 
+/// Whether there is anything under that name. What cannot be known counts as there: a folder that may not be looked into must not
+/// hide what stands in it.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|_| true) || !matches!(path.symlink_metadata(), Err(error) if is_absence(&error))
+}
+
 /// The socket's name in whatever folder it stands.
 pub(crate) const SOCKET_NAME: &str = "perimeterd.sock";
 

@@ -47,7 +47,7 @@ async fn one(dialer: &Dialer, endpoint: Endpoint, options: &AskOptions) -> Found
         if let Some(pace) = &options.pace {
             pace.turn().await;
         }
-        let answer = question(dialer, endpoint, options.timeout, &options.udp).await;
+        let answer = question(dialer, endpoint, options.timeout, &options.udp, || ()).await;
         if answer.outcome == Outcome::Silent && attempt < options.attempts {
             attempt += 1;
             sleep(options.spacing).await;
@@ -80,8 +80,14 @@ impl Answer {
     }
 }
 
-/// One question, by whatever transport the endpoint has.
-pub(crate) async fn question(dialer: &Dialer, endpoint: Endpoint, timeout: Duration, udp: &UdpPayload) -> Answer {
+/// One question, by whatever transport the endpoint has. `sent` hears of a datagram that has left.
+pub(crate) async fn question(
+    dialer: &Dialer,
+    endpoint: Endpoint,
+    timeout: Duration,
+    udp: &UdpPayload,
+    sent: impl FnMut(),
+) -> Answer {
     let Ok(target) = dialer.authorize(endpoint) else {
         return Answer::of(Outcome::NotProbed(NotProbed::OutOfScope));
     };
@@ -92,7 +98,7 @@ pub(crate) async fn question(dialer: &Dialer, endpoint: Endpoint, timeout: Durat
         }
         Transport::Udp => {
             let payload = udp(endpoint.port).unwrap_or_default();
-            let (result, rtt) = dialer.exchange(target, &payload, timeout).await;
+            let (result, rtt) = dialer.exchange(target, &payload, timeout, sent).await;
             match result {
                 Ok(reply) => Answer { outcome: REPLIED, rtt: Some(rtt), reply: Some(reply) },
                 Err(outcome) => Answer { outcome, rtt: outcome.is_answer().then_some(rtt), reply: None },

@@ -5,6 +5,7 @@ mod commit;
 mod rescope;
 mod show;
 mod start;
+mod take;
 
 pub use rescope::scope_of;
 
@@ -14,12 +15,12 @@ use crate::{
     conversation::Conversations,
     decide::Decider,
     handle::{Command, Handle},
-    health::{Health, Tally, Turn, is_silent},
+    health::Health,
     lanes::{self, LaneState},
     leases::Leases,
     live::Live,
     network::Network,
-    pass::{Group, Report, Tools},
+    pass::{Report, Tools},
 };
 use config::Config;
 use inventory::{ConfirmRequest, Inventory};
@@ -30,7 +31,7 @@ use scope::ScopeHandle;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore, broadcast, mpsc},
-    task::{JoinError, JoinSet},
+    task::JoinSet,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -196,7 +197,7 @@ impl<J: Journal> Monitor<J> {
                     self.take_confirmations(first, &shutdown).await?;
                 }
                 Some(answer) = self.resolutions.join_next(), if !self.resolutions.is_empty() => match answer {
-                    Ok((key, answer)) => self.take_resolution(key, answer, &shutdown).await?,
+                    Ok(answer) => self.take_resolution(answer, &shutdown).await?,
                     Err(error) => tracing::error!(%error, "a name resolution ended in a bug"),
                 },
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => {
@@ -209,160 +210,6 @@ impl<J: Journal> Monitor<J> {
                 () = sleep_until(wake) => self.on_time(&shutdown).await?,
             }
         }
-    }
-
-    async fn take_report(&mut self, report: Report, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        match report {
-            Report::Slice { slice } => {
-                let mut slices = vec![slice];
-                // Whatever else of the kind is waiting shares the transaction; another kind is taken right after.
-                let mut other = None;
-                while slices.len() < COALESCE && other.is_none() {
-                    match self.reports.try_recv() {
-                        Ok(Report::Slice { slice }) => slices.push(slice),
-                        Ok(report) => other = Some(report),
-                        Err(_) => break,
-                    }
-                }
-                self.take_slices(slices, shutdown).await?;
-                match other {
-                    Some(report) => Box::pin(self.take_report(report, shutdown)).await,
-                    None => Ok(()),
-                }
-            }
-            Report::Group(group) => self.take_group(group, shutdown).await,
-            Report::Ended { record } => self.take_end(record, shutdown).await,
-        }
-    }
-
-    /// Takes what came of a confirmation, and of the others that have come meanwhile.
-    async fn take_confirmations(
-        &mut self,
-        first: Result<(ConfirmRequest, HostSlice), JoinError>,
-        shutdown: &CancellationToken,
-    ) -> Result<(), MonitorError> {
-        let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some(ended) = next {
-            match ended {
-                Ok(answer) => answers.push(answer),
-                Err(error) => tracing::error!(%error, "a confirmation ended in a bug; the next pass asks again"),
-            }
-            next = if answers.len() < COALESCE { self.confirming.try_join_next() } else { None };
-        }
-        let (requests, mut slices): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-        let at = Instant::now();
-        slices.retain(|slice| !(is_silent(slice) && self.health.doubts(slice.ip, at)));
-        let mut batch = Batch::default();
-        self.decide(&slices, &mut batch);
-        self.ask_again(&requests);
-        self.commit(batch, shutdown).await
-    }
-
-    /// A question that is still open after it was asked got no answer that says anything: it must not wait for some lane
-    /// to come by.
-    fn ask_again(&mut self, requests: &[ConfirmRequest]) {
-        let now = self.clock.now();
-        let scope = self.scope.load();
-        let again = now.checked_add(CONFIRM_AGAIN).unwrap_or(now);
-        for request in requests.iter().filter(|request| scope.contains(request.ip, now)) {
-            let still = self.decider.inventory.pending_about(request.ip).into_iter();
-            let overdue = still.filter(|open| open.question == request.question && open.at <= now);
-            self.confirmations.add(overdue.map(|open| ConfirmRequest { at: again, ..open }));
-        }
-    }
-
-    async fn take_slices(&mut self, slices: Vec<HostSlice>, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let mut batch = Batch::default();
-        self.decide(&slices, &mut batch);
-        self.commit(batch, shutdown).await
-    }
-
-    async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, coverage, addresses, spoilt, local_errors, probes } = group;
-        let (profile, lane) = (record.profile.clone(), record.lane);
-        let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
-        let turn = self.health.examine(&mut slices, &tally, Instant::now());
-        // Host by host, in pieces: a group of thousands must not hold up a command.
-        for piece in slices.chunks(COALESCE) {
-            let mut batch = Batch::default();
-            self.decide(piece, &mut batch);
-            self.commit(batch, shutdown).await?;
-        }
-        let now = self.clock.now();
-        let mut batch = Batch::default();
-        if !addresses.is_empty() {
-            self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
-        }
-        match turn {
-            Turn::Same => {}
-            Turn::Degraded(sentence) => {
-                let fill = |event: &mut model::Event| event.reason = Some(sentence);
-                self.decider.own_event(EventType::SensorDegraded, "sensor", fill, now, &mut batch);
-            }
-            Turn::Recovered => {
-                let fill = |event: &mut model::Event| event.reason = Some("answers as before".to_owned());
-                self.decider.own_event(EventType::SensorOk, "sensor", fill, now, &mut batch);
-            }
-        }
-        if let Some(state) = self.lane(&profile, lane)
-            && let Some(running) = &mut state.running
-            && running.record.id == record.id
-        {
-            running.record = record.clone();
-        }
-        batch.passes.push(record);
-        self.commit(batch, shutdown).await
-    }
-
-    async fn take_end(&mut self, mut record: PassRecord, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let now = self.clock.now();
-        let (profile, lane) = (record.profile.clone(), record.lane);
-        let ours = self
-            .lane(&profile, lane)
-            .is_some_and(|state| state.running.as_ref().is_some_and(|running| running.record.id == record.id));
-        if record.complete {
-            record.finished = Some(now);
-        }
-        let batch = Batch { passes: vec![record.clone()], ..Batch::default() };
-        if ours && let Some(state) = self.lane(&profile, lane) {
-            state.end(record);
-        }
-        self.commit(batch, shutdown).await
-    }
-
-    async fn take_resolution(
-        &mut self,
-        key: (Arc<str>, ServiceName),
-        answer: Result<Resolved, ResolveError>,
-        shutdown: &CancellationToken,
-    ) -> Result<(), MonitorError> {
-        let now = self.clock.now();
-        let mut batch = Batch::default();
-        match answer {
-            Ok(Resolved { addresses, ttl }) => {
-                let until = now.checked_add(ttl).unwrap_or(now);
-                let replaced = self.leases.answered(&key, &addresses, until);
-                self.rescope();
-                if let Some(old) = replaced {
-                    self.move_lease(&key, &old, &addresses, &mut batch);
-                }
-                batch.leases = Some(self.leases.records());
-            }
-            Err(error) => {
-                tracing::warn!(name = %key.1, %error, "a host name could not be resolved; it is asked again in a few seconds");
-                self.leases.failed(&key, now);
-                // That nobody can say just now ends nothing; that there is no such name ends it with its last record.
-                if matches!(error, ResolveError::NoSuchName(_))
-                    && let Some(old) = self.leases.ended(&key, now)
-                {
-                    self.rescope();
-                    self.move_lease(&key, &old, &[], &mut batch);
-                    batch.leases = Some(self.leases.records());
-                }
-            }
-        }
-        self.commit(batch, shutdown).await
     }
 
     async fn obey(&mut self, command: Command, shutdown: &CancellationToken) -> Result<(), MonitorError> {

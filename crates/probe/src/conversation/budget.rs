@@ -20,6 +20,15 @@ impl Budget {
         self.rtt = self.rtt.max(rtt);
     }
 
+    /// Our own ceilings held us back for this long, which is no time of the other end's.
+    pub(super) fn waited(&mut self, turn: Duration) {
+        self.end += turn;
+    }
+
+    pub(super) fn end(&self) -> Instant {
+        self.end
+    }
+
     pub(super) fn is_spent(&self) -> bool {
         self.end <= Instant::now()
     }

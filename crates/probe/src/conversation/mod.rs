@@ -24,6 +24,7 @@ use model::{
 };
 use plan::{Approach, Layer};
 use std::{net::Ipv4Addr, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// Whom to ask, and what is known.
 #[derive(Debug, Clone, Copy)]
@@ -81,22 +82,20 @@ impl Conversation {
 
 /// Connections at most, whatever happens. A port that answers is done in one or two.
 const MAX_CONNECTIONS: usize = 6;
+/// Each wait keeps to the time that is left by itself; what goes on for this much longer is cut off.
+const MARGIN: Duration = Duration::from_millis(500);
 
-/// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, at once when the
-/// dialer is halted, and reads at most 16 KiB of each connection beside TLS' own.
+/// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, not counting the waits
+/// for its turn under the ceilings; at once when the dialer is halted. Reads at most 16 KiB of each connection beside TLS' own.
 pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
     if endpoint.transport == Transport::Udp {
         return identify_udp(dialer, endpoint, ask.timeouts).await;
     }
     let mut interview = Interview::new(dialer, endpoint, ask);
-    let run = async {
-        let complete = tokio::time::timeout(ask.timeouts.whole + Duration::from_millis(500), interview.run()).await;
-        complete.unwrap_or(true)
-    };
     let complete = tokio::select! {
         biased;
         () = dialer.halted() => false,
-        complete = run => complete,
+        complete = interview.run() => complete,
     };
     interview.conclude(complete)
 }
@@ -219,19 +218,25 @@ impl<'a> Interview<'a> {
             self.record(Outcome::NotProbed(NotProbed::OutOfScope), None);
             return None;
         };
+        let asked = Instant::now();
         match self.dialer.connect(target, self.budget.capped(self.ask.timeouts.connect)).await {
             Ok(conn) => {
                 self.connections += 1;
                 let rtt = conn.rtt();
+                self.budget.waited(asked.elapsed().saturating_sub(rtt));
                 self.record(Outcome::Open(OpenReason::Connected), Some(rtt));
                 self.budget.met(rtt);
-                let heard = match layer {
-                    Layer::Plain => {
-                        let mut conn = conn;
-                        Some(self.talk(&mut conn, approach, false).await)
+                let limit = self.budget.end() + MARGIN;
+                let talk = async {
+                    match layer {
+                        Layer::Plain => {
+                            let mut conn = conn;
+                            Some(self.talk(&mut conn, approach, false).await)
+                        }
+                        Layer::Tls => self.shake(conn, approach).await,
                     }
-                    Layer::Tls => self.shake(conn, approach).await,
                 };
+                let heard = timeout_at(limit, talk).await.unwrap_or(Some(Heard::Nothing));
                 Some(self.take(layer, heard))
             }
             // Accepted, and hung up before anything could be said.

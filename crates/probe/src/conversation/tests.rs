@@ -442,6 +442,21 @@ async fn outside_the_scope_nothing_is_said() {
 }
 
 #[tokio::test]
+async fn waiting_for_a_turn_is_no_time_of_the_servers() {
+    let server = Server::start(|stream| greet(stream, b"SSH-2.0-OpenSSH_9.2p1\r\n")).await;
+    let dialer = dialer();
+    let rate = "2/s".parse().unwrap();
+    dialer.reconfigure(DialerSettings { rate_per_host: rate, ..DialerSettings::clone(&dialer.settings()) });
+    let target = dialer.authorize(Endpoint::tcp(LOOPBACK, 1)).unwrap();
+    dialer.probe(target, Duration::from_secs(1)).await;
+    let timeouts = Timeouts { whole: Duration::from_millis(100), ..timeouts() };
+    let roots = Roots::public();
+    let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts };
+    let conversation = identify(&dialer, server.endpoint, ask).await;
+    assert_eq!(service(&conversation.observation.unwrap()).name, "ssh");
+}
+
+#[tokio::test]
 async fn a_closed_port_is_a_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint::tcp(LOOPBACK, listener.local_addr().unwrap().port());

@@ -19,15 +19,16 @@ impl Dialer {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Vec<u8>, Outcome> {
-        self.exchange(endpoint, payload, timeout).await.0
+        self.exchange(endpoint, payload, timeout, || ()).await.0
     }
 
-    /// [`Dialer::datagram`], with the time until the answer.
+    /// [`Dialer::datagram`], with the time until the answer; `sent` is called once the datagram has left.
     pub(crate) async fn exchange(
         &self,
         endpoint: InScope<Endpoint>,
         payload: &[u8],
         timeout: Duration,
+        mut sent: impl FnMut(),
     ) -> (Result<Vec<u8>, Outcome>, Duration) {
         let mut shortages = 0;
         let (result, rtt) = loop {
@@ -35,12 +36,13 @@ impl Dialer {
                 Ok(permit) => permit,
                 Err(outcome) => break (Err(outcome), Duration::ZERO),
             };
-            let sent = Instant::now();
+            let begun = Instant::now();
             match self.send(endpoint.get(), payload) {
                 Ok(socket) => {
                     self.0.limit.succeeded();
+                    sent();
                     let result = self.noted(self.reply(socket, timeout).await);
-                    break (result, sent.elapsed());
+                    break (result, begun.elapsed());
                 }
                 Err(outcome) => {
                     drop(permit);

@@ -34,7 +34,32 @@ struct Run {
     attempt: u8,
     turn: AtomicU64,
     workers: AtomicUsize,
+    /// Workers between taking a number and sending its question.
+    queueing: AtomicUsize,
     tasks: TaskTracker,
+}
+
+impl Run {
+    /// More workers would only make the queue for a turn longer, and everybody else's wait in it.
+    fn has_enough_queueing(&self) -> bool {
+        self.queueing.load(Relaxed) >= FIRST_WORKERS
+    }
+}
+
+/// A worker's place in the queue for a turn, until its question is sent.
+struct Queueing<'a>(&'a AtomicUsize);
+
+impl<'a> Queueing<'a> {
+    fn join(run: &'a Run) -> Self {
+        run.queueing.fetch_add(1, Relaxed);
+        Self(&run.queueing)
+    }
+}
+
+impl Drop for Queueing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// A worker that never has to wait (loopback) lets others have the thread this often.
@@ -42,13 +67,15 @@ const BETWEEN_YIELDS: u32 = 32;
 const FIRST_WORKERS: usize = 2;
 
 impl Sweep {
-    /// Asks each endpoint of the round once. Workers beyond the first are only started when one has to wait for the network.
+    /// Asks each endpoint of the round once. Workers beyond the first are only started when one has to wait for the network and
+    /// hardly another is about to send: the ceilings' queue is first come, first served, and conversations stand in it too.
     pub(super) async fn run(self: &Arc<Self>, work: Work, attempt: u8) {
         let run = Arc::new(Run {
             work,
             attempt,
             turn: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
+            queueing: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
         });
         for _ in 0..FIRST_WORKERS {
@@ -56,6 +83,13 @@ impl Sweep {
         }
         run.tasks.close();
         run.tasks.wait().await;
+    }
+
+    /// A question is on its way and its worker waits: somebody has to send the next one.
+    fn replace_waiting(self: &Arc<Self>, run: &Arc<Run>) {
+        if !run.has_enough_queueing() {
+            self.one_more(run);
+        }
     }
 
     fn one_more(self: &Arc<Self>, run: &Arc<Run>) {
@@ -66,9 +100,19 @@ impl Sweep {
     }
 }
 
+/// Whether the worker, back from the network, is one too many now. Those that queue go on, so the last never leaves.
+fn leaves(run: &Run) -> bool {
+    let too_many = run.has_enough_queueing();
+    if too_many {
+        run.workers.fetch_sub(1, Relaxed);
+    }
+    too_many
+}
+
 async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
     let mut since_yield = 0;
     while !sweep.stop.is_cancelled()
+        && !leaves(&run)
         && let Some(number) = run.work.get(run.turn.fetch_add(1, Relaxed))
         && let Some((host, endpoint)) = sweep.endpoint(number)
     {
@@ -95,6 +139,7 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
 }
 
 async fn ask(sweep: &Arc<Sweep>, run: &Arc<Run>, endpoint: Endpoint) -> Answer {
+    let queueing = Queueing::join(run);
     if let Some(pace) = &sweep.job.pace {
         pace.turn().await;
     }
@@ -104,15 +149,21 @@ async fn ask(sweep: &Arc<Sweep>, run: &Arc<Run>, endpoint: Endpoint) -> Answer {
                 return Answer::of(Outcome::NotProbed(NotProbed::OutOfScope));
             };
             let begun = sweep.dialer.begin_probe(target, sweep.job.timeout).await;
+            drop(queueing);
             if matches!(begun, Begun::Pending(_)) {
-                sweep.one_more(run);
+                sweep.replace_waiting(run);
             }
             let probed = sweep.dialer.finish(begun).await;
             Answer { outcome: probed.outcome, rtt: probed.rtt, reply: None }
         }
         Transport::Udp => {
-            sweep.one_more(run);
-            question(&sweep.dialer, endpoint, sweep.job.timeout, &sweep.job.udp_payload).await
+            let mut queueing = Some(queueing);
+            let sent = || {
+                if queueing.take().is_some() {
+                    sweep.replace_waiting(run);
+                }
+            };
+            question(&sweep.dialer, endpoint, sweep.job.timeout, &sweep.job.udp_payload, sent).await
         }
     }
 }

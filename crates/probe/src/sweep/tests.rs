@@ -223,6 +223,36 @@ async fn halting_ends_a_sweep_that_waits() {
     assert!(outcome.aborted && outcome.incomplete == [ip("127.0.88.1")]);
 }
 
+/// The queue for a turn is first come, first served: a sweep that silence slows down must not fill it with its workers.
+#[tokio::test]
+async fn others_hardly_wait_behind_a_sweep() {
+    let dialer = dialer(&["127.0.0.0/8"]);
+    let rate = Rate::per_second(200).expect("in range");
+    dialer.reconfigure(DialerSettings { rate, rate_per_host: rate, ..DialerSettings::clone(&dialer.settings()) });
+    let host = ip("127.0.90.1");
+    let mut mutes = Vec::new();
+    for _ in 0..240 {
+        mutes.push(mute(host).await);
+    }
+    let ports: Vec<u16> = mutes.iter().map(|mute| mute.local_addr().expect("bound").port()).collect();
+    let (sender, _receiver) = mpsc::channel(1);
+    let cancel = CancellationToken::new();
+    let asking = async {
+        while dialer.counters().attempts < 100 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let before = dialer.counters().attempts;
+        let target = dialer.authorize(Endpoint::tcp(host, 9)).expect("in scope");
+        dialer.probe(target, Duration::from_secs(1)).await;
+        let overtaken_by = dialer.counters().attempts - before;
+        cancel.cancel();
+        overtaken_by
+    };
+    let both = async { tokio::join!(sweep(&dialer, job(&["127.0.90.1"], [], ports), sender, cancel.clone()), asking) };
+    let (_, overtaken_by) = timeout(DEADLINE, both).await.expect("in time");
+    assert!(overtaken_by < 20, "{overtaken_by} questions of the sweep went before");
+}
+
 #[tokio::test]
 async fn asks_one_by_one_in_the_order_given() {
     let dialer = dialer(&["127.0.0.0/8"]);
