@@ -141,6 +141,12 @@ impl BoundUnix {
         let router = limited(api::router(console, shutdown.clone()));
         let listener = &self.listener;
         serve(|| async { listener.accept().await.map(|(stream, _)| stream) }, router, shutdown).await;
+    }
+}
+
+/// Also where it was never served: a start that fails further on leaves nothing behind.
+impl Drop for BoundUnix {
+    fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|file| file == self.file) {
             let _ = fs::remove_file(&self.path);
         }

@@ -546,7 +546,11 @@ async fn a_stale_socket_is_replaced_and_a_file_is_not() {
     let stale = folder.path().join("stale.sock");
     drop(UnixListener::bind(&stale).expect("binds"));
     assert!(stale.exists());
-    bind_unix(&stale).await.expect("replaces it");
+    let bound = bind_unix(&stale).await.expect("replaces it");
+    assert!(stale.exists());
+    // A daemon whose start fails further on leaves nothing behind.
+    drop(bound);
+    assert!(!stale.exists());
     let file = folder.path().join("file");
     std::fs::write(&file, "precious").expect("written");
     assert!(matches!(bind_unix(&file).await, Err(ConsoleError::NotASocket(_))));

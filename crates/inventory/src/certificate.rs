@@ -96,7 +96,7 @@ impl Plan<'_> {
     }
 
     /// Handshakes in a row without the certificate in force.
-    fn gather(&self, pending: Option<PendingCertificate>, leaf: Leaf<'_>) -> PendingCertificate {
+    fn gather(&self, pending: Option<Box<PendingCertificate>>, leaf: Leaf<'_>) -> Box<PendingCertificate> {
         let sha256 = leaf.certificate.sha256;
         let text = format!("certificate {sha256}");
         match pending {
@@ -105,10 +105,10 @@ impl Plan<'_> {
                 pending.certificate = sha256;
                 pending
             }
-            None => PendingCertificate {
+            None => Box::new(PendingCertificate {
                 evidence: Pending::begin(leaf.at, &self.slice.pass, &text, self.now),
                 certificate: sha256,
-            },
+            }),
         }
     }
 
@@ -296,7 +296,7 @@ impl crate::HostState {
     /// Every certificate its services serve.
     pub(crate) fn certificates(&self) -> BTreeSet<Sha256> {
         let services = self.endpoints.iter().flat_map(|endpoint| &endpoint.services);
-        services.filter_map(|service| service.tls.as_ref()).flat_map(TlsState::certificates).collect()
+        services.filter_map(|service| service.tls.as_deref()).flat_map(TlsState::certificates).collect()
     }
 }
 

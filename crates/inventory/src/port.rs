@@ -166,7 +166,7 @@ impl Plan<'_> {
         event.new = Some("open".to_owned());
         event.reason = Some(opened.reason.clone());
         event.evidence.clone_from(&opened.evidence);
-        let known = endpoint.services.iter().find_map(|state| state.service.as_ref());
+        let known = endpoint.services.iter().find_map(|state| state.service.as_deref());
         event.evidence.extend(event::banner(endpoint.last_seen, known));
         let leaf = endpoint.services.iter().find_map(|state| state.tls.as_ref());
         if let Some(tls) = leaf

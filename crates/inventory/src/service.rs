@@ -9,7 +9,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{Event, EventType, Service, ServiceObservation, Severity, TlsObservation};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A service first asked this long after its port opened is one newly asked for (a name was added): learnt.
 const FIRST_LOOK: Duration = Duration::from_hours(24);
@@ -17,7 +17,7 @@ const FIRST_LOOK: Duration = Duration::from_hours(24);
 /// What of an answer counts as a change, side by side with what was known.
 #[derive(Debug, PartialEq)]
 struct Answer {
-    service: Option<Service>,
+    service: Option<Arc<Service>>,
     tls: bool,
 }
 
@@ -63,14 +63,14 @@ impl Plan<'_> {
         news: bool,
         told: &mut Vec<Event>,
     ) {
-        state.service.clone_from(&seen.service);
+        state.service = seen.service.clone().map(Arc::new);
         state.pending_service = None;
         if news {
-            self.note_product(state.service.as_ref());
+            self.note_product(state.service.as_deref());
         }
         if let Some(tls) = &seen.tls {
             let before = state.tls.take();
-            state.tls = Some(TlsState::first(tls));
+            state.tls = Some(Box::new(TlsState::first(tls)));
             match before {
                 None => self.first_leaf(endpoint, state, tls, seen.at, news, told),
                 Some(known) => {
@@ -90,7 +90,7 @@ impl Plan<'_> {
     ) {
         let never_changed = state.changed_at == state.first_seen;
         let same_tls = state.tls.is_none() || seen.tls.is_some();
-        if never_changed && same_tls && is_vague(state.service.as_ref()) && state.pending_service.is_none() {
+        if never_changed && same_tls && is_vague(state.service.as_deref()) && state.pending_service.is_none() {
             let vague = is_vague(seen.service.as_ref());
             if !vague || (state.tls.is_none() && state.service.is_none()) {
                 return self.fill(endpoint, state, seen, !endpoint.learnt, told);
@@ -105,14 +105,14 @@ impl Plan<'_> {
             let pending = state.pending_service.take();
             let mut pending = match pending {
                 Some(pending) if answer.says_the_same_as(&Answer::of(&pending)) => pending,
-                _ => PendingService {
+                _ => Box::new(PendingService {
                     evidence: Pending { count: 0, ..Pending::begin(seen.at, &self.slice.pass, "", self.now) },
                     service: None,
                     tls: answer.tls,
-                },
+                }),
             };
             pending.service = answer.service;
-            let text = format!("identified as {}", describe(pending.service.as_ref(), pending.tls));
+            let text = format!("identified as {}", describe(pending.service.as_deref(), pending.tls));
             if pending.evidence.count == 0 || pending.evidence.last_pass != self.slice.pass.id {
                 pending.evidence.add(seen.at, &self.slice.pass, &event::printable(&text));
                 let rule = self.policy.confirm.service_changed;
@@ -148,9 +148,9 @@ impl Plan<'_> {
                 self.withdraw(self.host.endpoint_at(endpoint), state.name.as_ref(), &gone);
             }
             state.pending_certificate = None;
-            state.tls = seen.tls.as_ref().map(TlsState::first);
+            state.tls = seen.tls.as_ref().map(TlsState::first).map(Box::new);
         }
-        self.note_product(state.service.as_ref());
+        self.note_product(state.service.as_deref());
         // The same change under another name of the same endpoint was told already.
         let echoed = endpoint.services.iter().any(|other| {
             other.changed_at > before
@@ -195,8 +195,8 @@ impl Plan<'_> {
             if old.tls != new.tls {
                 kinds.push(if new.tls { "TLS on" } else { "TLS off" });
             }
-            event.old = Some(describe(old.service.as_ref(), old.tls));
-            event.new = Some(describe(new.service.as_ref(), new.tls));
+            event.old = Some(describe(old.service.as_deref(), old.tls));
+            event.new = Some(describe(new.service.as_deref(), new.tls));
             event.reason = Some(format!("{} changed, seen {}", kinds.join(", "), times(evidence.count)));
             event
         } else if old_product.is_some() && old.version() != new.version() {
@@ -206,7 +206,7 @@ impl Plan<'_> {
             if direction == Direction::Downgrade {
                 event.severity = Severity::MEDIUM;
             }
-            let software = |answer: &Answer| answer.service.as_ref().and_then(Service::software);
+            let software = |answer: &Answer| answer.service.as_deref().and_then(Service::software);
             event.old = software(old).as_ref().map(software::shown);
             event.new = software(new).as_ref().map(software::shown);
             event.software = software(new);
@@ -217,7 +217,7 @@ impl Plan<'_> {
         };
         event::on_service(&mut event, endpoint, state);
         event.evidence = event::gathered(evidence);
-        event.evidence.extend(event::banner(state.last_seen, new.service.as_ref()));
+        event.evidence.extend(event::banner(state.last_seen, new.service.as_deref()));
         Some(event)
     }
 
@@ -315,10 +315,12 @@ fn is_vague(service: Option<&Service>) -> bool {
 }
 
 /// The new answer, with what the old one knew and the new one only leaves out: a server that stops naming its product, or
-/// a conversation that got less far, takes nothing away.
-fn merged(old: Option<&Service>, new: Option<&Service>) -> Option<Service> {
+/// a conversation that got less far, takes nothing away. What comes to the same as before stays the same piece of memory.
+fn merged(old: Option<&Arc<Service>>, new: Option<&Service>) -> Option<Arc<Service>> {
     let mut service = new?.clone();
-    let Some(old) = old.filter(|old| old.name.eq_ignore_ascii_case(&service.name)) else { return Some(service) };
+    let Some(old) = old.filter(|old| old.name.eq_ignore_ascii_case(&service.name)) else {
+        return Some(Arc::new(service));
+    };
     let product = |service: &Service| service.product.as_deref().map(software::product_key);
     if service.product.is_none() && old.product.is_some() {
         service.vendor.clone_from(&old.vendor);
@@ -331,7 +333,7 @@ fn merged(old: Option<&Service>, new: Option<&Service>) -> Option<Service> {
         service.cpe.clone_from(&old.cpe);
     }
     service.os = service.os.or_else(|| old.os.clone());
-    Some(service)
+    Some(if service == **old { old.clone() } else { Arc::new(service) })
 }
 
 /// `http (nginx 1.22.1) over TLS`, `unknown`.

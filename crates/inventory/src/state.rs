@@ -82,17 +82,17 @@ pub struct ServiceState {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<ServiceName>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub service: Option<Service>,
+    pub service: Option<Arc<Service>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub tls: Option<TlsState>,
+    pub tls: Option<Box<TlsState>>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
     pub changed_at: Timestamp,
     pub last_observed: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub pending_service: Option<PendingService>,
+    pub pending_service: Option<Box<PendingService>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub pending_certificate: Option<PendingCertificate>,
+    pub pending_certificate: Option<Box<PendingCertificate>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ pub struct Pending {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PendingService {
     pub evidence: Pending,
-    pub service: Option<Service>,
+    pub service: Option<Arc<Service>>,
     pub tls: bool,
 }
 
@@ -230,7 +230,7 @@ impl HostState {
                 .map(|endpoint| EndpointFact {
                     transport: endpoint.transport,
                     port: endpoint.port,
-                    service: endpoint.services.iter().find_map(|service| service.service.clone()),
+                    service: endpoint.services.iter().find_map(|service| service.service.as_deref().cloned()),
                     tls: endpoint.services.iter().any(|service| service.tls.is_some()),
                 })
                 .collect(),

@@ -38,7 +38,7 @@ impl Index {
                 let known = Known {
                     open: state.status == PortStatus::Open,
                     identified: bare.map(|service| service.last_observed),
-                    prior: bare.and_then(|service| service.service.clone()).map(Arc::new),
+                    prior: bare.and_then(|service| service.service.clone()),
                     tls: bare.is_some_and(|service| service.tls.is_some()),
                 };
                 (endpoint, known)

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,7 @@ pub(crate) const INSTALLED_CONFIG: &str = "/etc/perimeterd/perimeterd.toml";
 /// Whether there is anything under that name. What cannot be known counts as there: a folder that may not be looked into must not
 /// hide what stands in it.
 pub(crate) fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|_| true) || !matches!(path.symlink_metadata(), Err(error) if is_absence(&error))
+    !matches!(path.symlink_metadata(), Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
 /// The socket's name in whatever folder it stands.
@@ -95,6 +96,15 @@ mod tests {
             ("[store", None),
         ] {
             assert_eq!(database_in(text, folder), expect.map(PathBuf::from), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_known_counts_as_there() {
+        // A name that is too long cannot be looked up, like one in a folder that may not be entered.
+        let unknowable = format!("/{}", "x".repeat(5000));
+        for (path, expect) in [("/", true), ("/nonexistent/x.toml", false), (unknowable.as_str(), true)] {
+            assert_eq!(is_there(Path::new(path)), expect);
         }
     }
 

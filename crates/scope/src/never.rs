@@ -36,6 +36,9 @@ pub(crate) fn no_lease() -> AddressSet {
         // Embedded IPv4 (IPv4-compatible, NAT64 of RFC 6052): another way to spell any of the above.
         v6([0, 0, 0, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 0, 0xffff, 0xffff]),
         v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], [0x64, 0xff9b, 0, 0, 0, 0, 0xffff, 0xffff]),
+        // The same for a translator of one's own (RFC 8215), and 6to4 (RFC 3056).
+        v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], [0x64, 0xff9b, 1, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff]),
+        v6([0x2002, 0, 0, 0, 0, 0, 0, 0], [0x2002, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff]),
     ]
     .into_iter()
     .flatten()
@@ -81,6 +84,8 @@ mod tests {
             ("::ffff:127.0.0.1", true, true),
             ("::ffff:192.0.2.7", true, true),
             ("64:ff9b::7f00:1", false, true),
+            ("64:ff9b:1::a9fe:a9fe", false, true),
+            ("2002:a9fe:a9fe::1", false, true),
             ("fe80::1", false, true),
             ("febf:ffff::1", false, true),
             ("fec0::1", false, false),

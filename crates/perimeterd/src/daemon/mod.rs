@@ -48,9 +48,17 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let source = Source::find(options.config)?;
     let config = Arc::new(source.load()?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = {
+    let opening = {
         let (path, clock) = (config.store.path.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || Store::open(&path, clock, &store::Options::default())).await??
+        tokio::task::spawn_blocking(move || Store::open(&path, clock, &store::Options::default()))
+    };
+    let store = tokio::select! {
+        opened = opening => opened??,
+        // Checking a large database takes a while, and nothing is lost by leaving it at that.
+        name = signals.end() => {
+            tracing::info!(signal = name, "ending before the database was open");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let identity = control::identity(&config, &clock);
     let scope = ScopeHandle::new(scope_of(&config));
@@ -109,7 +117,11 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         tokio::select! {
             ended = &mut watching => break Some(ended),
             signal = signals.next() => match signal {
-                signals::Signal::Reload => control.reload_and_log().await,
+                // Beside the loop: one that has to wait for a full disk must not keep the next signal waiting.
+                signals::Signal::Reload => {
+                    let control = control.clone();
+                    tasks.spawn(async move { control.reload_and_log().await });
+                }
                 signals::Signal::End(name) => {
                     tracing::info!(signal = name, "ending");
                     break None;

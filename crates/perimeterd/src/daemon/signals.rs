@@ -26,6 +26,15 @@ impl Signals {
         })
     }
 
+    /// The next request to end; there is nothing yet that could be reloaded.
+    pub(crate) async fn end(&mut self) -> &'static str {
+        loop {
+            if let Signal::End(name) = self.next().await {
+                return name;
+            }
+        }
+    }
+
     pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.term.recv() => Signal::End("SIGTERM"),

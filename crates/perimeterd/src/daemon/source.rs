@@ -23,7 +23,7 @@ impl Source {
         }
         let installed = Path::new(paths::INSTALLED_CONFIG);
         // One that is there but may not be read must not be passed over in silence.
-        if installed.symlink_metadata().is_ok() {
+        if paths::is_there(installed) {
             return Ok(Self::File(installed.to_owned()));
         }
         let folder = paths::state_dir().ok_or_else(|| {

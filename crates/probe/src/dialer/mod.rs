@@ -5,7 +5,7 @@
 //! before `connect()` has returned; they are recognised by a poll that does not wait, and never reach the runtime's reactor.
 //!
 //! Linux' own repetitions of a SYN nobody answers (after one second, and again two later) are charged to the ceilings as
-//! well, after the fact.
+//! well, when they leave.
 
 mod conn;
 mod errno;

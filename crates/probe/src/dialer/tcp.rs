@@ -10,7 +10,7 @@ use model::{Endpoint, LocalErrorKind, NotProbed, OpenReason, Outcome};
 use rustix::event::PollFlags;
 use scope::InScope;
 use socket2::Socket;
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{io, net::IpAddr, sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -143,11 +143,9 @@ impl Dialer {
         let ready = tokio::select! {
             biased;
             () = self.halted() => return Err(Outcome::NotProbed(NotProbed::Halted)),
-            ready = timeout_at(begun + timeout, stream.writable()) => ready,
+            ready = timeout_at(begun + timeout, self.writable(&stream, endpoint.ip, begun)) => ready,
         };
         let rtt = begun.elapsed();
-        // Linux repeats an unanswered SYN after 1 s and after 3 s (before 6.5), or each second (since).
-        self.0.pacer.debit(endpoint.ip, rtt.as_secs().min(u64::from(u8::MAX)));
         if let Ok(Err(error)) = ready {
             return Err(ours(error));
         }
@@ -166,6 +164,18 @@ impl Dialer {
             (_, Err(_)) => Err(CONNECTED),
             _ => Ok(Conn::new(stream, endpoint, rtt, permit)),
         }
+    }
+
+    /// Waits for an answer and charges each SYN the kernel repeats meanwhile to the ceilings, when it leaves: Linux does so
+    /// after 1 s and after 3 s (before 6.5), or each second (since).
+    async fn writable(&self, stream: &TcpStream, ip: IpAddr, begun: Instant) -> io::Result<()> {
+        for second in 1..=u64::from(u8::MAX) {
+            match timeout_at(begun + Duration::from_secs(second), stream.writable()).await {
+                Ok(ready) => return ready,
+                Err(_elapsed) => self.0.pacer.debit(ip, 1),
+            }
+        }
+        stream.writable().await
     }
 }
 

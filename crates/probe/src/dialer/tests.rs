@@ -248,6 +248,22 @@ async fn silence_is_silence() {
 }
 
 #[tokio::test]
+async fn a_repeated_syn_is_charged_when_it_leaves() {
+    let dialer = dialer();
+    let (endpoint, _listener, _waiting) = unanswered().await;
+    dialer.reconfigure(settings(1));
+    tokio::time::pause();
+    let later = async {
+        sleep(Duration::from_millis(1100)).await;
+        dialer.0.pacer.reserve().saturating_duration_since(Instant::now())
+    };
+    let (probed, wait) = tokio::join!(dialer.probe(target(&dialer, endpoint), 5 * SECOND), later);
+    assert_eq!(probed.outcome, Outcome::Silent);
+    // The turn after the first SYN came at one second; the repeated SYN took it.
+    assert!(wait >= Duration::from_millis(800), "{wait:?}");
+}
+
+#[tokio::test]
 async fn halting_drops_what_is_under_way_and_lets_nothing_leave() {
     let dialer = dialer();
     let (endpoint, _listener, _waiting) = unanswered().await;

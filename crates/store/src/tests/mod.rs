@@ -100,14 +100,16 @@ fn endpoint(port: u16, status: PortStatus, services: Vec<ServiceState>) -> Endpo
 fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> ServiceState {
     ServiceState {
         name: name.map(|name| name.parse().expect("a name")),
-        service: Some(service),
-        tls: certificate.map(|sha256| TlsState {
-            version: "TLS 1.3".to_owned(),
-            cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
-            alpn: None,
-            certificate: Some(sha256),
-            alternates: std::iter::once((Sha256([9; 32]), at(5))).collect(),
-            verdicts: Vec::new(),
+        service: Some(std::sync::Arc::new(service)),
+        tls: certificate.map(|sha256| {
+            Box::new(TlsState {
+                version: "TLS 1.3".to_owned(),
+                cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+                alpn: None,
+                certificate: Some(sha256),
+                alternates: std::iter::once((Sha256([9; 32]), at(5))).collect(),
+                verdicts: Vec::new(),
+            })
         }),
         first_seen: at(0),
         last_seen: at(60),

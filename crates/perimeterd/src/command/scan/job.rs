@@ -97,7 +97,7 @@ fn installed(global: &Global) -> Result<Installed, Failure> {
         Some(path) => (path.as_path(), true),
         None => (Path::new(paths::INSTALLED_CONFIG), false),
     };
-    if !asked_for && !path.exists() {
+    if !asked_for && !paths::is_there(path) {
         return Ok(Installed::default());
     }
     match config::load(path) {
