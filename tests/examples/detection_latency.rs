@@ -8,27 +8,18 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
+use testkit::Process;
 
 const OPENINGS: u16 = 50;
 const FIRST_PORT: u16 = 20_100;
 /// The hot lane's period in seconds.
 const PERIOD: u64 = 5;
 const LIMIT: Duration = Duration::from_mins(1);
-
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark measures real time and prints it")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -61,13 +52,10 @@ every = "immediate"
             siem = siem.local_addr()?,
         ),
     )?;
-    let _daemon = Daemon(
-        Command::new(testkit::binary())
-            .args(["run", "--config"])
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log"))?)
-            .spawn()?,
+    let _daemon = Process::start(
+        "perimeterd",
+        Command::new(testkit::binary()).args(["run", "--config"]).arg(&config),
+        &folder.path().join("log"),
     );
     let lines = cef_lines(siem);
     wait_for(&lines, "BASELINE_DONE")?;

@@ -10,24 +10,15 @@ use std::{
     io::Write,
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
+use testkit::Process;
 
 const FIRST_PORT: u16 = 20_300;
 const PORTS: u16 = 10;
 const LIMIT: Duration = Duration::from_mins(15);
-
-struct Daemon(Child);
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a benchmark prints what it measured, and when")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -81,13 +72,10 @@ scan = {{ hot = "30s", known = "1h", likely = "never", full = "never", hot_ports
         ),
     )?;
     let begun = Instant::now();
-    let daemon = Daemon(
-        Command::new(testkit::binary())
-            .args(["run", "--config"])
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log"))?)
-            .spawn()?,
+    let daemon = Process::start(
+        "perimeterd",
+        Command::new(testkit::binary()).args(["run", "--config"]).arg(&config),
+        &folder.path().join("log"),
     );
     while !has_baseline(&config)? {
         if begun.elapsed() > LIMIT {
@@ -96,7 +84,7 @@ scan = {{ hot = "30s", known = "1h", likely = "never", full = "never", hot_ports
         thread::sleep(Duration::from_millis(200));
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.0.id()))?;
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id()))?;
     let rss = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
