@@ -24,7 +24,7 @@ impl Failure {
         match self {
             Self::Usage(message) | Self::Absent(message) => Some(message.clone()),
             Self::ReaderGone => None,
-            Self::World(error) => Some(format!("{error:#}")),
+            Self::World(error) => Some(told_once(error)),
         }
     }
 
@@ -36,6 +36,17 @@ impl Failure {
             Self::Absent(_) => ExitCode::from(3),
         }
     }
+}
+
+/// The error and its causes, without those that only repeat what stands before them.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.last() != Some(&cause) {
+            told.push(cause);
+        }
+    }
+    told.join(": ")
 }
 
 impl From<anyhow::Error> for Failure {
@@ -59,3 +70,20 @@ impl From<io::Error> for Failure {
 }
 
 pub(crate) type Outcome = Result<ExitCode, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monitor::{JournalError, MonitorError};
+
+    #[test]
+    fn says_each_thing_once() {
+        let full = MonitorError::from(JournalError::Retry("the disk is full".to_owned()));
+        let wrapped = anyhow::Error::new(io::Error::other("no room")).context("it could not be written");
+        for (error, expect) in
+            [(anyhow::Error::new(full), "the disk is full"), (wrapped, "it could not be written: no room")]
+        {
+            assert_eq!(Failure::World(error).message().as_deref(), Some(expect));
+        }
+    }
+}

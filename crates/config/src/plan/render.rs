@@ -19,10 +19,10 @@ impl Plan {
         if self.profiles.is_empty() {
             let _ = writeln!(text, "no profile is active");
         }
-        let share = self.total_rate / f64::from(self.ceiling.get()) * 100.0;
+        let share = share(self.total_rate / f64::from(self.ceiling.get()));
         let _ = writeln!(
             text,
-            "together {} packets per second of the {} that sensor.rate allows ({share:.0} %)",
+            "together {} packets per second of the {} that sensor.rate allows ({share})",
             per_second(self.total_rate),
             per_second(f64::from(self.ceiling.get()))
         );
@@ -36,9 +36,18 @@ impl Plan {
     }
 }
 
+/// In whole percent; what is more than nothing is never called 0 %.
+fn share(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    if percent > 0.0 && percent < 1.0 { "under 1 %".to_owned() } else { format!("{percent:.0} %") }
+}
+
 fn addresses(profile: &ProfilePlan) -> String {
     let count = grouped(profile.addresses);
     let plural = if profile.addresses == 1 { "" } else { "es" };
+    if profile.addresses == 0 && profile.unsweepable.is_empty() {
+        return "nothing to sweep: every address of its targets is excluded".to_owned();
+    }
     match profile.host_names {
         0 => format!("{count} address{plural}"),
         1 => format!("{count} address{plural}, one of them for a host name"),

@@ -22,7 +22,14 @@ pub(crate) struct Check {
 impl Check {
     /// Exit 0: valid, perhaps with warnings. Exit 1: not.
     pub(crate) fn run(self, global: &Global) -> Outcome {
-        let path = global.config.as_deref().unwrap_or_else(|| Path::new(paths::INSTALLED_CONFIG));
+        let installed = Path::new(paths::INSTALLED_CONFIG);
+        if global.config.is_none() && !self.format.json && !paths::is_there(installed) {
+            return Err(Failure::world(format!(
+                "there is no {}; name a file with --config. Without any, `perimeterd run` watches 127.0.0.1",
+                installed.display()
+            )));
+        }
+        let path = global.config.as_deref().unwrap_or(installed);
         match config::load(path) {
             Ok(loaded) => {
                 let plan = config::plan(&loaded.config);

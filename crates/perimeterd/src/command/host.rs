@@ -29,8 +29,8 @@ impl Host {
         for line in head(&detail) {
             output::line(&printable(&line))?;
         }
-        section(&endpoints(&detail))?;
-        section(&certificates::table(row::array(&detail, "/certificates")))?;
+        section(endpoints(&detail))?;
+        section(certificates::table(row::array(&detail, "/certificates")))?;
         let mut recent: Vec<Event> = detail
             .get("events")
             .map(|events| serde_json::from_value(events.clone()))
@@ -38,12 +38,12 @@ impl Host {
             .map_err(Client::not_understood)?
             .unwrap_or_default();
         recent.reverse();
-        section(&events::table(&recent))?;
+        section(events::table(&recent))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn section(table: &Table) -> std::io::Result<()> {
+fn section(table: Table) -> std::io::Result<()> {
     if table.is_empty() {
         return Ok(());
     }

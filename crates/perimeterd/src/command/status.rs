@@ -95,7 +95,7 @@ fn lanes(report: &StatusReport) -> Table {
             if lane.lag_s < 1.0 { "none".to_owned() } else { seconds(lane.lag_s) },
             if lane.last_finished.is_some() { percent(lane.coverage) } else { "-".to_owned() },
             lane.loss.map_or_else(|| "-".to_owned(), percent),
-            lane.p_miss_random_loss.map_or_else(|| "-".to_owned(), |p| format!("{p:.1e}")),
+            lane.p_miss_random_loss.map_or_else(|| "-".to_owned(), probability),
             lane.probes.to_string(),
             lane.local_errors.to_string(),
         ]);
@@ -111,6 +111,8 @@ fn last_pass(lane: &LaneStatus, report: &StatusReport) -> String {
     match (finished, lane.running) {
         (None, false) => "never".to_owned(),
         (None, true) => format!("{} done", percent(lane.progress)),
+        // The next one has begun and no host of it is done yet.
+        (Some(finished), true) if lane.progress <= 0.0 => finished,
         (Some(finished), false) => finished,
         (Some(finished), true) => format!("{finished}, {} of the next", percent(lane.progress)),
     }
@@ -123,7 +125,8 @@ fn delivery(report: &StatusReport) -> Table {
             row.recipient.clone(),
             row.channel.clone(),
             row.backlog.to_string(),
-            row.last_delivered.map_or_else(|| "never".to_owned(), |time| format!("{} ago", ago(time, report.now))),
+            row.last_delivered
+                .map_or_else(|| "not since start".to_owned(), |time| format!("{} ago", ago(time, report.now))),
             trouble(row, report),
         ]);
     }
@@ -147,6 +150,10 @@ fn seconds(seconds: f64) -> String {
     Duration::try_from_secs_f64(rounded).map_or_else(|_| "-".to_owned(), format_duration)
 }
 
+fn probability(p: f64) -> String {
+    if p <= 0.0 { "0".to_owned() } else { format!("{p:.1e}") }
+}
+
 fn percent(ratio: f64) -> String {
     // Never "100%" for what is not whole.
     let percent = ratio * 100.0;
@@ -162,6 +169,13 @@ fn percent(ratio: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probability_is_short() {
+        for (p, expect) in [(0.0, "0"), (4.0e-8, "4.0e-8"), (0.02, "2.0e-2")] {
+            assert_eq!(probability(p), expect);
+        }
+    }
 
     #[test]
     fn a_percentage_never_flatters() {

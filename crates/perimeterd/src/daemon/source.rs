@@ -40,7 +40,13 @@ impl Source {
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
         match self {
             Self::File(path) => {
-                let loaded = config::load(path).map_err(|failure| anyhow!("{failure}"))?;
+                let loaded = config::load(path).map_err(|failure| {
+                    let errors = match failure.errors() {
+                        1 => "an error".to_owned(),
+                        errors => format!("{errors} errors"),
+                    };
+                    anyhow!("{} has {errors} and is not used:\n\n{failure}", path.display())
+                })?;
                 for warning in &loaded.warnings {
                     tracing::warn!("{}", warning.line(&loaded.sources));
                 }

@@ -22,9 +22,9 @@ pub(crate) fn subject(event: &Event) -> String {
 pub(crate) fn change(event: &Event) -> String {
     let mut parts = Vec::new();
     match (&event.old, &event.new) {
-        (Some(old), Some(new)) => parts.push(format!("{old} -> {new}")),
-        (Some(old), None) => parts.push(format!("was {old}")),
-        (None, Some(new)) => parts.push(new.clone()),
+        (Some(old), Some(new)) => parts.push(format!("{} -> {}", brief(old), brief(new))),
+        (Some(old), None) => parts.push(format!("was {}", brief(old))),
+        (None, Some(new)) => parts.push(brief(new).to_owned()),
         (None, None) => {}
     }
     if let Some(service) = &event.service {
@@ -33,7 +33,11 @@ pub(crate) fn change(event: &Event) -> String {
         parts.push(if product.is_empty() { service.name.clone() } else { format!("{} ({product})", service.name) });
     }
     if let Some(certificate) = &event.certificate {
-        parts.push(format!("{} by {}", certificate.subject, certificate.issuer));
+        parts.push(if certificate.subject == certificate.issuer {
+            format!("{} by itself", certificate.subject)
+        } else {
+            format!("{} by {}", certificate.subject, certificate.issuer)
+        });
     }
     if let Some(software) = &event.software
         && event.service.is_none()
@@ -42,6 +46,12 @@ pub(crate) fn change(event: &Event) -> String {
     }
     parts.extend(event.reason.clone());
     parts.join(", ")
+}
+
+/// The beginning of a SHA-256, as long as the certificates' table shows; anything else whole.
+fn brief(value: &str) -> &str {
+    let is_digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    value.get(..16).filter(|_| is_digest).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -62,5 +72,14 @@ mod tests {
         event.reason = Some("connected twice".to_owned());
         assert_eq!(subject(&event), "[2001:db8::7]:3389/tcp");
         assert_eq!(change(&event), "open, ms-wbt-server, connected twice");
+    }
+
+    #[test]
+    fn only_digests_are_shortened() {
+        let digest = "0123456789abcdef".repeat(4);
+        let long = "not a digest, ".repeat(6);
+        for (value, expect) in [(&*digest, "0123456789abcdef"), ("open", "open"), (&*long, &*long)] {
+            assert_eq!(brief(value), expect);
+        }
     }
 }

@@ -1,11 +1,19 @@
 use super::{line, printable};
-use comfy_table::{Attribute, Cell, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Width, presets};
 use jiff::Timestamp;
 use std::io;
 
-/// A table that fits the terminal. On anything else its columns are as wide as what is in them, one row a line.
+/// A table that fits the terminal, as long as that breaks no word of ordinary length. On anything else its columns are as
+/// wide as what is in them, one row a line.
 #[derive(Debug)]
-pub(crate) struct Table(comfy_table::Table);
+pub(crate) struct Table {
+    table: comfy_table::Table,
+    /// The longest word of each column, in characters.
+    words: Vec<u16>,
+}
+
+/// Words longer than this may be broken: names and digests from the network have any length.
+const UNBROKEN: u16 = 20;
 
 impl Table {
     pub(crate) fn new(headings: &[&str]) -> Self {
@@ -15,24 +23,44 @@ impl Table {
         if let Some(first) = table.column_mut(0) {
             first.set_padding((0, 1));
         }
-        Self(table)
+        Self { table, words: headings.iter().map(|heading| longest_word(heading)).collect() }
     }
 
     /// Cells may hold text from anywhere.
     pub(crate) fn row<I: IntoIterator<Item = String>>(&mut self, cells: I) {
-        self.0.add_row(cells.into_iter().map(|cell| printable(&cell).into_owned()));
+        let cells: Vec<String> = cells.into_iter().map(|cell| printable(&cell).into_owned()).collect();
+        for (word, cell) in self.words.iter_mut().zip(&cells) {
+            *word = longest_word(cell).max(*word);
+        }
+        self.table.add_row(cells);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.row_count() == 0
+        self.table.row_count() == 0
     }
 
-    pub(crate) fn print(&self) -> io::Result<()> {
-        for row in self.0.lines() {
+    pub(crate) fn print(mut self) -> io::Result<()> {
+        for row in self.arranged() {
             line(row.trim_end())?;
         }
         Ok(())
     }
+
+    fn arranged(&mut self) -> Vec<String> {
+        for (index, &word) in self.words.iter().enumerate() {
+            if let Some(column) = self.table.column_mut(index) {
+                // The padding counts: one space on each side, none before the first column.
+                let padding = if index == 0 { 1 } else { 2 };
+                let width = Width::Fixed(word.min(UNBROKEN) + padding);
+                column.set_constraint(ColumnConstraint::LowerBoundary(width));
+            }
+        }
+        self.table.lines().collect()
+    }
+}
+
+fn longest_word(text: &str) -> u16 {
+    text.split_whitespace().map(|word| u16::try_from(word.chars().count()).unwrap_or(u16::MAX)).max().unwrap_or(0)
 }
 
 /// `2026-11-21 10:05:03Z`: to the second, in UTC.
@@ -70,9 +98,21 @@ mod tests {
     fn hostile_cells_stay_in_their_row() {
         let mut table = Table::new(&["BANNER", "PORT"]);
         table.row(["evil\u{1b}[2J\nsecond line".to_owned(), "22".to_owned()]);
-        let shown: Vec<_> = table.0.lines().collect();
+        let shown = table.arranged();
         assert_eq!(shown.len(), 2, "{shown:?}");
         assert!(shown.iter().all(|line| !line.contains('\u{1b}')));
+    }
+
+    #[test]
+    fn a_narrow_terminal_breaks_lines_between_words() {
+        let mut table = Table::new(&["ENDPOINT", "WHAT"]);
+        table.row(["127.0.0.1:8000/tcp".to_owned(), "refused in three passes over ten seconds".to_owned()]);
+        table.table.set_width(34);
+        let shown = table.arranged();
+        assert!(shown.len() > 2, "{shown:?}");
+        for word in ["127.0.0.1:8000/tcp", "refused", "passes", "seconds"] {
+            assert!(shown.iter().any(|line| line.contains(word)), "{word} was broken: {shown:?}");
+        }
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use hickory_resolver::{
     Hosts, TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::{Query, ResponseCode},
         rr::{Name, RecordType},
     },
+    system_conf::parse_resolv_conf,
 };
 use model::ServiceName;
-use std::{fmt, future::Future, net::IpAddr, net::SocketAddr, pin::Pin, time::Duration};
+use std::{fmt, future::Future, net::IpAddr, net::SocketAddr, path::PathBuf, pin::Pin, time::Duration};
 
 /// The addresses of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,52 +45,48 @@ pub trait Resolve: fmt::Debug + Send + Sync {
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Resolved, ResolveError>> + Send + 'a>>;
 
 /// Asks the configured resolvers, or the system's (with the hosts file first).
-pub struct HickoryResolver {
-    resolver: TokioResolver,
-    hosts_file: bool,
+pub struct HickoryResolver(Servers);
+
+enum Servers {
+    Configured(Box<TokioResolver>),
+    /// Those this file (resolv.conf) names when they are asked: at a machine's start it may not be there yet, it changes with
+    /// the network, and whoever watches addresses only needs none.
+    System(PathBuf),
 }
 
 const SHORTEST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_hours(1);
 
 impl HickoryResolver {
-    /// `servers` are asked over UDP, and TCP where an answer is long; where there are none, `/etc/resolv.conf` counts.
-    /// To be called inside the runtime.
+    /// `servers` are asked over UDP, and TCP where an answer is long; where there are none, `/etc/resolv.conf` counts, as it
+    /// is at the time of each question. To be called inside the runtime.
     pub fn new(servers: &[SocketAddr]) -> Result<Self, ResolveError> {
-        let setup = |error: NetError| ResolveError::Setup(error.to_string());
-        let hosts_file = servers.is_empty();
-        let mut builder = if hosts_file {
-            TokioResolver::builder_tokio().map_err(setup)?
-        } else {
-            let servers = servers.iter().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        // Leases know their own time; asking again must mean asking.
-        options.cache_size = 0;
-        // The hosts file is read by us, each time.
-        options.use_hosts_file = ResolveHosts::Never;
-        options.timeout = Duration::from_secs(3);
-        options.attempts = 2;
-        Ok(Self { resolver: builder.build().map_err(setup)?, hosts_file })
+        if servers.is_empty() {
+            return Ok(Self(Servers::System("/etc/resolv.conf".into())));
+        }
+        let config = ResolverConfig::from_name_servers(servers.iter().map(name_server).collect());
+        build(config, None).map(|resolver| Self(Servers::Configured(Box::new(resolver))))
     }
 
     async fn ask(&self, name: &ServiceName) -> Result<Resolved, ResolveError> {
         let temporary = |reason: String| ResolveError::Temporary { name: name.clone(), reason };
         // With the final dot no search domain is tried: the operator's name is meant as it is written.
         let query = Name::from_ascii(format!("{name}.")).map_err(|error| temporary(error.to_string()))?;
-        if self.hosts_file
-            && let Some(addresses) = from_hosts_file(query.clone()).await
-        {
-            return Ok(Resolved { addresses, ttl: SHORTEST });
-        }
+        let system;
+        let resolver = match &self.0 {
+            Servers::Configured(resolver) => resolver,
+            Servers::System(file) => {
+                if let Some(addresses) = from_hosts_file(query.clone()).await {
+                    return Ok(Resolved { addresses, ttl: SHORTEST });
+                }
+                system = of_system(file.clone()).await.map_err(|error| temporary(error.to_string()))?;
+                &system
+            }
+        };
         let mut addresses = Vec::new();
         let mut ttl = LONGEST;
-        let (v4, v6) = tokio::join!(
-            self.resolver.lookup(query.clone(), RecordType::A),
-            self.resolver.lookup(query, RecordType::AAAA)
-        );
+        let (v4, v6) =
+            tokio::join!(resolver.lookup(query.clone(), RecordType::A), resolver.lookup(query, RecordType::AAAA));
         // Half an answer is none: an address left out would be taken for one that went away.
         for answer in [v4, v6] {
             match answer {
@@ -118,8 +115,36 @@ impl Resolve for HickoryResolver {
 
 impl fmt::Debug for HickoryResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HickoryResolver").field("hosts_file", &self.hosts_file).finish_non_exhaustive()
+        match &self.0 {
+            Servers::Configured(_) => f.debug_tuple("HickoryResolver").finish_non_exhaustive(),
+            Servers::System(file) => f.debug_tuple("HickoryResolver").field(file).finish(),
+        }
     }
+}
+
+/// The resolver of this moment's resolv.conf.
+async fn of_system(file: PathBuf) -> Result<TokioResolver, ResolveError> {
+    let shown = file.display().to_string();
+    let setup = |reason: String| ResolveError::Setup(format!("{shown}: {reason}"));
+    let read = tokio::task::spawn_blocking(move || parse_resolv_conf(std::fs::read(file)?));
+    let (config, options) =
+        read.await.map_err(|error| setup(error.to_string()))?.map_err(|error| setup(error.to_string()))?;
+    build(config, Some(options))
+}
+
+fn build(config: ResolverConfig, options: Option<ResolverOpts>) -> Result<TokioResolver, ResolveError> {
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    if let Some(options) = options {
+        *builder.options_mut() = options;
+    }
+    let options = builder.options_mut();
+    // Leases know their own time; asking again must mean asking.
+    options.cache_size = 0;
+    // The hosts file is read by us, each time.
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = Duration::from_secs(3);
+    options.attempts = 2;
+    builder.build().map_err(|error| ResolveError::Setup(error.to_string()))
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {

@@ -113,3 +113,15 @@ async fn asks_again_each_time() {
         assert_eq!(asked.load(Relaxed), 2 * round, "one question for each kind, from no memory");
     }
 }
+
+/// A machine without DNS, or one whose network is still coming up.
+#[tokio::test]
+async fn no_resolver_now_may_be_one_later() {
+    assert!(HickoryResolver::new(&[]).is_ok());
+    for (file, why) in [("/nonexistent/resolv.conf", "No such file"), ("/dev/null", "no nameservers")] {
+        let resolver = HickoryResolver(Servers::System(file.into()));
+        let error = resolver.resolve(&name()).await.expect_err("nobody to ask");
+        let ResolveError::Temporary { reason, .. } = &error else { panic!("{error:?}") };
+        assert!(reason.contains(file) && reason.contains(why) && reason.contains("[sensor] resolvers"), "{error}");
+    }
+}

@@ -90,31 +90,36 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     })
 }
 
-/// The configuration `--config` names, or the installed one where there is one. What it excludes is never touched; where that
-/// cannot be known, nothing is.
+/// The configuration `--config` names, or the installed one where there is one. What the installed one excludes is never
+/// touched, whichever is named; where that cannot be known, nothing is.
 fn installed(global: &Global) -> Result<Installed, Failure> {
-    let (path, asked_for) = match &global.config {
-        Some(path) => (path.as_path(), true),
-        None => (Path::new(paths::INSTALLED_CONFIG), false),
-    };
-    if !asked_for && !paths::is_there(path) {
-        return Ok(Installed::default());
-    }
-    match config::load(path) {
-        Ok(loaded) => Ok(Installed { exclude: loaded.config.sensor.exclude.clone(), config: Some(loaded.config) }),
-        Err(failure) if asked_for => {
+    let standard = Path::new(paths::INSTALLED_CONFIG);
+    let installed = if paths::is_there(standard) { of_this_machine(standard)? } else { Installed::default() };
+    let Some(named) = global.config.as_deref().filter(|named| *named != standard) else { return Ok(installed) };
+    match config::load(named) {
+        Ok(loaded) => Ok(Installed {
+            exclude: installed.exclude.union(&loaded.config.sensor.exclude),
+            config: Some(loaded.config),
+        }),
+        Err(failure) => {
             super::super::check::diagnose(&failure.diagnostics, &failure.sources);
-            Err(Failure::world(format!("{} is not valid; nothing was sent", path.display())))
+            Err(Failure::world(format!("{} is not valid; nothing was sent", named.display())))
         }
-        // Secrets in it may be none of ours to read; what must not be touched is said in one place.
-        Err(_) => match fs::read_to_string(path).ok().and_then(|text| exclusions(&text)) {
-            Some(exclude) => Ok(Installed { exclude, config: None }),
-            None => Err(Failure::world(format!(
-                "{} could not be read, so what must not be touched is not known, and nothing was sent; name another \
-                 with --config",
-                path.display()
-            ))),
-        },
+    }
+}
+
+fn of_this_machine(path: &Path) -> Result<Installed, Failure> {
+    if let Ok(loaded) = config::load(path) {
+        return Ok(Installed { exclude: loaded.config.sensor.exclude.clone(), config: Some(loaded.config) });
+    }
+    // Secrets in it may be none of ours to read; what must not be touched is said in one place.
+    match fs::read_to_string(path).ok().and_then(|text| exclusions(&text)) {
+        Some(exclude) => Ok(Installed { exclude, config: None }),
+        None => Err(Failure::world(format!(
+            "{} could not be read, so what must not be touched is not known, and nothing was sent; run as a user who may \
+             read it, or put it right",
+            path.display()
+        ))),
     }
 }
 
