@@ -8,6 +8,7 @@ mod baseline;
 mod certificate;
 mod change;
 mod confirm;
+mod doubt;
 mod event;
 mod expiry;
 mod host;

@@ -114,6 +114,12 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
+    /// The sensor fell ill or got well: what was gathered against anybody around that moment proves nothing.
+    pub(crate) fn forget_doubts(&mut self, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.forget_doubts();
+        self.absorb(change, now, batch);
+    }
+
     pub(crate) fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
         let change = self.inventory.tick(now);
         self.absorb(change, now, batch);

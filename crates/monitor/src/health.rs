@@ -101,9 +101,8 @@ impl Health {
                 if self.troubles.is_empty() { Turn::Recovered } else { Turn::Same }
             }
         };
-        if all_silent {
-            slices.retain(|slice| !self.doubts(slice.ip, now));
-        }
+        // While the trouble lasts, a group in which only some are silent is one on which the link came back half way.
+        slices.retain(|slice| !(is_silent(slice) && self.doubts(slice.ip, now)));
         turn
     }
 

@@ -326,10 +326,12 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         let slices = known_slices(tools, &plan, observations);
         plan.record.probes += asked;
         let mut local_errors = 0;
-        for observation in slices.iter().flat_map(|slice| &slice.ports) {
+        for (slice, observation) in slices.iter().flat_map(|slice| slice.ports.iter().map(move |port| (slice, port))) {
             plan.record.attempts += u64::from(observation.attempts);
             local_errors += u64::from(matches!(observation.outcome, Outcome::LocalError(_)));
+            // A host that is down loses no packets: only what a living one left without an answer is loss.
             if observation.outcome.is_evidence()
+                && slice.ports.iter().any(|port| port.outcome.is_answer())
                 && tools.index.get(&observation.endpoint).is_some_and(|known| known.open)
             {
                 plan.record.loss_asked += 1;

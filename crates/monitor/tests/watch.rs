@@ -105,6 +105,32 @@ async fn an_unplugged_sensor_loses_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_fails_and_returns_by_halves_loses_nobody() {
+    let world = World::new(clock());
+    let hosts: Vec<String> = (1..=12).map(|last| format!("10.0.0.{last}")).collect();
+    for host in &hosts {
+        world.open(host, 22, "ssh OpenSSH/9.2p1");
+    }
+    let disk = Disk::default();
+    let daemon = learnt(&world, &disk).await;
+    let half = |on| hosts.iter().take(7).for_each(|host| world.power(host, on));
+    half(false);
+    pass(8).await;
+    world.unplug(true);
+    pass(60).await;
+    world.unplug(false);
+    pass(8).await;
+    half(true);
+    pass(300).await;
+    assert_eq!(disk.kinds_since(1), ["SENSOR_DEGRADED", "SENSOR_OK"]);
+    // Whoever is really gone afterwards is found out all the same.
+    world.power(&hosts[0], false);
+    pass(120).await;
+    assert_eq!(disk.kinds_since(3), ["HOST_LOST"]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_disk_holds_everything_back_and_loses_nothing() {
     let (world, disk) = small_world();
     let daemon = learnt(&world, &disk).await;

@@ -22,7 +22,7 @@ impl<J: Journal> Monitor<J> {
             self.health.sentences().map(|(what, sentence)| (what, sentence.clone())).collect();
         let late: Vec<String> = lanes
             .iter()
-            .filter(|lane| lane.lag_s > 0.0 && !self.halted)
+            .filter(|lane| lane.lag_s >= 1.0 && !self.halted)
             .map(|lane| format!("{}/{} by {:.0} s", lane.profile, lane.lane, lane.lag_s))
             .collect();
         if !late.is_empty() {

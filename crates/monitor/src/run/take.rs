@@ -90,6 +90,11 @@ impl<J: Journal> Monitor<J> {
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
         let turn = self.health.examine(&mut slices, &tally, Instant::now());
+        if turn != Turn::Same {
+            let mut batch = Batch::default();
+            self.decider.forget_doubts(self.clock.now(), &mut batch);
+            self.commit(batch, shutdown).await?;
+        }
         // Host by host, in pieces: a group of thousands must not hold up a command.
         for piece in slices.chunks(COALESCE) {
             let mut batch = Batch::default();
