@@ -1,5 +1,6 @@
 use crate::{
     CertificateState, Change, ConfirmRequest, EndpointState, HostState, PortStatus, Region, apply::Plan, confirm,
+    shared::Shared,
 };
 use jiff::Timestamp;
 use model::{AddressSet, Coverage, Endpoint, HostPolicy, HostSlice, Lane, ServiceName, Sha256, Transport, Vantage};
@@ -16,6 +17,7 @@ pub struct Inventory {
     pub(crate) certificates: BTreeMap<Sha256, CertificateState>,
     pub(crate) regions: BTreeMap<(Arc<str>, Lane), Region>,
     pub(crate) baselines: Vec<Arc<str>>,
+    shared: Shared,
 }
 
 /// How much is known.
@@ -41,6 +43,7 @@ impl Inventory {
             certificates: BTreeMap::new(),
             regions: BTreeMap::new(),
             baselines: Vec::new(),
+            shared: Shared::default(),
         }
     }
 
@@ -57,16 +60,19 @@ impl Inventory {
         if foreign {
             return Self::new(vantage);
         }
+        let mut shared = Shared::default();
+        let mut ours: BTreeMap<IpAddr, HostState> = BTreeMap::new();
+        for mut host in hosts.into_iter().filter(|host| host.key.vantage == vantage) {
+            shared.share(&mut host);
+            ours.insert(host.key.ip, host);
+        }
         Self {
-            hosts: hosts
-                .into_iter()
-                .filter(|host| host.key.vantage == vantage)
-                .map(|host| (host.key.ip, host))
-                .collect(),
+            hosts: ours,
             certificates: certificates.into_iter().map(|state| (state.certificate.sha256, state)).collect(),
             regions: regions.into_iter().map(|region| ((region.profile.clone(), region.lane), region)).collect(),
             baselines,
             vantage,
+            shared,
         }
     }
 
@@ -143,7 +149,9 @@ impl Inventory {
     /// Takes over what was committed.
     pub fn install(&mut self, change: &Change) {
         for host in &change.hosts {
-            self.hosts.insert(host.key.ip, host.clone());
+            let mut host = host.clone();
+            self.shared.share(&mut host);
+            self.hosts.insert(host.key.ip, host);
         }
         for key in &change.removed_hosts {
             self.hosts.remove(&key.ip);

@@ -17,6 +17,7 @@ mod lease;
 mod port;
 mod region;
 mod service;
+mod shared;
 mod skew;
 mod software;
 mod state;

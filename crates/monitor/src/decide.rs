@@ -170,7 +170,8 @@ impl Decider {
             self.index.remove(key);
             self.standing.remove(key);
         }
-        for host in &change.hosts {
+        // From the inventory, whose copies are shared, and not from the change.
+        for host in change.hosts.iter().filter_map(|host| self.inventory.host(host.key.ip)) {
             self.index.update(host);
         }
         for event in change.events {
