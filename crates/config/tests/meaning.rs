@@ -133,7 +133,7 @@ fn the_embedded_configuration_watches_loopback_only() {
     assert_eq!(config.assets["local"].targets, ["127.0.0.1".parse().expect("an address")]);
     let scan = &config.profiles["local"].scan;
     let seconds = |lane| scan.period(lane).map(|period| period.as_secs());
-    assert_eq!(Lane::PERIODIC.map(seconds), [Some(5), Some(5), Some(30), Some(20)]);
+    assert_eq!(Lane::PERIODIC.map(seconds), [Some(5), Some(5), Some(20), Some(20)]);
     assert_eq!((scan.identify, scan.udp.len()), (Duration::from_secs(30), 3));
     assert!(config.recipients.is_empty() && config.sources.is_empty());
     assert!(config::plan(&config).is_feasible());
