@@ -7,7 +7,7 @@ use crate::{
 };
 use inventory::{CertificateState, EndpointState, HostState, Region, ServiceState};
 use jiff::Timestamp;
-use model::{Alert, Event, Sha256};
+use model::{Alert, Event, Sha256, Vantage};
 use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, PassRecord, Restored, Violations};
 use notifiers::Owed;
 use rusqlite::{Connection, params};
@@ -19,37 +19,41 @@ const PASSES: i64 = 100;
 
 impl Journal for Store {
     async fn load(&self) -> Result<Restored, JournalError> {
-        Ok(self.shared.reader.query(restore).await?)
+        let vantage = self.shared.vantage.clone();
+        Ok(self.shared.reader.query(move |connection| restore(connection, &vantage)).await?)
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
         if batch.is_empty() {
             return Ok(Committed::default());
         }
-        let now = self.shared.clock.now();
-        self.write(move |steps| commit(steps, &batch, now)).await.map_err(JournalError::from)
+        let (now, vantage) = (self.shared.clock.now(), self.shared.vantage.clone());
+        self.write(move |steps| commit(steps, &batch, &vantage, now)).await.map_err(JournalError::from)
     }
 }
 
-fn restore(connection: &Connection) -> rusqlite::Result<Restored> {
+/// What this vantage knew. Hosts of others are restored as well: what to make of them is the inventory's business.
+fn restore(connection: &Connection, vantage: &Vantage) -> rusqlite::Result<Restored> {
     // One snapshot: a commit between two of these reads must not show in one and not in the other.
     let connection = connection.unchecked_transaction()?;
     Ok(Restored {
         hosts: all(&connection, "SELECT state FROM host ORDER BY address, vantage")?,
         certificates: all(&connection, "SELECT state FROM certificate ORDER BY sha256")?,
-        regions: all(&connection, "SELECT state FROM region ORDER BY profile, lane")?,
+        regions: ours(&connection, "SELECT state FROM region WHERE vantage = ? ORDER BY profile, lane", vantage)?,
         baselines: connection
-            .prepare_cached("SELECT profile FROM baseline ORDER BY profile")?
-            .query_map([], |row| row.get::<_, String>(0).map(Into::into))?
+            .prepare_cached("SELECT profile FROM baseline WHERE vantage = ? ORDER BY profile")?
+            .query_map([&*vantage.0], |row| row.get::<_, String>(0).map(Into::into))?
             .collect::<rusqlite::Result<_>>()?,
-        passes: all(
+        passes: ours(
             &connection,
-            "SELECT record FROM pass p WHERE id = (
-                 SELECT id FROM pass WHERE profile = p.profile AND lane = p.lane ORDER BY started DESC, id DESC LIMIT 1)
+            "SELECT record FROM pass p WHERE vantage = ? AND id = (
+                 SELECT id FROM pass WHERE vantage = p.vantage AND profile = p.profile AND lane = p.lane
+                 ORDER BY started DESC, id DESC LIMIT 1)
              ORDER BY profile, lane",
+            vantage,
         )?,
         violations: all(&connection, "SELECT record FROM violation ORDER BY address, vantage")?,
-        leases: all(&connection, "SELECT record FROM lease ORDER BY asset, name")?,
+        leases: ours(&connection, "SELECT record FROM lease WHERE vantage = ? ORDER BY asset, name", vantage)?,
         halted: connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM setting WHERE name = 'halted' AND value = 'true')",
             [],
@@ -63,7 +67,11 @@ fn all<T: DeserializeOwned>(connection: &Connection, sql: &str) -> rusqlite::Res
     connection.prepare_cached(sql)?.query_map([], |row| get_json(row, 0))?.collect()
 }
 
-fn commit(steps: Steps<'_>, batch: &Batch, now: Timestamp) -> rusqlite::Result<Committed> {
+fn ours<T: DeserializeOwned>(connection: &Connection, sql: &str, vantage: &Vantage) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map([&*vantage.0], |row| get_json(row, 0))?.collect()
+}
+
+fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) -> rusqlite::Result<Committed> {
     for host in &batch.removed_hosts {
         let key = params![address(host.ip), &*host.vantage.0];
         steps.execute("DELETE FROM violation WHERE address = ? AND vantage = ?", key)?;
@@ -79,15 +87,17 @@ fn commit(steps: Steps<'_>, batch: &Batch, now: Timestamp) -> rusqlite::Result<C
     batch.certificates.iter().try_for_each(|certificate| put_certificate(steps, certificate))?;
     batch.certificate_der.iter().try_for_each(|(sha256, der)| put_der(steps, *sha256, der))?;
     for (profile, lane) in &batch.removed_regions {
-        steps.execute("DELETE FROM region WHERE profile = ? AND lane = ?", params![&**profile, lane.as_str()])?;
+        let key = params![&*vantage.0, &**profile, lane.as_str()];
+        steps.execute("DELETE FROM region WHERE vantage = ? AND profile = ? AND lane = ?", key)?;
     }
-    batch.regions.iter().try_for_each(|region| put_region(steps, region))?;
+    batch.regions.iter().try_for_each(|region| put_region(steps, vantage, region))?;
     for profile in &batch.baselines {
-        steps.execute("INSERT OR IGNORE INTO baseline (profile, at) VALUES (?, ?)", params![&**profile, Ms(now)])?;
+        let sql = "INSERT OR IGNORE INTO baseline (vantage, profile, at) VALUES (?, ?, ?)";
+        steps.execute(sql, params![&*vantage.0, &**profile, Ms(now)])?;
     }
-    batch.passes.iter().try_for_each(|pass| put_pass(steps, pass))?;
+    batch.passes.iter().try_for_each(|pass| put_pass(steps, vantage, pass))?;
     if let Some(leases) = &batch.leases {
-        put_leases(steps, leases)?;
+        put_leases(steps, vantage, leases)?;
     }
     if let Some(halted) = batch.halted {
         steps.execute(
@@ -217,16 +227,16 @@ fn put_der(steps: Steps<'_>, sha256: Sha256, der: &[u8]) -> rusqlite::Result<()>
     steps.execute(sql, params![sha256.to_string(), der]).map(drop)
 }
 
-fn put_region(steps: Steps<'_>, region: &Region) -> rusqlite::Result<()> {
+fn put_region(steps: Steps<'_>, vantage: &Vantage, region: &Region) -> rusqlite::Result<()> {
     steps.execute(
-        "INSERT INTO region (profile, lane, state) VALUES (?1, ?2, ?3)
-         ON CONFLICT (profile, lane) DO UPDATE SET state = excluded.state",
-        params![&*region.profile, region.lane.as_str(), json(region)?],
+        "INSERT INTO region (vantage, profile, lane, state) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (vantage, profile, lane) DO UPDATE SET state = excluded.state",
+        params![&*vantage.0, &*region.profile, region.lane.as_str(), json(region)?],
     )?;
     Ok(())
 }
 
-fn put_pass(steps: Steps<'_>, pass: &PassRecord) -> rusqlite::Result<()> {
+fn put_pass(steps: Steps<'_>, vantage: &Vantage, pass: &PassRecord) -> rusqlite::Result<()> {
     let id = pass.id.to_string();
     let finished = pass.finished.map(Ms);
     let known = steps
@@ -236,23 +246,24 @@ fn put_pass(steps: Steps<'_>, pass: &PassRecord) -> rusqlite::Result<()> {
     }
     let (profile, lane) = (&*pass.profile, pass.lane.as_str());
     steps.execute(
-        "INSERT INTO pass (id, profile, lane, started, finished, record) VALUES (?, ?, ?, ?, ?, ?)",
-        params![id, profile, lane, Ms(pass.started), finished, json(pass)?],
+        "INSERT INTO pass (id, vantage, profile, lane, started, finished, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![id, &*vantage.0, profile, lane, Ms(pass.started), finished, json(pass)?],
     )?;
     steps.execute(
         "DELETE FROM pass WHERE id IN (
-             SELECT id FROM pass WHERE profile = ? AND lane = ? ORDER BY started DESC, id DESC LIMIT -1 OFFSET ?)",
-        params![profile, lane, PASSES],
+             SELECT id FROM pass WHERE vantage = ? AND profile = ? AND lane = ?
+             ORDER BY started DESC, id DESC LIMIT -1 OFFSET ?)",
+        params![&*vantage.0, profile, lane, PASSES],
     )?;
     Ok(())
 }
 
-fn put_leases(steps: Steps<'_>, leases: &[LeaseRecord]) -> rusqlite::Result<()> {
-    steps.execute("DELETE FROM lease", [])?;
+fn put_leases(steps: Steps<'_>, vantage: &Vantage, leases: &[LeaseRecord]) -> rusqlite::Result<()> {
+    steps.execute("DELETE FROM lease WHERE vantage = ?", params![&*vantage.0])?;
     for lease in leases {
         steps.execute(
-            "INSERT OR REPLACE INTO lease (asset, name, record) VALUES (?, ?, ?)",
-            params![&*lease.asset, lease.name, json(lease)?],
+            "INSERT OR REPLACE INTO lease (vantage, asset, name, record) VALUES (?, ?, ?, ?)",
+            params![&*vantage.0, &*lease.asset, lease.name, json(lease)?],
         )?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use crate::{
     Reader, StoreError,
     writer::{Task, Writer, newest},
 };
-use model::Clock;
+use model::{Clock, Vantage};
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use rustix::fs::{FlockOperation, flock};
@@ -33,6 +33,8 @@ const QUEUE: usize = 256;
 /// How a database is kept.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Whose view of the world is kept: what was covered, the ledger and the leases of another sensor are left alone.
+    pub vantage: Vantage,
     /// How long a statement waits for a lock.
     pub busy_timeout: Duration,
     /// What the write-ahead log is cut back to, in bytes.
@@ -48,6 +50,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            vantage: "".into(),
             busy_timeout: Duration::from_secs(5),
             log_limit: 64 << 20,
             readers: 4,
@@ -69,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) path: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reader: Reader,
+    pub(crate) vantage: Vantage,
     newest: watch::Receiver<u64>,
     writer: Mutex<Option<(Queue, JoinHandle<()>)>>,
 }
@@ -103,7 +107,7 @@ impl Store {
             .spawn(move || writer.serve(work))
             .map_err(|error| StoreError::open(&path, &error))?;
         let writer = Mutex::new(Some((queue, thread)));
-        Ok(Self { shared: Arc::new(Shared { path, clock, reader, newest, writer }) })
+        Ok(Self { shared: Arc::new(Shared { path, clock, reader, vantage: options.vantage.clone(), newest, writer }) })
     }
 
     /// The read side. It stays usable for as long as the store is open.

@@ -11,7 +11,7 @@ use announce::Announcer;
 use anyhow::{Context, anyhow};
 use console::Console;
 use control::DaemonControl;
-use model::{Clock, SystemClock};
+use model::{Clock, SystemClock, Vantage};
 use monitor::{Monitor, Parts, Wired, scope_of};
 use notifiers::Pipeline;
 use probe::{Dialer, HickoryResolver};
@@ -50,7 +50,8 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let opening = {
         let (path, clock) = (config.store.path.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || Store::open(&path, clock, &store::Options::default()))
+        let options = store::Options { vantage: Vantage(config.sensor.name.clone()), ..store::Options::default() };
+        tokio::task::spawn_blocking(move || Store::open(&path, clock, &options))
     };
     let store = tokio::select! {
         opened = opening => opened??,
@@ -173,8 +174,14 @@ async fn serve(
         tasks.spawn(bound.serve(console.clone(), shutdown.clone()));
     }
     if let Some(address) = config.console.listen {
-        let bound = console::bind_tcp(address).await?;
-        tasks.spawn(bound.serve(console.clone(), shutdown.clone()));
+        match console::bind_tcp(address).await {
+            Ok(bound) => {
+                tasks.spawn(bound.serve(console.clone(), shutdown.clone()));
+            }
+            // Nobody asked for this port by name; another program on it must not spoil a first try.
+            Err(error) if config.sources.is_empty() => tracing::warn!(%error, "no health checks and metrics this time"),
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

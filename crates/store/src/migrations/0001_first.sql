@@ -71,33 +71,39 @@ CREATE TABLE certificate_der (
 ) STRICT;
 
 CREATE TABLE region (
+    vantage TEXT NOT NULL,
     profile TEXT NOT NULL,
     lane    TEXT NOT NULL,
     state   TEXT NOT NULL,
-    PRIMARY KEY (profile, lane)
+    PRIMARY KEY (vantage, profile, lane)
 ) STRICT;
 
 CREATE TABLE baseline (
-    profile TEXT    PRIMARY KEY,
-    at      INTEGER NOT NULL
+    vantage TEXT    NOT NULL,
+    profile TEXT    NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (vantage, profile)
 ) STRICT, WITHOUT ROWID;
 
+-- What a name resolves to depends on who asks.
 CREATE TABLE lease (
-    asset  TEXT NOT NULL,
-    name   TEXT NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (asset, name)
+    vantage TEXT NOT NULL,
+    asset   TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    record  TEXT NOT NULL,
+    PRIMARY KEY (vantage, asset, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pass (
     id       TEXT    PRIMARY KEY,
+    vantage  TEXT    NOT NULL,
     profile  TEXT    NOT NULL,
     lane     TEXT    NOT NULL,
     started  INTEGER NOT NULL,
     finished INTEGER,
     record   TEXT    NOT NULL
 ) STRICT;
-CREATE INDEX pass_by_lane ON pass (profile, lane, started, id);
+CREATE INDEX pass_by_lane ON pass (vantage, profile, lane, started, id);
 
 -- AUTOINCREMENT: a sequence number is never given twice, not even after the newest rows were deleted.
 CREATE TABLE event (

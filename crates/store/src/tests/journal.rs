@@ -35,6 +35,25 @@ async fn a_restart_finds_what_was_committed() {
 }
 
 #[tokio::test]
+async fn what_another_vantage_covered_is_neither_seen_nor_touched() {
+    let folder = folder();
+    let of = |sensor: &str| Options { vantage: sensor.into(), ..Options::default() };
+    let first = open_with(folder.path(), &of("scan1"));
+    first.commit(everything()).await.expect("commits");
+    let before = load(&first).await;
+    first.close().await.expect("closes");
+    let second = open_with(folder.path(), &of("scan2"));
+    let theirs = load(&second).await;
+    assert!(theirs.regions.is_empty() && theirs.baselines.is_empty());
+    assert!(theirs.passes.is_empty() && theirs.leases.is_empty());
+    let batch =
+        Batch { removed_regions: vec![("dmz".into(), Lane::Hot)], leases: Some(Vec::new()), ..Batch::default() };
+    second.commit(batch).await.expect("commits");
+    second.close().await.expect("closes");
+    assert_eq!(shown(&load(&open_with(folder.path(), &of("scan1"))).await), shown(&before));
+}
+
+#[tokio::test]
 async fn later_batches_replace_and_remove() {
     let folder = folder();
     let store = open(folder.path());
