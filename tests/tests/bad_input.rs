@@ -123,11 +123,17 @@ fn five_mistakes_get_five_diagnostics() {
 fn a_file_that_cannot_be_read() {
     let place = Place::new("");
     fs::remove_file(place.config()).expect("it is there");
-    for command in ["check", "run"] {
-        let said = refused(&place.cli(&[command]), 1);
-        assert!(said.contains("perimeterd.toml") && said.contains("No such file"), "{said}");
-        assert!(said.lines().count() <= 3, "one clear sentence:\n{said}");
-    }
+    let is_refused = |why: &str| {
+        for command in ["check", "run"] {
+            let said = refused(&place.cli(&[command]), 1);
+            assert!(said.contains("perimeterd.toml") && said.contains(why), "{said}");
+            assert!(said.lines().count() <= 3, "one clear sentence:\n{said}");
+        }
+    };
+    is_refused("No such file");
+    // Root may read whatever has a mode, but nobody reads a folder as a file.
+    fs::create_dir(place.config()).expect("the folder is made");
+    is_refused("it is a folder");
 }
 
 #[test]

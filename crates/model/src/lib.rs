@@ -1,5 +1,6 @@
 //! The words of the field: Host, Endpoint, Service, Software, Certificate, Observation, Event, Alert,
-//! Severity and the rest. Every other room talks in these; this one knows no clock, socket or disk.
+//! Severity and the rest. Every other room talks in these; this one knows no socket or disk, and reads no
+//! clock: [`SystemClock`] is only here to be handed in where the program begins.
 //!
 //! Times are [`jiff::Timestamp`]s in UTC with millisecond resolution (see [`Clock`]).
 
