@@ -1,7 +1,7 @@
 //! WHERE: assets.
 
 use crate::{
-    Asset, Authorization, Diagnostic,
+    Asset, AssetKind, Authorization, Diagnostic,
     address::{fault, is_public, is_unsweepable},
     names,
     sink::Sink,
@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use model::{AllowList, Sha256, Target};
 use std::sync::Arc;
 
-pub(crate) const KEYS: &[&str] = &["targets", "tags", "value", "owner", "authorization", "certificates"];
+pub(crate) const KEYS: &[&str] = &["targets", "tags", "value", "owner", "kind", "authorization", "certificates"];
 pub(crate) const AUTHORIZATION_KEYS: &[&str] = &["by", "until"];
 pub(crate) const CERTIFICATES_KEYS: &[&str] = &["issuers", "spki"];
 const DEFAULT_VALUE: u8 = 3;
@@ -42,6 +42,10 @@ pub(crate) fn read(name: &str, value: &Value<'_>, today: Date) -> Asset {
             .and_then(|value| u8::try_from(value.integer_in(1..=5)?).ok())
             .unwrap_or(DEFAULT_VALUE),
         owner: table.get("owner").and_then(|owner| owner.line(200)),
+        kind: table
+            .get("kind")
+            .and_then(|kind| kind.word(&[("hosts", AssetKind::Hosts), ("pool", AssetKind::Pool)]))
+            .unwrap_or_default(),
         authorization,
         certificates: table.get("certificates").and_then(|value| read_allow_list(&value)).map(Arc::new),
     }
@@ -49,7 +53,15 @@ pub(crate) fn read(name: &str, value: &Value<'_>, today: Date) -> Asset {
 
 /// An asset with targets and nothing else: a profile's own.
 pub(crate) fn bare(targets: Vec<Target>) -> Asset {
-    Asset { targets, tags: Vec::new(), value: DEFAULT_VALUE, owner: None, authorization: None, certificates: None }
+    Asset {
+        targets,
+        tags: Vec::new(),
+        value: DEFAULT_VALUE,
+        owner: None,
+        kind: AssetKind::Hosts,
+        authorization: None,
+        certificates: None,
+    }
 }
 
 pub(crate) fn read_targets(value: &Value<'_>) -> Vec<Target> {

@@ -27,6 +27,7 @@ attributes! {
     Asset "asset" Texts true true,
     Tag "tag" Texts true true,
     Value "value" Number true true,
+    Approved "approved" Boolean true true,
     Os "os" Text true true,
     OsFamily "os_family" Text true true,
     OpenTcp "open_tcp" Ports true true,

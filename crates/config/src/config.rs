@@ -39,6 +39,9 @@ pub struct Sensor {
     pub interface: Option<String>,
     pub source: Option<IpAddr>,
     pub mode: Mode,
+    /// Endpoints that should always answer: while they do not, nothing else is called closed or lost. Empty: the soundest
+    /// known ones are chosen.
+    pub canaries: Vec<model::Endpoint>,
     /// Empty: the system's.
     pub resolvers: Vec<SocketAddr>,
 }
@@ -76,8 +79,18 @@ pub struct Asset {
     /// 1 to 5.
     pub value: u8,
     pub owner: Option<String>,
+    pub kind: AssetKind,
     pub authorization: Option<Authorization>,
     pub certificates: Option<Arc<AllowList>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AssetKind {
+    /// Machines that are meant to stay: each coming and going is told.
+    #[default]
+    Hosts,
+    /// Interchangeable machines: they come and go in silence, and what they offer is compared with what the pool offers.
+    Pool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

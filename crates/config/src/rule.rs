@@ -51,6 +51,7 @@ pub enum Attribute {
     Asset,
     Tag,
     Value,
+    Approved,
     Os,
     OsFamily,
     OpenTcp,

@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) const SCAN_KEYS: &[&str] =
     &["hot", "known", "likely", "full", "identify", "hot_ports", "tcp", "udp", "schedule", "window", "zone"];
-pub(crate) const CONFIRM_KEYS: &[&str] = &["port_closed", "host_lost", "service_changed", "certificate_changed"];
+pub(crate) const CONFIRM_KEYS: &[&str] =
+    &["port_closed", "host_lost", "service_changed", "host_updated", "certificate_changed"];
 pub(crate) const CONFIRM_RULE_KEYS: &[&str] = &["passes", "at_least"];
 
 const HOT_PORTS: [u16; 22] = [
@@ -135,6 +136,7 @@ pub(crate) fn read_confirm(value: &Value<'_>) -> Confirm {
         ("port_closed", &mut confirm.port_closed),
         ("host_lost", &mut confirm.host_lost),
         ("service_changed", &mut confirm.service_changed),
+        ("host_updated", &mut confirm.host_updated),
         ("certificate_changed", &mut confirm.certificate_changed),
     ] {
         if let Some(table) = table.get(key).and_then(|value| value.table(CONFIRM_RULE_KEYS)) {

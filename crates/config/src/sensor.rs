@@ -4,11 +4,11 @@ use crate::{
     names::show,
     walk::{Table, Value},
 };
-use model::{AddressSet, Rate, Target};
+use model::{AddressSet, Endpoint, Rate, Target};
 use std::net::{IpAddr, SocketAddr};
 
 pub(crate) const KEYS: &[&str] =
-    &["name", "contact", "rate", "rate_per_host", "exclude", "interface", "source", "mode", "resolvers"];
+    &["name", "contact", "rate", "rate_per_host", "exclude", "interface", "source", "mode", "resolvers", "canaries"];
 const RATE: u32 = 5_000;
 const RATE_PER_HOST: u32 = 500;
 const DNS: u16 = 53;
@@ -31,6 +31,12 @@ pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Sensor {
         interface: get("interface").and_then(|value| read_interface(&value)),
         source: get("source").and_then(|value| read_source(&value)),
         mode: get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto),
+        canaries: get("canaries")
+            .map(|value| {
+                let items = value.one_or_many();
+                items.iter().filter_map(|item| item.parse(CANARY_HELP, canary)).collect()
+            })
+            .unwrap_or_default(),
         resolvers: get("resolvers")
             .map(|value| {
                 value
@@ -118,6 +124,19 @@ fn read_mode(value: &Value<'_>) -> Option<Mode> {
         value.sink.push(value.warning(title).label("accepted for later"));
     }
     Some(mode)
+}
+
+const CANARY_HELP: &str =
+    "write an address and a TCP port that always answers, like `192.0.2.1:443` or `[2001:db8::1]:443`";
+
+/// Whether it is in scope is seen when all assets are known.
+fn canary(text: &str) -> Result<Endpoint, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if is_unicast(address.ip()) && address.port() != 0 => {
+            Ok(Endpoint::tcp(address.ip(), address.port()))
+        }
+        _ => Err(format!("{} is not an address with a port", show(text))),
+    }
 }
 
 /// `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53`, `[2001:db8::53]:5353`.

@@ -56,21 +56,14 @@ impl Sight<'_> {
 impl<'a> Plan<'a> {
     pub(crate) fn new(inventory: &'a Inventory, slice: &'a HostSlice, policy: &'a HostPolicy, now: Timestamp) -> Self {
         let before = inventory.hosts.get(&slice.ip);
-        let mut host = before.cloned().unwrap_or_else(|| HostState {
-            key: HostKey { vantage: inventory.vantage.clone(), ip: slice.ip },
-            up: false,
-            first_seen: slice.at,
-            last_seen: Timestamp::MIN,
-            lost_since: None,
-            names: BTreeMap::new(),
-            assets: policy.assets.clone(),
-            tags: policy.tags.clone(),
-            value: policy.value,
-            os: None,
-            endpoints: Vec::new(),
-            answered_by: None,
-            misses: None,
-            named_at: BTreeMap::new(),
+        let mut host = before.cloned().unwrap_or_else(|| {
+            let key = HostKey { vantage: inventory.vantage.clone(), ip: slice.ip };
+            HostState {
+                assets: policy.assets.clone(),
+                tags: policy.tags.clone(),
+                value: policy.value,
+                ..HostState::new(key, slice.at)
+            }
         });
         host.bring_back(slice, now);
         let endpoints = std::mem::take(&mut host.endpoints)

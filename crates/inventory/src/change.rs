@@ -1,6 +1,6 @@
 //! What an observation changes: computed first, committed by the caller, installed last.
 
-use crate::{CertificateState, HostState, Region};
+use crate::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
 use model::{Event, HostKey, ServiceName, Sha256, Transport};
 use std::{net::IpAddr, sync::Arc};
@@ -14,6 +14,7 @@ pub struct Change {
     pub certificates: Vec<CertificateState>,
     pub removed_certificates: Vec<Sha256>,
     pub regions: Vec<Region>,
+    pub pools: Vec<PoolState>,
     /// Profiles whose baseline is complete with this change.
     pub baselines: Vec<Arc<str>>,
     /// In causal order: a host before its ports, a port before its service.

@@ -26,6 +26,7 @@ mod version;
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};
 pub use state::{
-    CertificateState, CoveredPart, EndpointState, HostState, Pending, PendingCertificate, PendingService, PortStatus,
-    Region, ServiceState, Standing, TlsState,
+    Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
+    IdentityKey, Pending, PendingCertificate, PendingKey, PendingOs, PendingService, PoolOffer, PoolPlace, PoolState,
+    PortStatus, Region, ServiceState, Standing, TlsState,
 };

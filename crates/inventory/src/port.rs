@@ -115,6 +115,7 @@ impl Plan<'_> {
                 let sign = if another { CONVERSATION } else { reason };
                 Pending::begin(at, &self.slice.pass, sign, self.now)
             }),
+            recovered: 0,
             learnt: !covered,
             services: Vec::new(),
         };

@@ -43,6 +43,7 @@ impl Plan<'_> {
                     last_observed: seen.at,
                     pending_service: None,
                     pending_certificate: None,
+                    pending_key: None,
                 };
                 self.fill(endpoint, &mut state, seen, news, told);
                 return endpoint.put(state);

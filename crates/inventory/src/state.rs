@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 use model::{
-    AddressSet, Certificate, Endpoint, EndpointFact, HostFacts, HostKey, Lane, NameSource, Os, PassId, PortSet,
-    Service, ServiceName, Sha256, Transport, Verdict,
+    AddressSet, Certificate, Endpoint, EndpointFact, HostFacts, HostKey, Lane, Mac, NameSource, Os, PartOf, PassId,
+    PortSet, Service, ServiceName, Sha256, SshKey, Transport, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -41,6 +41,85 @@ pub struct HostState {
     /// When each source last gave its names: an older observation is recognised by it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub named_at: BTreeMap<NameSource, Timestamp>,
+    /// The operator's word that it is meant to be there. Every host is unreviewed until then, however it was met.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approved: Option<Approval>,
+    /// The keys that tell this machine from others, each with how long it has been seen here without another one.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub identities: Vec<Identity>,
+    /// An operating system that may have replaced the one in `os`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pending_os: Option<Box<PendingOs>>,
+    /// Its `HOST_FOUND`, for a while: what is first seen on it in that time is part of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub found: Option<PartOf>,
+    /// Confirmed changes of late, of the host and its endpoints: what changes too often is flapping.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flaps: Vec<Flap>,
+    /// Weaknesses of the host as a whole that were told and not yet found gone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub findings: Vec<HostFinding>,
+    /// Since when all that it has open refuses at once while others answer: a ban of the sensor, until shown otherwise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub blocked_since: Option<Timestamp>,
+}
+
+/// Who approved a host, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub at: Timestamp,
+    /// `operator`, or the file the list came from.
+    pub by: String,
+}
+
+/// What tells one machine from another, whatever its address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityKey {
+    Mac(Mac),
+    Ssh(SshKey),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub key: IdentityKey,
+    pub since: Timestamp,
+    pub last: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingOs {
+    pub evidence: Pending,
+    pub os: Os,
+}
+
+/// What may flap: the host itself, or one endpoint of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlapSubject {
+    Host,
+    Endpoint(Transport, u16),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flap {
+    pub subject: FlapSubject,
+    /// When it changed, ascending; those older than the window are dropped.
+    pub changes: Vec<Timestamp>,
+    /// Its `FLAP_START`, while it flaps.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub flapping: Option<PartOf>,
+    /// How many changes `FLAP_START` and what came after it stand for.
+    #[serde(default)]
+    pub damped: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFinding {
+    /// `shared-key …`, `answers-every-port`: what it is, and of which key.
+    pub id: String,
+    pub since: Timestamp,
+    pub last_seen: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +148,9 @@ pub struct EndpointState {
     /// Evidence against the present status, not yet enough.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending: Option<Pending>,
+    /// How often of late evidence against it was taken back by an answer: an unsteady path needs more of it.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub recovered: u8,
     /// It came with the baseline, so what is first found on it is learnt in silence too.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub learnt: bool,
@@ -93,6 +175,8 @@ pub struct ServiceState {
     pub pending_service: Option<Box<PendingService>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending_certificate: Option<Box<PendingCertificate>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pending_key: Option<Box<PendingKey>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +220,44 @@ pub struct PendingService {
 pub struct PendingCertificate {
     pub evidence: Pending,
     pub certificate: Sha256,
+}
+
+/// Another SSH host key than the one in the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingKey {
+    pub evidence: Pending,
+    pub key: SshKey,
+}
+
+/// A pool of interchangeable hosts (`asset.kind = "pool"`): its members come and go, what they offer stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolState {
+    /// The asset's name.
+    pub asset: Arc<str>,
+    /// What members offer, learnt or told.
+    pub offers: BTreeMap<PoolOffer, PoolPlace>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PoolOffer {
+    pub transport: Transport,
+    pub port: u16,
+    /// The protocol and product, in lower case; none where no member said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub product: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolPlace {
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// How far a certificate is news.
@@ -194,6 +316,33 @@ pub struct CoveredPart {
 }
 
 impl HostState {
+    /// Nothing is known of it but when it was first met.
+    pub fn new(key: HostKey, first_seen: Timestamp) -> Self {
+        Self {
+            key,
+            up: false,
+            first_seen,
+            last_seen: Timestamp::MIN,
+            lost_since: None,
+            names: BTreeMap::new(),
+            assets: Arc::default(),
+            tags: Arc::default(),
+            value: 1,
+            os: None,
+            endpoints: Vec::new(),
+            answered_by: None,
+            misses: None,
+            named_at: BTreeMap::new(),
+            approved: None,
+            identities: Vec::new(),
+            pending_os: None,
+            found: None,
+            flaps: Vec::new(),
+            findings: Vec::new(),
+            blocked_since: None,
+        }
+    }
+
     /// A first sign of life waits for its confirmation: nobody has been told, and it may vanish again in silence.
     pub fn is_provisional(&self) -> bool {
         !self.up && self.lost_since.is_none()
@@ -225,6 +374,7 @@ impl HostState {
             assets: self.assets.iter().map(ToString::to_string).collect(),
             tags: self.tags.iter().map(ToString::to_string).collect(),
             value: self.value,
+            approved: self.approved.is_some(),
             endpoints: self
                 .open()
                 .map(|endpoint| EndpointFact {

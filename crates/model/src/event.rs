@@ -79,6 +79,13 @@ pub struct Event {
     /// A number that goes with the type: days left of a certificate, seconds a host was away, endpoints learnt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub metric: Option<i64>,
+    /// The finding it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finding: Option<EventFinding>,
+    /// The event that tells of this one too: it is recorded, and nobody is told of it by itself unless a rule holds it to
+    /// be more severe than the other.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub part_of: Option<PartOf>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub evidence: Vec<Evidence>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -114,12 +121,34 @@ impl Event {
             new: None,
             reason: None,
             metric: None,
+            finding: None,
+            part_of: None,
             evidence: Vec::new(),
             first_seen: None,
             last_seen: None,
             alerts: Vec::new(),
         }
     }
+}
+
+/// The event another one is part of: the `HOST_FOUND` of the host whose ports these are, the `FLAP_START` of what keeps
+/// changing, the `EVENT_STORM` of too many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOf {
+    pub id: EventId,
+    #[serde(rename = "type")]
+    pub kind: EventType,
+}
+
+/// A weakness with a life of its own: it is there until it is found gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFinding {
+    /// `shared-key`, `answers-every-port`, `answers-every-address`.
+    pub id: String,
+    /// `confirmed`, or `closed`.
+    pub verdict: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub evidence: Option<String>,
 }
 
 /// One observation an event rests on.

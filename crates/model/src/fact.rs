@@ -12,6 +12,8 @@ pub struct HostFacts {
     pub assets: Vec<String>,
     pub tags: Vec<String>,
     pub value: u8,
+    /// An operator said that it is meant to be there.
+    pub approved: bool,
     /// Open endpoints, ascending.
     pub endpoints: Vec<EndpointFact>,
 }

@@ -12,6 +12,7 @@ mod endpoint;
 mod event;
 mod event_type;
 mod fact;
+mod mac;
 mod observation;
 mod pass;
 mod policy;
@@ -30,10 +31,12 @@ pub use clock::{Clock, SystemClock, to_millisecond};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use endpoint::{Endpoint, HostKey, ServiceKey, ServiceName, Transport, Vantage};
 pub use event::{
-    AlertRef, Event, EventCertificate, EventEndpoint, EventHost, EventId, EventService, Evidence, derive_id,
+    AlertRef, Event, EventCertificate, EventEndpoint, EventFinding, EventHost, EventId, EventService, Evidence, PartOf,
+    derive_id,
 };
 pub use event_type::{Category, EventType, UnknownEventType};
 pub use fact::{EndpointFact, HostFacts};
+pub use mac::{Mac, MacError};
 pub use observation::{
     ClosedReason, FilteredReason, HostSlice, LocalErrorKind, NameObservation, NameSource, NotProbed, OpenReason,
     Outcome, PortObservation, ServiceObservation, TlsObservation,
@@ -43,7 +46,7 @@ pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};
 pub use port::{PortSet, PortSetError};
 pub use range::{AddressRange, AddressSet, Addresses};
 pub use rate::{Rate, RateError};
-pub use service::{Os, Service, Software};
+pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
 pub use status::{CheckState, DeliveryStatus, LaneStatus, StatusReport};
 pub use target::{Target, TargetError};

@@ -1,6 +1,6 @@
 //! What came back from the network, as evidence.
 
-use crate::{Certificate, Coverage, Endpoint, PassRef, Service, ServiceName, Vantage, Verdict};
+use crate::{Certificate, Coverage, Endpoint, Mac, PassRef, Service, ServiceName, Vantage, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -239,4 +239,7 @@ pub struct HostSlice {
     pub ports: Vec<PortObservation>,
     pub services: Vec<ServiceObservation>,
     pub names: Vec<NameObservation>,
+    /// The link-layer address that answers for it, where it is on a link of ours and the kernel knows it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mac: Option<Mac>,
 }

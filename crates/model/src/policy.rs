@@ -18,6 +18,8 @@ pub struct Confirm {
     pub host_lost: ConfirmRule,
     /// Service, product or version.
     pub service_changed: ConfirmRule,
+    /// The operating system.
+    pub host_updated: ConfirmRule,
     /// The old certificate must be absent for so many handshakes.
     pub certificate_changed: ConfirmRule,
 }
@@ -29,6 +31,7 @@ impl Default for Confirm {
             port_closed: rule(2, 10),
             host_lost: rule(3, 15),
             service_changed: rule(2, 0),
+            host_updated: rule(3, 0),
             certificate_changed: rule(3, 0),
         }
     }
@@ -56,4 +59,6 @@ pub struct HostPolicy {
     pub confirm: Confirm,
     /// The allow-lists of those assets that have one, merged; none where no asset has one.
     pub certificates: Option<Arc<AllowList>>,
+    /// The asset of kind `pool` that contains it, the first by name; none where it is a host of its own.
+    pub pool: Option<Arc<str>>,
 }

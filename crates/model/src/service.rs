@@ -27,6 +27,18 @@ pub struct Service {
     /// What the answer says of the operating system.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub os: Option<Os>,
+    /// The key it proves itself with, where the protocol has one that stays (SSH).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ssh_key: Option<SshKey>,
+}
+
+/// An SSH server's host key (RFC 4253 §6.6). A server has one of each algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SshKey {
+    /// `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …: the format of the key, not of a signature with it.
+    pub algorithm: String,
+    /// Of the key blob: what `ssh-keygen -lf` shows in base64.
+    pub sha256: crate::Sha256,
 }
 
 impl Service {

@@ -66,12 +66,16 @@ impl Decider {
             }
         }
         let confirm = self.config.profiles.get(profile).map(|profile| profile.confirm).unwrap_or_default();
+        let is_pool =
+            |name: &&Arc<str>| self.config.assets.get(*name).is_some_and(|asset| asset.kind == config::AssetKind::Pool);
+        let pool = assets.iter().filter(is_pool).min().cloned();
         HostPolicy {
             assets: assets.into(),
             tags: tags.into_iter().collect(),
             value,
             confirm,
             certificates: allowed.map(Arc::new),
+            pool,
         }
     }
 
@@ -192,6 +196,10 @@ impl Decider {
         for region in change.regions {
             batch.regions.retain(|earlier| (&earlier.profile, earlier.lane) != (&region.profile, region.lane));
             batch.regions.push(region);
+        }
+        for pool in change.pools {
+            batch.pools.retain(|earlier| earlier.asset != pool.asset);
+            batch.pools.push(pool);
         }
         // What an earlier slice of the batch said of a host that is gone now must not be written after its removal.
         batch.hosts.retain(|host| !change.removed_hosts.contains(&host.key));

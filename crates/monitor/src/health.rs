@@ -172,6 +172,7 @@ mod tests {
             ports: vec![PortObservation { endpoint: Endpoint::tcp(ip, 22), outcome, at, attempts: 1, rtt_us: None }],
             services: Vec::new(),
             names: Vec::new(),
+            mac: None,
         }
     }
 

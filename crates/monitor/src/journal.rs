@@ -1,6 +1,6 @@
 //! What the monitor commits to. The store implements it.
 
-use inventory::{CertificateState, HostState, Region};
+use inventory::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
 use model::{Alert, Event, HostKey, Lane, PassId, Sha256};
 use notifiers::Owed;
@@ -29,6 +29,20 @@ pub struct Batch {
     pub violations: Vec<Violations>,
     pub leases: Option<Vec<LeaseRecord>>,
     pub halted: Option<bool>,
+    pub pools: Vec<PoolState>,
+    /// What the monitor must remember of itself over a restart: each replaces the one of its kind and key.
+    pub notes: Vec<Note>,
+}
+
+/// A small durable record of the loop: a trouble that was told, a lane that was called stale, a prefix that answers for
+/// everything, a storm under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// `trouble`, `stale`, `prefix`, `storm`, …
+    pub kind: String,
+    pub key: String,
+    /// JSON of whatever that kind remembers; none removes the record.
+    pub value: Option<String>,
 }
 
 impl Batch {
@@ -48,6 +62,8 @@ impl Batch {
             && self.violations.is_empty()
             && self.leases.is_none()
             && self.halted.is_none()
+            && self.pools.is_empty()
+            && self.notes.is_empty()
     }
 }
 
@@ -103,6 +119,8 @@ pub struct Restored {
     pub violations: Vec<Violations>,
     pub leases: Vec<LeaseRecord>,
     pub halted: bool,
+    pub pools: Vec<PoolState>,
+    pub notes: Vec<Note>,
     pub events: u64,
 }
 

@@ -22,8 +22,8 @@ mod wired;
 
 pub use error::MonitorError;
 pub use handle::{Gone, Handle};
-pub use journal::{Batch, Committed, Journal, JournalError, LeaseRecord, PassRecord, Restored, Violations};
+pub use journal::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
 pub use live::Snapshot;
-pub use network::{Answer, Conversation, Introduction, Network};
+pub use network::{Answer, Conversation, Introduction, Network, Surroundings};
 pub use run::{Monitor, Parts, scope_of};
 pub use wired::Wired;

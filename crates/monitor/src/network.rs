@@ -2,9 +2,9 @@
 //! simulated one and pause time.
 
 use jiff::Timestamp;
-use model::{Endpoint, PortObservation, Service, ServiceName, ServiceObservation};
+use model::{Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
 use probe::{Found, ResolveError, Resolved, SweepJob, SweepOutcome};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,17 @@ pub struct Introduction {
     /// What it said last time: the question that worked then is asked first.
     pub prior: Option<Arc<Service>>,
     pub prior_tls: bool,
+}
+
+/// The sensor's own place in the network.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// Another number whenever a link, an address of ours or a route changed.
+    pub generation: u64,
+    /// What is wrong there now, a sentence each: `eth0 is down`. Empty: nothing.
+    pub faults: Vec<String>,
+    /// Packets the machine itself dropped since it started: full queues, no buffers.
+    pub dropped: u64,
 }
 
 /// What a conversation gave.
@@ -44,6 +55,21 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation;
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>>;
+
+    /// The names its PTR records give an address; an empty set where there are none. Goes to the resolver, not to the address.
+    fn reverse(&self, ip: IpAddr) -> Answer<'_, Result<BTreeSet<String>, ResolveError>> {
+        Box::pin(async move { Err(ResolveError::Setup(format!("nobody to ask for the names of {ip}"))) })
+    }
+
+    /// The link-layer address that answers for an address on a link of ours, as the kernel last learnt it. No packet is sent.
+    fn mac(&self, _ip: IpAddr) -> Option<Mac> {
+        None
+    }
+
+    /// What this machine says of its own links, addresses and routes. No packet is sent.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings::default()
+    }
 
     /// Stops every probe within a second, or lets them go on.
     fn halt(&self, halted: bool);

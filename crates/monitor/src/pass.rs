@@ -205,6 +205,7 @@ async fn sweep_group(
                 ports,
                 services: Vec::new(),
                 names: Vec::new(),
+                mac: None,
             }
         })
         .collect();
@@ -284,6 +285,7 @@ pub(crate) fn slice_of(
         ports,
         services,
         names: Vec::new(),
+        mac: None,
     }
 }
 

@@ -34,6 +34,7 @@ impl Subject<'_> {
             Attribute::Asset => self.labels(|event| &event.assets, |host| &host.assets),
             Attribute::Tag => self.labels(|event| &event.tags, |host| &host.tags),
             Attribute::Value => self.value().map(|value| vec![Atom::Number(f64::from(value))]),
+            Attribute::Approved => self.host.map(|host| vec![Atom::Boolean(host.approved)]),
             Attribute::Os => self.os().and_then(text),
             Attribute::OsFamily => self.host?.os.as_ref().and_then(|os| text(&os.family)),
             Attribute::OpenTcp => self.open(Transport::Tcp),

@@ -147,6 +147,7 @@ fn word(attribute: Attribute) -> &'static str {
         Attribute::Asset => "asset",
         Attribute::Tag => "tag",
         Attribute::Value => "business value",
+        Attribute::Approved => "approved",
         Attribute::Os => "operating system",
         Attribute::OsFamily => "operating system family",
         Attribute::OpenTcp => "open TCP ports",

@@ -5,10 +5,10 @@ use crate::{
     column::{Ms, address, get_count, get_json, json},
     steps::Steps,
 };
-use inventory::{CertificateState, EndpointState, HostState, Region, ServiceState};
+use inventory::{CertificateState, EndpointState, HostState, PoolState, Region, ServiceState};
 use jiff::Timestamp;
 use model::{Alert, Event, Sha256, Vantage};
-use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, PassRecord, Restored, Violations};
+use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
 use notifiers::Owed;
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
@@ -59,6 +59,11 @@ fn restore(connection: &Connection, vantage: &Vantage) -> rusqlite::Result<Resto
             [],
             |row| row.get(0),
         )?,
+        pools: ours(&connection, "SELECT state FROM pool WHERE vantage = ? ORDER BY asset", vantage)?,
+        notes: connection
+            .prepare_cached("SELECT kind, key, value FROM note WHERE vantage = ? ORDER BY kind, key")?
+            .query_map([&*vantage.0], |row| Ok(Note { kind: row.get(0)?, key: row.get(1)?, value: row.get(2)? }))?
+            .collect::<rusqlite::Result<_>>()?,
         events: connection.query_row("SELECT count(*) FROM event", [], |row| get_count(row, 0))?,
     })
 }
@@ -106,6 +111,8 @@ fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) ->
             params![halted.to_string()],
         )?;
     }
+    batch.pools.iter().try_for_each(|pool| put_pool(steps, vantage, pool))?;
+    batch.notes.iter().try_for_each(|note| put_note(steps, vantage, note))?;
     let events = batch.events.iter().map(|event| put_event(steps, event)).collect::<rusqlite::Result<_>>()?;
     let alerts = batch.alerts.iter().map(|alert| put_alert(steps, alert)).collect::<rusqlite::Result<_>>()?;
     batch.owed.iter().try_for_each(|owed| put_owed(steps, owed))?;
@@ -267,6 +274,23 @@ fn put_leases(steps: Steps<'_>, vantage: &Vantage, leases: &[LeaseRecord]) -> ru
         )?;
     }
     Ok(())
+}
+
+fn put_pool(steps: Steps<'_>, vantage: &Vantage, pool: &PoolState) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO pool (vantage, asset, state) VALUES (?, ?, ?)";
+    steps.execute(sql, params![&*vantage.0, &*pool.asset, json(pool)?]).map(drop)
+}
+
+fn put_note(steps: Steps<'_>, vantage: &Vantage, note: &Note) -> rusqlite::Result<()> {
+    let Note { kind, key, value } = note;
+    let done = if let Some(value) = value {
+        let sql = "INSERT OR REPLACE INTO note (vantage, kind, key, value) VALUES (?, ?, ?, ?)";
+        steps.execute(sql, params![&*vantage.0, kind, key, value])
+    } else {
+        let sql = "DELETE FROM note WHERE vantage = ? AND kind = ? AND key = ?";
+        steps.execute(sql, params![&*vantage.0, kind, key])
+    };
+    done.map(drop)
 }
 
 /// Gives the event its place, or finds the one it was given: after an uncertain commit the same batch comes again.

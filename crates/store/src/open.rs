@@ -19,7 +19,8 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: &[M<'_>] =
+    &[M::up(include_str!("migrations/0001_first.sql")), M::up(include_str!("migrations/0002_detection.sql"))];
 
 /// What this version writes in `user_version`.
 pub(crate) const SCHEMA: usize = MIGRATIONS.len();

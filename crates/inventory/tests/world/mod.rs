@@ -264,6 +264,7 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
         ports: Vec::new(),
         services: Vec::new(),
         names: Vec::new(),
+        mac: None,
     };
     for seen in seen {
         match seen.clone() {

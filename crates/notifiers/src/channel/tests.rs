@@ -28,6 +28,7 @@ pub(crate) fn empty_config() -> Config {
             interface: None,
             source: None,
             mode: Mode::Auto,
+            canaries: Vec::new(),
             resolvers: Vec::new(),
         },
         store: Store { path: "perimeter.db".into(), retention: Duration::from_hours(24) },

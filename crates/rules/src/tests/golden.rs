@@ -115,6 +115,8 @@ fn attributes_come_from_the_event_then_from_the_host() {
         (&http, false, Attribute::Tag, text("production")),
         (&http, false, Attribute::Value, number(3)),
         (&http, true, Attribute::Value, number(5)),
+        (&http, false, Attribute::Approved, Test::Exists(false)),
+        (&http, true, Attribute::Approved, yes(false)),
         (&http, false, Attribute::Os, text("Debian 12")),
         (&http, false, Attribute::OsFamily, Test::Exists(false)),
         (&http, true, Attribute::OsFamily, text("linux")),

@@ -68,6 +68,7 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
             tags: Vec::new(),
             value: 3,
             owner: None,
+            kind: config::AssetKind::Hosts,
             authorization: None,
             certificates: None,
         };
@@ -101,6 +102,7 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
             interface: None,
             source: None,
             mode: Mode::Auto,
+            canaries: Vec::new(),
             resolvers: Vec::new(),
         },
         store: Store { path: "perimeter.db".into(), retention: Duration::from_hours(24) },
@@ -159,6 +161,7 @@ fn facts(open_tcp: &[u16]) -> HostFacts {
         assets: vec!["dmz".to_owned()],
         tags: vec!["production".to_owned()],
         value: 5,
+        approved: false,
         endpoints: open_tcp.iter().enumerate().map(endpoint).collect(),
     }
 }

@@ -14,13 +14,7 @@ use model::{
 };
 use monitor::{Batch, LeaseRecord, PassRecord, Violations};
 use notifiers::Owed;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    net::IpAddr,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -92,6 +86,7 @@ fn endpoint(port: u16, status: PortStatus, services: Vec<ServiceState>) -> Endpo
         changed_at: at(0),
         last_observed: at(60),
         pending: None,
+        recovered: 0,
         learnt: true,
         services,
     }
@@ -117,25 +112,20 @@ fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> S
         last_observed: at(60),
         pending_service: None,
         pending_certificate: None,
+        pending_key: None,
     }
 }
 
 fn host(text: &str, endpoints: Vec<EndpointState>) -> HostState {
     HostState {
-        key: key(text),
         up: true,
-        first_seen: at(0),
         last_seen: at(60),
-        lost_since: None,
-        names: BTreeMap::new(),
         assets: ["dmz".into()].into(),
         tags: ["production".into()].into(),
         value: 5,
         os: Some(Os { family: "linux".to_owned(), product: None, version: None, confidence: 0.8 }),
         endpoints,
-        answered_by: None,
-        misses: None,
-        named_at: BTreeMap::new(),
+        ..HostState::new(key(text), at(0))
     }
 }
 
