@@ -100,6 +100,9 @@ pub struct Authorization {
     pub until: Option<Date>,
 }
 
+/// What [`Profile::storm`] is where nothing else is said.
+pub const MOST_ALERTS: u32 = 100;
+
 /// WHERE meets WHAT.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
@@ -108,6 +111,8 @@ pub struct Profile {
     pub rulesets: Vec<Arc<str>>,
     pub scan: Scan,
     pub confirm: Confirm,
+    /// So many alerts about changes within ten minutes are a storm, told as one.
+    pub storm: u32,
     pub active: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-pub(crate) const KEYS: &[&str] = &["assets", "tags", "targets", "rulesets", "scan", "confirm", "active"];
+pub(crate) const KEYS: &[&str] = &["assets", "tags", "targets", "rulesets", "scan", "confirm", "storm", "active"];
 const DEFAULT_RULESETS: [&str; 2] = ["builtin:perimeter", "builtin:certificates"];
 
 /// What profiles are read against, and what they add to: own targets, ready-made rule sets.
@@ -30,6 +30,7 @@ pub(crate) fn read(name: &str, value: &Value<'_>, around: &mut Beside<'_, '_>) -
         rulesets: Vec::new(),
         scan: crate::Scan::default(),
         confirm: model::Confirm::default(),
+        storm: crate::MOST_ALERTS,
         active: true,
     };
     let Some(table) = value.table(KEYS) else { return (profile, Written::new()) };
@@ -85,6 +86,9 @@ pub(crate) fn read(name: &str, value: &Value<'_>, around: &mut Beside<'_, '_>) -
     }
     if let Some(value) = table.get("confirm") {
         profile.confirm = scan::read_confirm(&value);
+    }
+    if let Some(most) = table.get("storm").and_then(|value| value.integer_in(2..=1_000_000)) {
+        profile.storm = u32::try_from(most).unwrap_or(profile.storm);
     }
     profile.active = table.get("active").and_then(|active| active.boolean()).unwrap_or(true);
     (profile, written)

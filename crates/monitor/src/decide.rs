@@ -1,15 +1,14 @@
 //! From what was observed to what is committed: the inventory decides what changed, the rules who cares, the routes who
 //! is told. Knows no socket and no disk.
 
-use crate::{Batch, Violations, index::Index};
+use crate::{Batch, Violations, folding::Parents, index::Index, storm::Storms};
 use config::Config;
 use inventory::{Change, ConfirmRequest, Inventory};
 use jiff::Timestamp;
 use model::{
-    AddressSet, AlertRef, AllowList, Coverage, Event, EventType, HostKey, HostPolicy, HostSlice, Lane, ServiceName,
-    Vantage,
+    AddressSet, AllowList, Coverage, Event, EventType, HostKey, HostPolicy, HostSlice, Lane, ServiceName, Vantage,
 };
-use rules::{Dropped, Engine, Judgement, Standing};
+use rules::{Engine, Standing};
 use scope::Scope;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,10 +21,12 @@ use std::{
 pub(crate) struct Decider {
     pub(crate) inventory: Inventory,
     pub(crate) index: Index,
-    vantage: Vantage,
-    config: Arc<Config>,
-    engine: Engine,
+    pub(crate) vantage: Vantage,
+    pub(crate) config: Arc<Config>,
+    pub(crate) engine: Engine,
     standing: HashMap<HostKey, Vec<Standing>>,
+    pub(crate) parents: Parents,
+    pub(crate) storms: Storms,
 }
 
 impl Decider {
@@ -41,7 +42,16 @@ impl Decider {
         }
         let engine = Engine::new(&config);
         let standing = violations.into_iter().map(|known| (known.host, known.broken)).collect();
-        Self { inventory, index, vantage, config, engine, standing }
+        Self {
+            inventory,
+            index,
+            vantage,
+            config,
+            engine,
+            standing,
+            parents: Parents::default(),
+            storms: Storms::default(),
+        }
     }
 
     /// Takes a new configuration. Rules that became true or false by it are told at each host's next slice.
@@ -231,24 +241,5 @@ impl Decider {
         for event in raised {
             self.raise(event, now, batch);
         }
-    }
-
-    /// Asks the rules about an event, and records it with the alerts it becomes.
-    pub(crate) fn raise(&mut self, mut event: Event, now: Timestamp, batch: &mut Batch) {
-        let facts = event.host.as_ref().and_then(|host| self.inventory.host(host.ip)).map(inventory::HostState::facts);
-        let Judgement { alerts, dropped } = self.engine.judge(&event, facts.as_ref(), now);
-        for Dropped { profile, ruleset, rule } in &dropped {
-            tracing::info!(event = %event.id, kind = %event.kind, profile, ruleset, rule, "no alert: an exception matches");
-        }
-        if let Some(severity) = alerts.iter().map(|alert| alert.severity).max() {
-            event.severity = severity;
-        }
-        event.alerts = alerts
-            .iter()
-            .map(|alert| AlertRef { id: alert.id, profile: alert.profile.clone(), rules: alert.rules.clone() })
-            .collect();
-        batch.owed.extend(notifiers::route(&self.config, &alerts, std::slice::from_ref(&event)));
-        batch.events.push(event);
-        batch.alerts.extend(alerts);
     }
 }

@@ -46,6 +46,12 @@ pub struct Note {
 }
 
 impl Batch {
+    /// Adds a note; an earlier one of its kind and key in the batch counts no more.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.notes.retain(|earlier| (&earlier.kind, &earlier.key) != (&note.kind, &note.key));
+        self.notes.push(note);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()
             && self.removed_hosts.is_empty()

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One lane of one profile.
@@ -22,6 +23,8 @@ pub(crate) struct LaneState {
     pub(crate) identify: Duration,
     /// Since when this daemon has known the lane.
     since: Timestamp,
+    /// When its last complete pass of this daemon ended, or when this daemon came to know it.
+    fresh: Instant,
     /// The pass under way, as last reported.
     pub(crate) running: Option<Running>,
     /// The last pass that began, finished or not.
@@ -55,6 +58,7 @@ pub(crate) fn lanes(config: &Config, ledger: &[PassRecord], now: Timestamp) -> V
                 udp: Arc::new(udp),
                 identify: profile.scan.identify,
                 since: now,
+                fresh: Instant::now(),
                 running: None,
                 last: remembered.clone().max_by_key(|record| record.started).cloned(),
                 finished: remembered.filter(|record| record.complete).max_by_key(|record| record.started).cloned(),
@@ -126,6 +130,7 @@ impl LaneState {
         self.running = None;
         if record.complete {
             self.finished = Some(record.clone());
+            self.fresh = Instant::now();
         }
         self.last = Some(record);
     }
@@ -145,6 +150,23 @@ impl LaneState {
     pub(crate) fn is_learnt(&self, space: &AddressSet) -> bool {
         !schedule::sweeps(self.lane)
             || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(space))
+    }
+
+    /// How long this daemon has been at work without a complete pass of it. By the clock that nobody sets: a machine that
+    /// slept is not late.
+    pub(crate) fn age(&self) -> Duration {
+        self.fresh.elapsed()
+    }
+
+    /// When its last complete pass ended.
+    pub(crate) fn completed(&self) -> Option<Timestamp> {
+        self.finished.as_ref().and_then(|record| record.finished)
+    }
+
+    /// Nothing was asked up to now on purpose: its age counts from here.
+    pub(crate) fn rested(&mut self, now: Timestamp) {
+        self.since = now;
+        self.fresh = Instant::now();
     }
 
     /// How long the pass that begins now may take.

@@ -7,6 +7,7 @@ mod confirm;
 mod conversation;
 mod decide;
 mod error;
+mod folding;
 mod handle;
 mod health;
 mod index;
@@ -18,6 +19,9 @@ mod network;
 mod pass;
 mod run;
 mod schedule;
+mod stale;
+mod storm;
+mod telling;
 mod wired;
 
 pub use error::MonitorError;

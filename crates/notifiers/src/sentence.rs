@@ -64,6 +64,31 @@ pub fn sentence(event: &Event) -> String {
             };
             format!("{at} changed {product}{}", change(version(old), version(new)))
         }
+        EventType::HostPurged => format!("{at} was forgotten{because}"),
+        EventType::HostUpdated => format!("{at} is another system{}{because}", change(old, new)),
+        EventType::HostReplaced => format!("another machine answers at {at}{because}"),
+        EventType::HostkeyChanged => format!("{at} proves itself with another SSH key{}", change(old, new)),
+        EventType::SharedKey => format!("{at} shares its key with {}{because}", others(event)),
+        EventType::AnswersEverything => format!("something answers for everything at {at}{because}"),
+        EventType::FindingClosed => {
+            let finding = event.finding.as_ref().map_or("a finding".into(), |finding| line(&finding.id, VALUE));
+            format!("{at}: {finding} is gone{because}")
+        }
+        EventType::FlapStart => match new {
+            Some(new) => format!("{at} keeps changing, {new} at present{because}"),
+            None => format!("{at} keeps changing{because}"),
+        },
+        EventType::FlapStop => match new {
+            Some(new) => format!("{at} has settled: {new}{because}"),
+            None => format!("{at} has settled{because}"),
+        },
+        EventType::EventStorm => match &event.new {
+            Some(over) if over == "over" => format!("the storm of changes of {at} is over{because}"),
+            _ => format!("too much changes at once in {at}{because}"),
+        },
+        EventType::ScanStale => format!("{at} is not looked at{because}"),
+        EventType::ScanRecovered => format!("{at} is looked at again{because}"),
+        EventType::SensorBlocked => format!("sensor {} is kept out{because}", sensor(event)),
         EventType::PolicyViolation => format!("{at} breaks the policy{because}"),
         EventType::PolicyCleared => format!("{at} satisfies the policy again{because}"),
         EventType::SensorDegraded => format!("sensor {} is degraded{because}", sensor(event)),
@@ -189,6 +214,14 @@ fn open_ports(event: &Event) -> Option<String> {
         0 => None,
         n if n > SHOWN => Some(format!("{shown} and {} more", n - SHOWN)),
         _ => Some(shown),
+    }
+}
+
+/// `3 other hosts`: how many endpoints it is about besides the first.
+fn others(event: &Event) -> String {
+    match event.endpoints.len() {
+        0 | 1 => "other hosts".to_owned(),
+        n => count(n - 1, "other host", "other hosts"),
     }
 }
 

@@ -4,6 +4,7 @@
 mod commit;
 mod rescope;
 mod show;
+mod stale;
 mod start;
 mod take;
 
@@ -21,6 +22,7 @@ use crate::{
     live::Live,
     network::Network,
     pass::{Report, Tools},
+    stale::Stale,
 };
 use config::Config;
 use inventory::{ConfirmRequest, Inventory};
@@ -89,6 +91,7 @@ pub struct Monitor<J> {
     live: Arc<Live>,
     decider: Decider,
     health: Health,
+    stale: Stale,
     lanes: Vec<LaneState>,
     /// Passes under way; a reload cancels them and the lanes begin again.
     passes: JoinSet<()>,
@@ -158,6 +161,7 @@ impl<J: Journal> Monitor<J> {
             live,
             decider,
             health: Health::default(),
+            stale: Stale::default(),
             passes: JoinSet::new(),
             ledger: restored.passes,
             leases,
@@ -171,6 +175,7 @@ impl<J: Journal> Monitor<J> {
             expiry_at: now,
             show_at: Instant::now(),
         };
+        monitor.take_up(&restored.notes);
         monitor.live.update(|live| live.events = restored.events);
         monitor.rescope();
         monitor.show();
@@ -226,6 +231,9 @@ impl<J: Journal> Monitor<J> {
                     let fill = |event: &mut model::Event| event.reason = Some(said.to_owned());
                     self.decider.own_event(EventType::Audit, "halt", fill, now, &mut batch);
                 }
+                if self.halted && !halted {
+                    self.lanes.iter_mut().for_each(|state| state.rested(now));
+                }
                 self.halted = halted;
                 if halted {
                     self.cancel_passes();
@@ -278,6 +286,8 @@ impl<J: Journal> Monitor<J> {
         if now >= self.expiry_at || is_far {
             self.decider.tick(now, &mut batch);
             self.expiry_at = now.checked_add(EXPIRY_EVERY).unwrap_or(now);
+            self.decider.calm(now, &mut batch);
+            self.look_for_stale_lanes(now, &mut batch);
         }
         self.finish_learning(now, &mut batch);
         self.commit(batch, shutdown).await

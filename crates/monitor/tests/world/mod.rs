@@ -1,6 +1,8 @@
 //! A world in memory, in paused time: a network whose hosts come and go as the test says, and a journal that can be full,
 //! broken or cut off between any two commits.
 
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
 use config::{Config, Surroundings};
 use jiff::Timestamp;
 use model::{
@@ -44,6 +46,8 @@ struct Truth {
     unplugged: bool,
     /// This machine has no route: nothing can be asked.
     no_route: bool,
+    /// Sweeps never end.
+    stuck: bool,
     /// Conversations come to nothing.
     tongue_tied: bool,
     /// Hosts that take their time over every conversation.
@@ -105,6 +109,10 @@ impl World {
         self.truth().tongue_tied = tied;
     }
 
+    pub(crate) fn hold_up(&self, stuck: bool) {
+        self.truth().stuck = stuck;
+    }
+
     pub(crate) fn slow_down(&self, ip: &str) {
         self.truth().slow.insert(ip.parse().expect("an address"));
     }
@@ -157,6 +165,9 @@ impl Network for World {
         Box::pin(async move {
             self.at_work.fetch_add(1, Ordering::SeqCst);
             sleep(ROUND_TRIP).await;
+            while self.truth().stuck {
+                sleep(SLOW).await;
+            }
             let mut outcome = SweepOutcome::default();
             for ip in &job.addresses {
                 let mut listed = Vec::new();
@@ -343,6 +354,14 @@ impl Journal for Disk {
         for violations in batch.violations {
             restored.violations.retain(|known| known.host != violations.host);
             restored.violations.push(violations);
+        }
+        for note in batch.notes {
+            restored.notes.retain(|known| (&known.kind, &known.key) != (&note.kind, &note.key));
+            restored.notes.extend(Some(note).filter(|note| note.value.is_some()));
+        }
+        for pool in batch.pools {
+            restored.pools.retain(|known| known.asset != pool.asset);
+            restored.pools.push(pool);
         }
         restored.baselines.extend(batch.baselines);
         if let Some(leases) = batch.leases {

@@ -57,6 +57,7 @@ pub(crate) fn empty_profile() -> Profile {
             udp: PortSet::default(),
         },
         confirm: Confirm::default(),
+        storm: config::MOST_ALERTS,
         active: true,
     }
 }

@@ -89,6 +89,7 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
             udp: PortSet::empty(),
         },
         confirm: Confirm::default(),
+        storm: config::MOST_ALERTS,
         active: true,
     };
     Config {

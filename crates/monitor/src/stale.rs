@@ -1,0 +1,117 @@
+//! Lanes that have not come round for too long: what is known of their part of the network is old, and somebody is told so.
+
+use jiff::Timestamp;
+use model::Lane;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// However short its period, a lane may be late for so long.
+const PATIENCE: Duration = Duration::from_mins(15);
+/// Periods without a complete pass.
+const PERIODS: u32 = 3;
+/// The kind of the notes about stale lanes.
+pub(crate) const STALE: &str = "stale";
+
+/// The lanes that were told to be stale, since when.
+#[derive(Debug, Default)]
+pub(crate) struct Stale(BTreeMap<(Arc<str>, Lane), Timestamp>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Same,
+    Stale,
+    /// It came round again, after being stale since then.
+    Recovered(Timestamp),
+}
+
+/// From when on a lane without a complete pass is stale.
+pub(crate) fn limit(period: Duration) -> Duration {
+    (period * PERIODS).max(PATIENCE)
+}
+
+impl Stale {
+    /// Looks at a lane that has had no complete pass for `age` (of the time this daemon has been at work), the last one having
+    /// ended at `completed`.
+    pub(crate) fn look(
+        &mut self,
+        profile: &Arc<str>,
+        lane: Lane,
+        period: Duration,
+        (age, completed): (Duration, Option<Timestamp>),
+        now: Timestamp,
+    ) -> Turn {
+        let key = (profile.clone(), lane);
+        let is_late = age > limit(period);
+        match self.0.get(&key) {
+            None if is_late => {
+                self.0.insert(key, now);
+                Turn::Stale
+            }
+            // Not recovered by a restart, which begins to count anew: only by a pass.
+            Some(&since) if !is_late && completed.is_some_and(|completed| completed >= since) => {
+                self.0.remove(&key);
+                Turn::Recovered(since)
+            }
+            _ => Turn::Same,
+        }
+    }
+
+    pub(crate) fn restore(&mut self, key: &str, since: Timestamp) {
+        if let Some((profile, lane)) = parse(key) {
+            self.0.insert((profile, lane), since);
+        }
+    }
+
+    /// Forgets lanes that are no longer configured; gives their keys.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&str, Lane) -> bool) -> Vec<String> {
+        let gone: Vec<_> = self.0.keys().filter(|(profile, lane)| !wanted(profile, *lane)).cloned().collect();
+        for key in &gone {
+            self.0.remove(key);
+        }
+        gone.iter().map(|(profile, lane)| key(profile, *lane)).collect()
+    }
+}
+
+/// `dmz/known`: what a lane is called in notes.
+pub(crate) fn key(profile: &str, lane: Lane) -> String {
+    format!("{profile}/{lane}")
+}
+
+fn parse(key: &str) -> Option<(Arc<str>, Lane)> {
+    let (profile, lane) = key.rsplit_once('/')?;
+    let lane = Lane::PERIODIC.into_iter().find(|known| known.as_str() == lane)?;
+    Some((profile.into(), lane))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_stale_once_and_recovers_once() {
+        let mut stale = Stale::default();
+        let profile: Arc<str> = "dmz".into();
+        let at = |minute: i64| Timestamp::from_second(minute * 60).expect("in range");
+        // Minute, minutes without a complete pass, the minute in which one ended last.
+        for (minute, age, completed, turn) in [
+            (10, 10, None, Turn::Same),
+            (30, 30, None, Turn::Same),
+            (31, 31, None, Turn::Stale),
+            (40, 40, None, Turn::Same),
+            (41, 1, None, Turn::Same),
+            (42, 1, Some(3), Turn::Same),
+            (50, 1, Some(49), Turn::Recovered(at(31))),
+            (51, 2, Some(49), Turn::Same),
+        ] {
+            let seen = (Duration::from_mins(age), completed.map(at));
+            let told = stale.look(&profile, Lane::Known, Duration::from_mins(10), seen, at(minute));
+            assert_eq!(told, turn, "{minute}");
+        }
+    }
+
+    #[test]
+    fn keys_read_back() {
+        assert_eq!(parse(&key("a/b", Lane::Full)), Some(("a/b".into(), Lane::Full)));
+        assert_eq!(parse("dmz/confirm"), None);
+        assert_eq!(limit(Duration::from_mins(1)), PATIENCE);
+    }
+}
