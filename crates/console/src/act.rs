@@ -1,10 +1,20 @@
 //! `POST`: what the daemon is asked to do.
 
-use crate::{Console, refusal::Refusal};
-use axum::{Json, Router, body::Bytes, extract::State, routing::post};
-use model::Delivery;
+use crate::{Console, control::Review, refusal::Refusal};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    routing::post,
+};
+use model::{Delivery, Target};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, sync::Arc};
+
+/// A list of approved hosts may be longer than any other request, in bytes.
+const LARGEST_LIST: usize = 2 << 20;
+/// The longest name of whoever approved a host, in characters.
+const MOST_BY: usize = 200;
 
 /// What was done, in one sentence (of diagnostics: in several lines).
 #[derive(Debug, Serialize)]
@@ -34,6 +44,20 @@ struct ToPath {
     path: PathBuf,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfHosts {
+    /// Addresses, prefixes and ranges.
+    #[serde(default)]
+    targets: Vec<String>,
+    /// Every host known now, instead.
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    withdraw: bool,
+    by: Option<String>,
+}
+
 type Answer<T> = Result<Json<T>, Refusal>;
 
 pub(crate) fn routes() -> Router<Arc<Console>> {
@@ -42,6 +66,7 @@ pub(crate) fn routes() -> Router<Arc<Console>> {
         .route("/resume", post(resume))
         .route("/reload", post(reload))
         .route("/scan-now", post(scan_now))
+        .route("/hosts/approve", post(approve).layer(DefaultBodyLimit::max(LARGEST_LIST)))
         .route("/notify-test", post(notify_test))
         .route("/backup", post(backup))
 }
@@ -66,6 +91,27 @@ async fn reload(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done
 async fn scan_now(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
     let OfProfile { profile } = read(&body)?;
     Ok(done(console.control.scan_now(&profile).await.map_err(Refusal::declined)?))
+}
+
+async fn approve(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
+    let OfHosts { targets, all, withdraw, by } = read(&body)?;
+    if all != targets.is_empty() {
+        return Err(Refusal::question("say which hosts: `targets`, or `all`, and not both"));
+    }
+    let mut ranges = Vec::with_capacity(targets.len());
+    for text in &targets {
+        let target: Target = text.parse().map_err(|error| Refusal::question(format!("targets: {error}")))?;
+        let range = target.range().ok_or_else(|| {
+            Refusal::question(format!("targets: `{text}` is a host name; a name can move, so write its addresses"))
+        })?;
+        ranges.push(range);
+    }
+    let by = by.unwrap_or_else(|| "operator".to_owned());
+    if by.is_empty() || by.chars().count() > MOST_BY || by.chars().any(char::is_control) {
+        return Err(Refusal::question(format!("by: one line of at most {MOST_BY} characters")));
+    }
+    let addresses = (!all).then(|| ranges.into_iter().collect());
+    Ok(done(console.control.review(Review { addresses, withdraw, by }).await.map_err(Refusal::declined)?))
 }
 
 async fn notify_test(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Delivery> {

@@ -1,6 +1,6 @@
 //! What the API asks the running daemon to do.
 
-use model::{Delivery, Event, StatusReport};
+use model::{AddressSet, Delivery, Event, StatusReport};
 use serde::{Deserialize, Serialize};
 use std::{fmt, future::Future, path::Path, pin::Pin};
 use tokio::sync::broadcast;
@@ -24,6 +24,9 @@ pub trait Control: fmt::Debug + Send + Sync + 'static {
     /// Starts a pass of that profile's lanes now. The text says what was started.
     fn scan_now<'a>(&'a self, profile: &'a str) -> ControlFuture<'a, Result<String, String>>;
 
+    /// Records that hosts are meant to be there, or that they are not. The text says what came of it.
+    fn review(&self, review: Review) -> ControlFuture<'_, Result<String, String>>;
+
     /// Reads the configuration again. The text says what changed; on failure it is the rendered diagnostics, and nothing
     /// has changed.
     fn reload(&self) -> ControlFuture<'_, Result<String, String>>;
@@ -42,6 +45,17 @@ pub trait Control: fmt::Debug + Send + Sync + 'static {
 
     /// Every event from now on, after its commit and with its sequence number, in that order.
     fn subscribe(&self) -> broadcast::Receiver<Event>;
+}
+
+/// An operator's word on hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Those meant; none: every host that is known now.
+    pub addresses: Option<AddressSet>,
+    /// They are not approved any more.
+    pub withdraw: bool,
+    /// Who says so: a name, or the file the list came from.
+    pub by: String,
 }
 
 /// A profile, as the API shows it.

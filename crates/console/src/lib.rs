@@ -17,7 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use control::{Control, ControlFuture, LaneView, ProfileView, RecipientView};
+pub use control::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
 pub use server::{BoundTcp, BoundUnix, ConsoleError, bind_tcp, bind_unix, serve_tcp, serve_unix};
 
 use model::Clock;

@@ -1,8 +1,8 @@
 //! Both listeners over real sockets, with a made-up daemon and a real database.
 
 use crate::{
-    BoundTcp, BoundUnix, Console, ConsoleError, Control, ControlFuture, LaneView, ProfileView, RecipientView, bind_tcp,
-    bind_unix,
+    BoundTcp, BoundUnix, Console, ConsoleError, Control, ControlFuture, LaneView, ProfileView, RecipientView, Review,
+    bind_tcp, bind_unix,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
@@ -86,6 +86,14 @@ impl Control for Fake {
         Box::pin(async move {
             self.note(format!("scan {profile}"));
             Ok(format!("{profile} is being scanned"))
+        })
+    }
+
+    fn review(&self, review: Review) -> ControlFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let count = review.addresses.map_or_else(|| "all".to_owned(), |set| set.len().to_string());
+            self.note(format!("review {count} {} by {}", review.withdraw, review.by));
+            Ok("noted".to_owned())
         })
     }
 
@@ -394,6 +402,12 @@ async fn the_daemon_does_what_it_is_asked() {
         ("resume", "{}", StatusCode::UNPROCESSABLE_ENTITY, "disk is full"),
         ("reload", "{}", StatusCode::UNPROCESSABLE_ENTITY, "colour"),
         ("scan-now", r#"{"profile":"dmz"}"#, StatusCode::OK, "dmz is being scanned"),
+        ("hosts/approve", r#"{"targets":["192.0.2.0/24","192.0.2.9"]}"#, StatusCode::OK, "noted"),
+        ("hosts/approve", r#"{"all":true,"withdraw":true,"by":"anna"}"#, StatusCode::OK, "noted"),
+        ("hosts/approve", "{}", StatusCode::BAD_REQUEST, "which hosts"),
+        ("hosts/approve", r#"{"targets":["192.0.2.9"],"all":true}"#, StatusCode::BAD_REQUEST, "not both"),
+        ("hosts/approve", r#"{"targets":["www.example.org"]}"#, StatusCode::BAD_REQUEST, "host name"),
+        ("hosts/approve", r#"{"all":true,"by":"a\nb"}"#, StatusCode::BAD_REQUEST, "one line"),
         ("scan-now", "{}", StatusCode::BAD_REQUEST, "profile"),
         ("scan-now", "nonsense", StatusCode::BAD_REQUEST, "body"),
         ("notify-test", r#"{"recipient":"soc"}"#, StatusCode::OK, "250 queued"),
@@ -406,7 +420,12 @@ async fn the_daemon_does_what_it_is_asked() {
         assert!(status == expect && answer.to_string().contains(part), "{target}: {status} {answer}");
     }
     let done = running.fake.done.lock().expect("not poisoned").clone();
-    assert_eq!(done, ["halt", "scan dmz", "backup /srv/b.db"]);
+    assert_eq!(
+        done,
+        ["halt", "scan dmz", "review 256 false by operator", "review all true by anna", "backup /srv/b.db"]
+    );
+    let many = format!("{{\"targets\":[{}]}}", vec!["\"192.0.2.7\""; 20_000].join(","));
+    assert_eq!(running.unix("POST", "/api/v1/hosts/approve", &many).await.0, StatusCode::OK);
     let long = format!("{{\"profile\":\"{}\"}}", "x".repeat(100_000));
     let (status, _) = running.unix("POST", "/api/v1/scan-now", &long).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);

@@ -1,7 +1,7 @@
 //! From what was observed to what is committed: the inventory decides what changed, the rules who cares, the routes who
 //! is told. Knows no socket and no disk.
 
-use crate::{Batch, Violations, folding::Parents, index::Index, storm::Storms};
+use crate::{Batch, Violations, folding::Parents, index::Index, review::Ahead, storm::Storms};
 use config::Config;
 use inventory::{Change, ConfirmRequest, Inventory};
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ pub(crate) struct Decider {
     standing: HashMap<HostKey, Vec<Standing>>,
     pub(crate) parents: Parents,
     pub(crate) storms: Storms,
+    pub(crate) ahead: Ahead,
 }
 
 impl Decider {
@@ -51,6 +52,7 @@ impl Decider {
             standing,
             parents: Parents::default(),
             storms: Storms::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -178,7 +180,8 @@ impl Decider {
         self.raise(event, now, batch);
     }
 
-    fn absorb(&mut self, change: Change, now: Timestamp, batch: &mut Batch) -> Vec<ConfirmRequest> {
+    pub(crate) fn absorb(&mut self, mut change: Change, now: Timestamp, batch: &mut Batch) -> Vec<ConfirmRequest> {
+        self.greet(&mut change, now, batch);
         self.inventory.install(&change);
         for key in &change.removed_hosts {
             self.index.remove(key);

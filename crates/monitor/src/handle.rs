@@ -3,9 +3,10 @@
 use crate::{
     live::{Live, Snapshot},
     network::Network,
+    review::Reviewed,
 };
 use config::Config;
-use model::Event;
+use model::{AddressSet, Event};
 use notifiers::Failure;
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -20,6 +21,12 @@ pub(crate) enum Command {
     ScanNow {
         profile: String,
         done: oneshot::Sender<Result<String, String>>,
+    },
+    Review {
+        addresses: Option<AddressSet>,
+        withdraw: bool,
+        by: String,
+        done: oneshot::Sender<Reviewed>,
     },
     Reload {
         config: Arc<Config>,
@@ -70,6 +77,14 @@ impl Handle {
     pub async fn scan_now(&self, profile: &str) -> Result<Result<String, String>, Gone> {
         let (done, wait) = oneshot::channel();
         self.commands.send(Command::ScanNow { profile: profile.to_owned(), done }).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Records that hosts are meant to be there (or no longer): all known ones where no addresses are given. Addresses without
+    /// a known host are approved ahead. Returns when it is on disk.
+    pub async fn review(&self, addresses: Option<AddressSet>, withdraw: bool, by: String) -> Result<Reviewed, Gone> {
+        let (done, wait) = oneshot::channel();
+        self.commands.send(Command::Review { addresses, withdraw, by, done }).await.map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
     }
 

@@ -264,6 +264,14 @@ impl<J: Journal> Monitor<J> {
                 }
                 let _ = done.send(answer);
             }
+            Command::Review { addresses, withdraw, by, done } => {
+                let mut batch = Batch::default();
+                let reviewed = self.decider.review(addresses.as_ref(), withdraw, &by, now, &mut batch);
+                let fill = |event: &mut model::Event| event.reason = Some(format!("{reviewed} (by {by})"));
+                self.decider.own_event(EventType::Audit, "review", fill, now, &mut batch);
+                self.commit(batch, shutdown).await?;
+                let _ = done.send(reviewed);
+            }
             Command::Reload { config, done } => {
                 self.reconfigure(config, shutdown).await?;
                 let _ = done.send(());

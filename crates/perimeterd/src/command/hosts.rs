@@ -1,15 +1,18 @@
-use super::{Format, Global, filter::InventoryFilter, row};
+use super::{Format, Global, approve::Approve, filter::InventoryFilter, row};
 use crate::{
     client::Client,
     failure::Outcome,
     output::{self, Table},
 };
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::{fmt::Write, process::ExitCode};
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Hosts {
+    #[command(subcommand)]
+    act: Option<Act>,
     #[command(flatten)]
     filter: InventoryFilter,
     /// Only hosts that are up
@@ -34,8 +37,20 @@ pub(crate) struct Hosts {
     format: Format,
 }
 
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Say that hosts are meant to be there
+    ///
+    /// Every host is unreviewed until it is approved; a rule can ask for it (`require = { approved = true }`). Addresses
+    /// at which nothing has been seen yet are approved ahead.
+    Approve(Approve),
+}
+
 impl Hosts {
     pub(crate) async fn run(self, global: &Global) -> Outcome {
+        if let Some(Act::Approve(approve)) = self.act {
+            return approve.run(global).await;
+        }
         let mut query = self.filter.query();
         if self.up || self.down {
             query.push(("up", self.up.to_string()));

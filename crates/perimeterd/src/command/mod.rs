@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod alerts;
+mod approve;
 mod backup;
 mod certificates;
 mod check;

@@ -3,7 +3,7 @@
 use super::source::Source;
 use arc_swap::ArcSwap;
 use config::{ChannelConfig, Config, Interval};
-use console::{Control, ControlFuture, LaneView, ProfileView, RecipientView};
+use console::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
 use identify::Roots;
 use model::{CheckState, Clock, Delivery, Event, Lane, StatusReport, format_duration};
 use monitor::{Handle, Snapshot};
@@ -184,6 +184,14 @@ impl Control for DaemonControl {
 
     fn resume(&self) -> ControlFuture<'_, Result<(), String>> {
         Box::pin(async { self.handle.halt(false).await.map_err(|gone| gone.to_string()) })
+    }
+
+    fn review(&self, review: Review) -> ControlFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let Review { addresses, withdraw, by } = review;
+            let done = self.handle.review(addresses, withdraw, by).await.map_err(|gone| gone.to_string())?;
+            Ok(done.to_string())
+        })
     }
 
     fn scan_now<'a>(&'a self, profile: &'a str) -> ControlFuture<'a, Result<String, String>> {
