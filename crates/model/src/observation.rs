@@ -33,8 +33,8 @@ pub enum OpenReason {
 pub enum ClosedReason {
     /// A RST to a raw SYN: definite.
     Rst,
-    /// `ECONNREFUSED` from `connect()`: a RST or an ICMP port-unreachable, Linux does not say which. A firewall's REJECT
-    /// and a ban look alike, so it needs spaced repetition.
+    /// `ECONNREFUSED` from `connect()`: a RST, or an ICMP port-unreachable that could not be told from one (Linux does not
+    /// say which). A firewall's REJECT and a ban may look alike, so it needs spaced repetition.
     Refused,
     /// UDP: ICMP port unreachable.
     PortUnreachable,
@@ -47,6 +47,8 @@ pub enum FilteredReason {
     NetUnreachable,
     /// `EACCES`/`EPERM` from the path, or another ICMP prohibition.
     Prohibited,
+    /// TCP: an ICMP port-unreachable. A host answers a closed port by RST, so this is a firewall's REJECT, or a ban.
+    PortUnreachable,
     Other,
 }
 
@@ -105,6 +107,7 @@ impl FilteredReason {
             Self::HostUnreachable => "host-unreachable",
             Self::NetUnreachable => "net-unreachable",
             Self::Prohibited => "prohibited",
+            Self::PortUnreachable => "port-unreachable",
             Self::Other => "icmp",
         }
     }

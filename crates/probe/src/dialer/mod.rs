@@ -4,11 +4,14 @@
 //! comes after) the halt switch and the scope's last guard, then the packet. Connections on loopback and fast networks are through
 //! before `connect()` has returned; they are recognised by a poll that does not wait, and never reach the runtime's reactor.
 //!
+//! A refusal by ICMP is no closure: where this process may hear ICMP, it is told from a host's own RST.
+//!
 //! Linux' own repetitions of a SYN nobody answers (after one second, and again two later) are charged to the ceilings as
 //! well, when they leave.
 
 mod conn;
 mod errno;
+mod icmp;
 pub(crate) mod limit;
 mod pacer;
 mod socket;
@@ -79,6 +82,8 @@ struct Inner {
     limit: Arc<Limit>,
     halted: watch::Sender<bool>,
     counters: Counters,
+    /// None without the capability for it.
+    icmp: Option<icmp::Listener>,
 }
 
 /// How often a question is tried again when this machine runs short, and the first wait (doubled each time).
@@ -108,6 +113,7 @@ impl Dialer {
             limit: Arc::new(Limit::new(concurrency)),
             halted: watch::Sender::new(false),
             counters: Counters::default(),
+            icmp: hear_icmp(),
         }))
     }
 
@@ -152,6 +158,12 @@ impl Dialer {
     pub async fn halted(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = self.0.halted.subscribe().wait_for(|halted| *halted).await;
+    }
+
+    /// Whether a host's own refusal (RST) can be told from one by ICMP on the way (a firewall's REJECT, a ban). It takes
+    /// `CAP_NET_RAW`; without it both read [`ClosedReason::Refused`](model::ClosedReason::Refused).
+    pub fn tells_refusals_apart(&self) -> bool {
+        self.0.icmp.is_some()
     }
 
     /// Leave to probe an endpoint now, by the present scope.
@@ -227,6 +239,12 @@ impl Dialer {
         }
         result
     }
+}
+
+fn hear_icmp() -> Option<icmp::Listener> {
+    icmp::Listener::open()
+        .inspect_err(|error| tracing::debug!(%error, "no ICMP messages can be heard; a REJECT reads as refused"))
+        .ok()
 }
 
 impl Failure {

@@ -78,6 +78,11 @@ pub(crate) fn connect(socket: &Socket, to: SocketAddr) -> io::Result<bool> {
     }
 }
 
+/// The port it is bound to; also of one whose connection has failed.
+pub(crate) fn port(socket: &Socket) -> Option<u16> {
+    socket.local_addr().ok()?.as_socket().map(|local| local.port())
+}
+
 /// Whether one of these has come to pass, without waiting. Errors and hang-ups count.
 pub(crate) fn is_ready(socket: &impl AsFd, what: PollFlags) -> bool {
     let mut entries = [PollFd::new(socket, what)];

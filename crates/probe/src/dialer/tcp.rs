@@ -6,11 +6,16 @@ use super::{
     ours,
     socket::{self, Close},
 };
-use model::{Endpoint, LocalErrorKind, NotProbed, OpenReason, Outcome};
+use model::{ClosedReason, Endpoint, FilteredReason, LocalErrorKind, NotProbed, OpenReason, Outcome};
 use rustix::event::PollFlags;
 use scope::InScope;
 use socket2::Socket;
-use std::{io, net::IpAddr, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -95,11 +100,15 @@ impl Dialer {
             let begun = Instant::now();
             let to = endpoint.socket_addr();
             let source = self.0.settings.load().source;
-            let connecting = socket::stream(to, source, close, timeout)
-                .and_then(|socket| Ok((socket::connect(&socket, to)?, socket)));
+            let connecting =
+                socket::stream(to, source, close, timeout).map_err(|failure| failure.outcome()).and_then(|socket| {
+                    match socket::connect(&socket, to) {
+                        Ok(through) => Ok((through, socket)),
+                        Err(error) => Err(self.refined(errno::synchronous(&error), to, socket::port(&socket))),
+                    }
+                });
             match connecting {
-                Err(failure) => {
-                    let outcome = failure.outcome();
+                Err(outcome) => {
                     drop(permit);
                     if self.try_again(outcome, &mut shortages).await {
                         continue;
@@ -113,7 +122,7 @@ impl Dialer {
                         return Begun::Pending(dialled);
                     }
                     let rtt = begun.elapsed();
-                    match dialled.settled() {
+                    match dialled.settled(self) {
                         Ok(()) if !socket::is_connected_to_itself(&dialled.socket) => {
                             return Begun::Connected(dialled, rtt);
                         }
@@ -136,6 +145,16 @@ impl Dialer {
         }
     }
 
+    /// A refusal that came by ICMP is something's on the way, and says nothing of the port.
+    fn refined(&self, outcome: Outcome, to: SocketAddr, from_port: Option<u16>) -> Outcome {
+        match (outcome, &self.0.icmp, from_port) {
+            (Outcome::Closed(ClosedReason::Refused), Some(icmp), Some(from_port)) if icmp.heard_of(to, from_port) => {
+                Outcome::Filtered(FilteredReason::PortUnreachable)
+            }
+            _ => outcome,
+        }
+    }
+
     /// Waits for a connection under way; the kernel has sent its SYN.
     async fn wait(&self, dialled: Dialled) -> Result<Conn, Outcome> {
         let Dialled { socket, permit, endpoint, begun, timeout } = dialled;
@@ -151,7 +170,10 @@ impl Dialer {
         }
         // Also when the time is up: an ICMP error that came while the socket was busy waits there.
         match stream.take_error() {
-            Ok(Some(error)) | Err(error) => return Err(errno::arrived(&error)),
+            Ok(Some(error)) | Err(error) => {
+                let from_port = stream.local_addr().ok().map(|local| local.port());
+                return Err(self.refined(errno::arrived(&error), endpoint.socket_addr(), from_port));
+            }
             Ok(None) if ready.is_err() => return Err(Outcome::Silent),
             Ok(None) => {}
         }
@@ -181,10 +203,13 @@ impl Dialer {
 
 impl Dialled {
     /// What `SO_ERROR` says of a connection that is no longer under way.
-    fn settled(&self) -> Result<(), Outcome> {
+    fn settled(&self, dialer: &Dialer) -> Result<(), Outcome> {
         match self.socket.take_error() {
             Ok(None) => Ok(()),
-            Ok(Some(error)) | Err(error) => Err(errno::arrived(&error)),
+            Ok(Some(error)) | Err(error) => {
+                let to = self.endpoint.socket_addr();
+                Err(dialer.refined(errno::arrived(&error), to, socket::port(&self.socket)))
+            }
         }
     }
 
