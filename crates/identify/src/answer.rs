@@ -60,6 +60,9 @@ pub enum Next {
     Ehlo,
     /// Leave politely in the same connection with this command line.
     Farewell(&'static str),
+    /// Begin an exchange of keys in the same connection, so that the server shows its host key
+    /// ([`ssh_exchange`](crate::ssh_exchange)).
+    HostKey,
     /// Come back with TLS.
     Tls,
 }

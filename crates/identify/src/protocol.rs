@@ -13,7 +13,7 @@ mod rfb;
 mod rsync;
 mod smtp;
 mod snmp;
-mod ssh;
+pub(crate) mod ssh;
 mod telnet;
 mod text_line;
 mod tls;

@@ -1,4 +1,6 @@
-//! SSH (RFC 4253 §4.2): the server's identification line, after any number of other lines.
+//! SSH (RFC 4253 §4.2): the server's identification line, after any number of other lines; and its host key.
+
+pub mod exchange;
 
 use super::{Protocol, Speaker};
 use crate::{
@@ -66,8 +68,10 @@ fn identification(line: &[u8]) -> Parse {
         service.os =
             Some(Os { family: "windows".into(), product: Some("Windows".into()), version: None, confidence: 0.9 });
     }
+    let next =
+        if ["SSH-2.0-", "SSH-1.99-"].iter().any(|new| banner.starts_with(new)) { Next::HostKey } else { Next::Nothing };
     service.banner = Some(banner);
-    Parse::yes(service, Strength::Structure, Next::Nothing)
+    Parse::yes(service, Strength::Structure, next)
 }
 
 /// `OpenSSH_9.2p1` → OpenSSH, 9.2p1. The version follows the last separator that stands before a digit.
@@ -108,11 +112,18 @@ mod tests {
             ("SSH-2.0-Go\r\n", "Go", None, None, None),
         ] {
             let Parse::Yes(answer) = parse(Received::open(line.as_bytes())) else { panic!("{line}") };
+            assert_eq!(answer.next, Next::HostKey, "{line}");
             assert_eq!(answer.service.product.as_deref(), Some(product), "{line}");
             assert_eq!(answer.service.version.as_deref(), version, "{line}");
             assert_eq!(answer.service.os.map(|os| os.to_string()).as_deref(), os, "{line}");
             assert_eq!(answer.service.facts.get("package.version").map(String::as_str), package, "{line}");
             assert_eq!(answer.service.banner.as_deref(), Some(line.trim_end()));
         }
+    }
+
+    #[test]
+    fn the_first_version_shows_no_key() {
+        let Parse::Yes(answer) = parse(Received::open(b"SSH-1.5-Cisco-1.25\n")) else { panic!("SSH 1") };
+        assert_eq!((answer.next, answer.service.product.as_deref()), (Next::Nothing, Some("Cisco")));
     }
 }

@@ -1,8 +1,11 @@
 //! What is said on one connection, in TLS or not.
 
 use super::{budget::Budget, plan::Approach};
-use identify::{Answer, Asking, Next, Parse, Received, Speaker, Strength, classify};
-use model::Transport;
+use identify::{
+    Answer, Asking, Next, Parse, Received, Speaker, Strength, classify,
+    ssh_exchange::{self, Exchange},
+};
+use model::{SshKey, Transport};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout, timeout_at},
@@ -59,10 +62,13 @@ where
             answer = told;
         }
     }
+    if answer.next == Next::HostKey && line.open {
+        answer.service.ssh_key = line.host_key(asking.agent, budget).await;
+    }
     let farewell = match answer.next {
         Next::Farewell(words) => Some(words),
         Next::Ehlo => Some("QUIT\r\n"),
-        Next::Nothing | Next::Tls => None,
+        Next::Nothing | Next::HostKey | Next::Tls => None,
     };
     if let Some(words) = farewell.filter(|_| line.open) {
         line.say(words.as_bytes(), budget).await;
@@ -107,7 +113,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
     /// might be all or that nobody understands it waits only until it is quiet.
     async fn listen(&mut self, before: usize, until: Instant, budget: &Budget) -> Option<Box<Answer>> {
         let mut deadline = until;
-        let mut buffer = [0; 2048];
         loop {
             if self.heard.len() > before {
                 match classify(Transport::Tcp, Received::open(&self.heard)) {
@@ -118,14 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
                     Parse::NeedMore => deadline = until.max(budget.answer()).min(until + MAX_DRIP),
                 }
             }
-            let room = MAX_BYTES.saturating_sub(self.heard.len()).min(buffer.len());
-            if room == 0 || !self.open {
+            if !self.more(deadline).await {
                 break;
-            }
-            match timeout_at(deadline, self.stream.read(buffer.get_mut(..room).unwrap_or_default())).await {
-                Ok(Ok(count @ 1..)) => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-                Ok(Ok(0) | Err(_)) => self.open = false,
-                Err(_elapsed) => break,
             }
         }
         if self.heard.len() <= before {
@@ -135,6 +134,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             Parse::Yes(answer) => Some(answer),
             Parse::No | Parse::NeedMore => None,
         }
+    }
+
+    /// Exchanges keys with an SSH server as far as it takes to see its own, and leaves. None where it has not shown it in time.
+    async fn host_key(&mut self, agent: &str, budget: &Budget) -> Option<SshKey> {
+        self.say(&ssh_exchange::greeting(agent), budget).await;
+        let mut until = budget.answer();
+        let mut answered = false;
+        let key = loop {
+            match ssh_exchange::read(&self.heard) {
+                Exchange::Key(key) => break Some(key),
+                Exchange::Over => break None,
+                Exchange::Answer(answer) if !answered => {
+                    answered = true;
+                    self.say(&answer, budget).await;
+                    until = budget.answer();
+                }
+                Exchange::Answer(_) | Exchange::Continue => {}
+            }
+            if !self.more(until).await {
+                break None;
+            }
+        };
+        if self.open {
+            self.say(&ssh_exchange::farewell(agent), budget).await;
+            self.hear_out(budget).await;
+        }
+        key
+    }
+
+    /// Reads once; false where there is no more to be had.
+    async fn more(&mut self, until: Instant) -> bool {
+        let mut buffer = [0; 2048];
+        let room = MAX_BYTES.saturating_sub(self.heard.len()).min(buffer.len());
+        if room == 0 || !self.open {
+            return false;
+        }
+        match timeout_at(until, self.stream.read(buffer.get_mut(..room).unwrap_or_default())).await {
+            Ok(Ok(count @ 1..)) => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Ok(Ok(0) | Err(_)) => self.open = false,
+            Err(_elapsed) => return false,
+        }
+        self.open
     }
 
     /// What cannot be said is no reason to stop listening: an answer may already be there.

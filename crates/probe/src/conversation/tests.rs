@@ -403,8 +403,8 @@ async fn a_changed_server_is_recognised_anew() {
     let observation = ask(&server, Some(("http", true))).await;
     assert_eq!(
         (service(&observation).name.as_str(), observation.connections),
-        ("ssh", 1),
-        "it said so to the handshake"
+        ("ssh", 2),
+        "it said so to the handshake, and is asked for its key in the clear"
     );
 }
 
@@ -439,6 +439,45 @@ async fn outside_the_scope_nothing_is_said() {
         assert!(conversation.observation.is_none());
     }
     assert_eq!(server.used(), 0);
+}
+
+/// An SSH server that says one thing after each thing it hears.
+async fn ssh(mut stream: TcpStream, said: Vec<&'static [u8]>, pause: Duration) {
+    let mut heard = [0; 4096];
+    for words in said {
+        if stream.write_all(words).await.is_err() || !matches!(stream.read(&mut heard).await, Ok(1..)) {
+            return;
+        }
+    }
+    tokio::time::sleep(pause).await;
+}
+
+/// Whatever becomes of the exchange of keys, the identification counts, on one connection and in time.
+#[tokio::test]
+async fn an_ssh_server_that_shows_no_key_is_still_one() {
+    const BANNER: &[u8] = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n";
+    let forever = Duration::from_hours(1);
+    for (what, said, pause) in [
+        ("hangs up", vec![BANNER], Duration::ZERO),
+        ("says nothing more", vec![BANNER], forever),
+        ("speaks no binary", vec![BANNER, b"Protocol mismatch.\r\n".as_slice()], forever),
+        (
+            "leaves properly",
+            vec![BANNER, b"\0\0\0\x14\x06\x01\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice()],
+            forever,
+        ),
+        ("drowns us", vec![BANNER, &[0x7f; 4096], &[0x7f; 4096]], forever),
+        ("begins a packet and stops", vec![BANNER, b"\0\0\x10\0\x04\x14".as_slice()], forever),
+    ] {
+        let server = Server::start(move |stream| ssh(stream, said.clone(), pause)).await;
+        let began = tokio::time::Instant::now();
+        let observation = ask(&server, None).await;
+        assert_eq!((service(&observation).name.as_str(), observation.connections), ("ssh", 1), "{what}");
+        assert_eq!(service(&observation).version.as_deref(), Some("9.2p1"), "{what}");
+        assert_eq!(service(&observation).ssh_key, None, "{what}");
+        // Of `timeouts()`: one answer's time, and some for the goodbye.
+        assert!(began.elapsed() < Duration::from_secs(3), "{what} took {:?}", began.elapsed());
+    }
 }
 
 #[tokio::test]
