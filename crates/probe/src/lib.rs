@@ -5,19 +5,23 @@
 //! * [`sweep()`]: a group of addresses times a list of ports, in permuted order, with memory for that group only.
 //! * [`ask()`]: endpoints one by one, with spaced attempts: the known, and confirmations.
 //! * [`conversation`]: who is there, on as few connections as possible.
-//! * [`Resolve`]: the addresses of host names, for leases.
+//! * [`Resolve`]: the addresses of host names, for leases, and the names of addresses.
+//! * [`Place`]: the sensor's own links, addresses and routes.
 //!
-//! All of it works through the kernel's own sockets and without any privilege.
+//! All of it works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's refusal is
+//! told from a host's.
 
 mod ask;
 pub mod conversation;
 mod counters;
 mod dialer;
+mod place;
 mod resolver;
 mod sweep;
 
 pub use ask::{AskOptions, ask};
 pub use counters::DialerCounters;
 pub use dialer::{Conn, Dialer, DialerSettings, Identity, Pace, Probed};
-pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving};
+pub use place::{Place, PlaceReport};
+pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
 pub use sweep::{Found, HostResult, Known, SweepCounts, SweepJob, SweepOutcome, UdpPayload, sweep};

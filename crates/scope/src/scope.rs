@@ -198,6 +198,14 @@ impl Scope {
         &self.leases
     }
 
+    /// Every address in scope now, in however large ranges, without exclusions.
+    pub fn space(&self, now: Timestamp) -> AddressSet {
+        let own = self.assets.iter().filter(|asset| asset.is_authorized(now)).flat_map(|asset| asset.own.ranges());
+        let live = self.leases.iter().filter(|lease| self.is_live(lease, now));
+        let leased = live.flat_map(|lease| lease.addresses.iter().copied().map(AddressRange::single));
+        own.copied().chain(leased).collect::<AddressSet>().difference(&self.exclude)
+    }
+
     /// The addresses a sweep of these assets visits now: their own and leased ones, without exclusions and without IPv6
     /// targets larger than a /104.
     pub fn sweep_space(&self, assets: &[Arc<str>], now: Timestamp) -> AddressSet {

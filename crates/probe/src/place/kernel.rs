@@ -1,0 +1,87 @@
+//! Two sockets to the kernel: one to ask, one on which it says that something has changed.
+
+use super::message::{Message, Question, messages};
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
+        netlink::SocketAddrNetlink,
+        recv, send, socket_with,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+};
+use std::{io, os::fd::OwnedFd, time::Duration};
+
+#[derive(Debug)]
+pub(super) struct Kernel {
+    questions: OwnedFd,
+    news: OwnedFd,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+/// The kernel answers before `send()` has returned; this is for one that does not.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Larger than anything the kernel puts into one datagram.
+const LARGEST: usize = 64 * 1024;
+/// Datagrams read for one question, and at a time of news.
+const MOST: usize = 16 * 1024;
+
+/// Links, addresses, routes, rules, next hops (`RTMGRP_…`, `RTNLGRP_…`); not neighbours, who come and go.
+const NEWS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << (19 - 1) | 1 << (32 - 1);
+
+impl Kernel {
+    pub(super) fn open() -> io::Result<Self> {
+        let socket = |flags| socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC | flags, None);
+        let questions = socket(SocketFlags::empty())?;
+        set_socket_timeout(&questions, Timeout::Recv, Some(PATIENCE))?;
+        let news = socket(SocketFlags::NONBLOCK)?;
+        bind(&news, &SocketAddrNetlink::new(0, NEWS))?;
+        Ok(Self { questions, news, sequence: 0, buffer: vec![0; LARGEST] })
+    }
+
+    /// Asks and waits for the answer, which takes no time to speak of. An error of the kernel's is an answer
+    /// ([`Message::Error`]).
+    pub(super) fn ask(&mut self, question: Question) -> io::Result<Vec<Message>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        send(&self.questions, &question.to_bytes(self.sequence), SendFlags::empty())?;
+        let mut answer = Vec::new();
+        for _ in 0..MOST {
+            let count = match recv(&self.questions, self.buffer.as_mut_slice(), RecvFlags::empty()) {
+                Ok((count, _)) => count,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for (sequence, message) in messages(self.buffer.get(..count).unwrap_or_default()) {
+                // Others belong to a question that was given up.
+                if sequence != self.sequence {
+                    continue;
+                }
+                match message {
+                    Message::Done => return Ok(answer),
+                    message => {
+                        let is_last = !question.is_dump() || matches!(message, Message::Error(_));
+                        answer.push(message);
+                        if is_last {
+                            return Ok(answer);
+                        }
+                    }
+                }
+            }
+        }
+        Err(io::Error::other("the kernel's answer has no end"))
+    }
+
+    /// Whether anything changed since it was last asked. News that were lost count.
+    pub(super) fn has_news(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..MOST {
+            match recv(&self.news, self.buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
+                Ok(_) | Err(Errno::NOBUFS) => any = true,
+                Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
+        }
+        any
+    }
+}
