@@ -1,4 +1,4 @@
-//! From host names to addresses: what leases are made of.
+//! From host names to addresses, which leases are made of; and back.
 
 use hickory_resolver::{
     Hosts, TokioResolver,
@@ -6,12 +6,14 @@ use hickory_resolver::{
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::{Query, ResponseCode},
-        rr::{Name, RecordType},
+        rr::{Name, RData, RecordType},
     },
     system_conf::parse_resolv_conf,
 };
 use model::ServiceName;
-use std::{fmt, future::Future, net::IpAddr, net::SocketAddr, path::PathBuf, pin::Pin, time::Duration};
+use std::{
+    collections::BTreeSet, fmt, future::Future, net::IpAddr, net::SocketAddr, path::PathBuf, pin::Pin, time::Duration,
+};
 
 /// The addresses of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +33,25 @@ pub enum ResolveError {
     /// Nobody could say just now (no answer, server failure): what was known still counts.
     #[error("the host name `{name}` could not be resolved just now: {reason}")]
     Temporary { name: ServiceName, reason: String },
+    /// Nobody could say just now: the names that were known still count.
+    #[error("the names of {ip} could not be looked up just now: {reason}")]
+    Reverse { ip: IpAddr, reason: String },
     /// There is nobody to ask.
     #[error("no resolver can be used: {0}; name some in `[sensor] resolvers`")]
     Setup(String),
 }
 
-/// Asks for the addresses of host names. Tests answer themselves.
+/// Asks for the addresses of host names, and for the names of addresses. Tests answer themselves.
 pub trait Resolve: fmt::Debug + Send + Sync {
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Resolving<'a>;
+
+    /// The host names its PTR records give an address (RFC 1035 §3.5), in lower case and without the final dot; an empty set
+    /// where there are none.
+    fn reverse(&self, ip: IpAddr) -> Reversing<'_>;
 }
+
+/// Names to come.
+pub type Reversing<'a> = Pin<Box<dyn Future<Output = Result<BTreeSet<String>, ResolveError>> + Send + 'a>>;
 
 /// An answer to come.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Resolved, ResolveError>> + Send + 'a>>;
@@ -54,6 +66,8 @@ enum Servers {
     System(PathBuf),
 }
 
+/// Of the names of one address.
+const MOST_NAMES: usize = 16;
 const SHORTEST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_hours(1);
 
@@ -105,11 +119,39 @@ impl HickoryResolver {
         }
         Ok(Resolved { addresses: in_order(addresses), ttl: ttl.clamp(SHORTEST, LONGEST) })
     }
+
+    async fn ask_back(&self, ip: IpAddr) -> Result<BTreeSet<String>, ResolveError> {
+        let failed = |reason: String| ResolveError::Reverse { ip, reason };
+        let system;
+        let resolver = match &self.0 {
+            Servers::Configured(resolver) => resolver,
+            Servers::System(file) => {
+                system = of_system(file.clone()).await.map_err(|error| failed(error.to_string()))?;
+                &system
+            }
+        };
+        match resolver.lookup(Name::from(ip), RecordType::PTR).await {
+            Ok(lookup) => {
+                let names = lookup.answers().iter().filter_map(|record| match &record.data {
+                    RData::PTR(name) => host_name(&name.0),
+                    _ => None,
+                });
+                // Those that sort first, as servers like to change the order.
+                Ok(names.collect::<BTreeSet<_>>().into_iter().take(MOST_NAMES).collect())
+            }
+            Err(error) if says_there_is_none(&error) => Ok(BTreeSet::new()),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
 }
 
 impl Resolve for HickoryResolver {
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Resolving<'a> {
         Box::pin(self.ask(name))
+    }
+
+    fn reverse(&self, ip: IpAddr) -> Reversing<'_> {
+        Box::pin(self.ask_back(ip))
     }
 }
 
@@ -170,6 +212,19 @@ async fn from_hosts_file(name: Name) -> Option<Vec<IpAddr>> {
 fn says_there_is_none(error: &NetError) -> bool {
     matches!(error, NetError::Dns(DnsError::NoRecordsFound(none))
         if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError))
+}
+
+/// A name as hosts have them (RFC 1123 §2.1; and underscores, which some use). Whoever owns an address may write anything
+/// into its records.
+fn host_name(name: &Name) -> Option<String> {
+    let label = |label: &[u8]| {
+        let label = std::str::from_utf8(label).ok()?.to_ascii_lowercase();
+        let fits = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        (fits && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')).then_some(label)
+    };
+    let labels: Vec<String> = name.iter().map(label).collect::<Option<_>>()?;
+    let name = labels.join(".");
+    (!name.is_empty() && name.len() <= 253).then_some(name)
 }
 
 fn in_order(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {

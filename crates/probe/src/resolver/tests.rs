@@ -97,7 +97,7 @@ async fn reads_what_servers_say() {
         let name = name();
         let answer = resolver.resolve(&name).await.map_err(|error| match error {
             ResolveError::NoSuchName(_) => "none",
-            ResolveError::Temporary { .. } => "later",
+            ResolveError::Temporary { .. } | ResolveError::Reverse { .. } => "later",
             ResolveError::Setup(_) => "setup",
         });
         assert_eq!(answer, expect, "{label}");
@@ -124,4 +124,106 @@ async fn no_resolver_now_may_be_one_later() {
         let ResolveError::Temporary { reason, .. } = &error else { panic!("{error:?}") };
         assert!(reason.contains(file) && reason.contains(why) && reason.contains("[sensor] resolvers"), "{error}");
     }
+}
+
+/// A name in wire format, whatever its labels hold.
+fn wire_name(labels: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for label in labels {
+        bytes.push(u8::try_from(label.len()).expect("a label"));
+        bytes.extend(*label);
+    }
+    bytes.push(0);
+    bytes
+}
+
+/// Answers one PTR question with this; gives the name that was asked for.
+async fn reverse_server(code: u8, names: Vec<Vec<u8>>) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("binds");
+    let address = socket.local_addr().expect("bound");
+    let asked = tokio::spawn(async move {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.expect("receives");
+            let query = &buffer[..length];
+            let end = 12 + query[12..].iter().position(|&b| b == 0).expect("a root label") + 5;
+            assert_eq!(query[end - 4..end - 2], [0, 12], "PTR");
+            let records = u8::try_from(names.len()).expect("few");
+            let mut answer = vec![query[0], query[1], 0x81, 0x80 | code, 0, 1, 0, records, 0, 0, 0, 0];
+            answer.extend(&query[12..end]);
+            for name in &names {
+                answer.extend([0xc0, 12, 0, 12, 0, 1, 0, 0, 1, 0, 0]);
+                answer.push(u8::try_from(name.len()).expect("short"));
+                answer.extend(name);
+            }
+            socket.send_to(&answer, from).await.expect("sends");
+            if code != 2 {
+                return query[12..end - 4].to_vec();
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn names_of_addresses() {
+    let many: Vec<Vec<u8>> = (0..20_u8).map(|number| wire_name(&[&[b'z' - number], b"example"])).collect();
+    let sixteen: Vec<String> = (b'g'..=b'v').map(|letter| format!("{}.example", char::from(letter))).collect();
+    let sixteen: Vec<&str> = sixteen.iter().map(String::as_str).collect();
+    let cases: Vec<(&str, Vec<Vec<u8>>, Vec<&str>)> = vec![
+        ("one", vec![wire_name(&[b"www", b"example", b"org"])], vec!["www.example.org"]),
+        ("upper case", vec![wire_name(&[b"WWW", b"Example", b"ORG"])], vec!["www.example.org"]),
+        (
+            "several, and one twice",
+            vec![wire_name(&[b"b", b"example"]), wire_name(&[b"a_1", b"example"]), wire_name(&[b"B", b"example"])],
+            vec!["a_1.example", "b.example"],
+        ),
+        (
+            "what no host is called",
+            vec![
+                wire_name(&[b"<script>", b"example"]),
+                wire_name(&[b"a.b", b"example"]),
+                wire_name(&[b"a\nb", b"example"]),
+                wire_name(&[b"-a", b"example"]),
+                wire_name(&[&[0xff, 0xfe], b"example"]),
+                wire_name(&[]),
+                wire_name(&[b"good", b"example"]),
+            ],
+            vec!["good.example"],
+        ),
+        ("more than anybody has", many, {
+            let mut sorted: Vec<&str> = sixteen.clone();
+            sorted.sort_unstable();
+            sorted
+        }),
+        ("none", vec![], vec![]),
+    ];
+    for (what, names, expect) in cases {
+        let (address, asked) = reverse_server(0, names).await;
+        let resolver = HickoryResolver::new(&[address]).expect("set up");
+        let answer = resolver.reverse(v4(7)).await.expect(what);
+        assert_eq!(answer.iter().map(String::as_str).collect::<Vec<_>>(), expect, "{what}");
+        assert_eq!(asked.await.expect("asked"), wire_name(&[b"7", b"2", b"0", b"192", b"in-addr", b"arpa"]), "{what}");
+    }
+    let (address, asked) = reverse_server(3, vec![]).await;
+    let resolver = HickoryResolver::new(&[address]).expect("set up");
+    assert_eq!(resolver.reverse(v6(1)).await, Ok(BTreeSet::new()), "no such name");
+    assert!(
+        asked
+            .await
+            .expect("asked")
+            .ends_with(&wire_name(&[b"8", b"b", b"d", b"0", b"1", b"0", b"0", b"2", b"ip6", b"arpa"]))
+    );
+}
+
+#[tokio::test]
+async fn who_cannot_say_takes_no_name_away() {
+    let (address, server) = reverse_server(2, vec![]).await;
+    let resolver = HickoryResolver::new(&[address]).expect("set up");
+    let error = resolver.reverse(v4(7)).await.expect_err("the server failed");
+    assert!(matches!(error, ResolveError::Reverse { ip, .. } if ip == v4(7)), "{error:?}");
+    server.abort();
+    let resolver = HickoryResolver(Servers::System("/nonexistent/resolv.conf".into()));
+    let error = resolver.reverse(v4(7)).await.expect_err("nobody to ask").to_string();
+    assert!(error.contains("192.0.2.7") && error.contains("[sensor] resolvers"), "{error}");
 }
