@@ -1,20 +1,22 @@
 //! The real network: every question goes through the dialer, and so through scope, ceilings and the halt switch.
 
-use crate::network::{Answer, Conversation, Introduction, Network};
+use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
 use identify::Roots;
 use jiff::Timestamp;
-use model::{Endpoint, ServiceName, ServiceObservation, Transport};
+use model::{Endpoint, Mac, ServiceName, ServiceObservation, Transport};
 use probe::{
-    AskOptions, Dialer, Found, Pace, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
+    AskOptions, Dialer, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
     conversation::{self, Ask, Timeouts},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// For one question to a known endpoint: the kernel's first two repetitions of a SYN fit in.
 const ASK_TIMEOUT: Duration = Duration::from_millis(3_500);
 const ASK_ATTEMPTS: u8 = 2;
+/// Whoever is asked here is known: a single refusal may be somebody else's RST.
+const ASK_REFUSED_AGAIN: u8 = 1;
 const ASK_SPACING: Duration = Duration::from_secs(1);
 
 /// The network through a dialer and a resolver.
@@ -23,11 +25,12 @@ pub struct Wired {
     dialer: Dialer,
     resolver: Arc<dyn Resolve>,
     roots: Arc<Roots>,
+    place: Arc<Place>,
 }
 
 impl Wired {
-    pub fn new(dialer: Dialer, resolver: Arc<dyn Resolve>, roots: Arc<Roots>) -> Self {
-        Self { dialer, resolver, roots }
+    pub fn new(dialer: Dialer, resolver: Arc<dyn Resolve>, roots: Arc<Roots>, place: Place) -> Self {
+        Self { dialer, resolver, roots, place: Arc::new(place) }
     }
 
     async fn talk(&self, whom: Introduction) -> Conversation {
@@ -58,6 +61,7 @@ impl Network for Wired {
             let options = AskOptions {
                 attempts: ASK_ATTEMPTS,
                 timeout: ASK_TIMEOUT,
+                retry_refused: ASK_REFUSED_AGAIN,
                 spacing: ASK_SPACING,
                 pace,
                 udp: Arc::new(conversation::udp_payload),
@@ -76,6 +80,19 @@ impl Network for Wired {
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
         self.resolver.resolve(name)
+    }
+
+    fn reverse(&self, ip: IpAddr) -> Answer<'_, Result<BTreeSet<String>, ResolveError>> {
+        self.resolver.reverse(ip)
+    }
+
+    fn mac(&self, ip: IpAddr) -> Option<Mac> {
+        self.place.mac(ip)
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let report = self.place.report(&self.dialer.scope().load(), self.dialer.clock().now());
+        Surroundings { generation: report.generation, faults: report.faults, dropped: report.dropped }
     }
 
     fn halt(&self, halted: bool) {

@@ -15,7 +15,10 @@ pub struct AskOptions {
     pub attempts: u8,
     /// For one question. Below one second, the kernel's first repetition of a SYN is not waited for.
     pub timeout: Duration,
-    /// Between the end of a silent attempt and the next one.
+    /// Further questions to a TCP endpoint that refuses, for those that are known to be open: a middlebox may inject a RST for
+    /// one connection and let the next one through.
+    pub retry_refused: u8,
+    /// Between the end of an attempt and the next one.
     pub spacing: Duration,
     pub pace: Option<Pace>,
     pub udp: UdpPayload,
@@ -25,6 +28,7 @@ impl std::fmt::Debug for AskOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AskOptions")
             .field("attempts", &self.attempts)
+            .field("retry_refused", &self.retry_refused)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
@@ -34,7 +38,7 @@ impl std::fmt::Debug for AskOptions {
 const AT_A_TIME: usize = 512;
 
 /// Asks each endpoint until it answers or its attempts are used up: known endpoints, confirmations, checks of hosts. Each
-/// attempt comes from a fresh source port.
+/// attempt comes from a fresh source port. Of several answers the last counts, and an open one ends it.
 ///
 /// Answers come back in the order of the endpoints, one for each. Dropping the future drops the questions under way.
 pub async fn ask(dialer: &Dialer, endpoints: Vec<Endpoint>, options: &AskOptions) -> Vec<Found> {
@@ -42,23 +46,39 @@ pub async fn ask(dialer: &Dialer, endpoints: Vec<Endpoint>, options: &AskOptions
 }
 
 async fn one(dialer: &Dialer, endpoint: Endpoint, options: &AskOptions) -> Found {
-    let mut attempt = 1;
+    let mut attempt: u8 = 0;
+    let (mut silences, mut refusals) = (0, 0);
+    let mut refused = None;
     loop {
         if let Some(pace) = &options.pace {
             pace.turn().await;
         }
         let answer = question(dialer, endpoint, options.timeout, &options.udp, || ()).await;
-        if answer.outcome == Outcome::Silent && attempt < options.attempts {
-            attempt += 1;
+        attempt = attempt.saturating_add(1);
+        let again = match answer.outcome {
+            Outcome::Silent => {
+                silences += 1;
+                silences < options.attempts
+            }
+            Outcome::Closed(_) | Outcome::Filtered(_) if endpoint.transport == Transport::Tcp => {
+                refusals += 1;
+                refused = Some(answer.clone());
+                refusals <= options.retry_refused
+            }
+            _ => false,
+        };
+        if again {
             sleep(options.spacing).await;
             continue;
         }
+        // Silence after a refusal, or trouble of our own, is no answer.
+        let answer = if answer.outcome.is_open() { answer } else { refused.unwrap_or(answer) };
         return answer.into_found(dialer, endpoint, attempt);
     }
 }
 
 /// What one question yielded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     pub(crate) rtt: Option<Duration>,
@@ -106,3 +126,6 @@ pub(crate) async fn question(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

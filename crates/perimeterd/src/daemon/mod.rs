@@ -14,7 +14,7 @@ use control::DaemonControl;
 use model::{Clock, SystemClock, Vantage};
 use monitor::{Monitor, Parts, Wired, scope_of};
 use notifiers::Pipeline;
-use probe::{Dialer, HickoryResolver};
+use probe::{Dialer, HickoryResolver, Place};
 use scope::ScopeHandle;
 use signals::Signals;
 use source::Source;
@@ -64,9 +64,14 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let identity = control::identity(&config, &clock);
     let scope = ScopeHandle::new(scope_of(&config));
     let dialer = Dialer::new(scope.clone(), clock.clone(), control::dialer_settings(&config));
+    if !dialer.tells_refusals_apart() {
+        tracing::info!(
+            "without CAP_NET_RAW a firewall's REJECT reads like a closed port, and such closures take longer to be confirmed"
+        );
+    }
     let resolver = HickoryResolver::new(&config.sensor.resolvers).context("the resolver could not be set up")?;
     let roots = Arc::new(control::roots(&config)?);
-    let network = Arc::new(Wired::new(dialer.clone(), Arc::new(resolver), roots));
+    let network = Arc::new(Wired::new(dialer.clone(), Arc::new(resolver), roots, Place::watch()));
     let owed = Arc::new(Notify::new());
     let (pipeline, failures) =
         Pipeline::new(Arc::new(store.clone()), notifiers::outlets(&config, &identity), clock.clone());

@@ -271,6 +271,7 @@ async fn asks_one_by_one_in_the_order_given() {
     let options = AskOptions {
         attempts: 2,
         timeout: Duration::from_millis(100),
+        retry_refused: 0,
         spacing: Duration::from_millis(10),
         pace: Some(Pace::new(10_000.0)),
         udp: Arc::new(|_| None),

@@ -251,6 +251,7 @@ async fn confirm(job: Arc<Job>, found: Found, host: Arc<Semaphore>, all: Arc<Sem
     let options = AskOptions {
         attempts: CONFIRMATIONS,
         timeout: TIMEOUT,
+        retry_refused: 0,
         spacing: Duration::from_millis(200),
         pace: None,
         udp: payloads(),
