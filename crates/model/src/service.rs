@@ -41,6 +41,26 @@ pub struct SshKey {
     pub sha256: crate::Sha256,
 }
 
+impl SshKey {
+    /// As OpenSSH shows it to those who are to compare it: `SHA256:` and the digest in base64 (RFC 4648 §4) without padding.
+    pub fn fingerprint(&self) -> String {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let sixes = self.sha256.0.chunks(3).flat_map(|bytes| {
+            let bits =
+                [0, 1, 2].iter().fold(0, |bits, &at| bits << 8 | usize::from(bytes.get(at).copied().unwrap_or(0)));
+            [18, 12, 6, 0].into_iter().take(bytes.len() + 1).map(move |shift| bits >> shift & 0x3f)
+        });
+        "SHA256:".chars().chain(sixes.map(|six| char::from(ALPHABET[six]))).collect()
+    }
+}
+
+/// `ssh-ed25519 SHA256:I9yLiFZXgnciCYdsMN2r3Y0ZI9lZu8xMScyOwVsBFh8`.
+impl std::fmt::Display for SshKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.algorithm, self.fingerprint())
+    }
+}
+
 impl Service {
     /// The software behind it, where a product is named.
     pub fn software(&self) -> Option<Software> {
@@ -84,5 +104,27 @@ impl std::fmt::Display for Os {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.product.as_deref().unwrap_or(&self.family))?;
         self.version.as_ref().map_or(Ok(()), |version| write!(f, " {version}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_shown_as_openssh_shows_it() {
+        for (sha256, shown) in [
+            (
+                "23dc8b88565782772209876c30ddabdd8d1923d959bbcc4c49cc8ec15b01161f",
+                "ssh-ed25519 SHA256:I9yLiFZXgnciCYdsMN2r3Y0ZI9lZu8xMScyOwVsBFh8",
+            ),
+            (
+                "a13c408b119d8064c54e3de8ec5d302e7e0a06a7923f511c3bd3222477b0d5f6",
+                "ssh-ed25519 SHA256:oTxAixGdgGTFTj3o7F0wLn4KBqeSP1EcO9MiJHew1fY",
+            ),
+        ] {
+            let key = SshKey { algorithm: "ssh-ed25519".into(), sha256: sha256.parse().expect("a digest") };
+            assert_eq!(key.to_string(), shown);
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     output::{self, Table, printable},
 };
 use clap::Args;
-use model::Event;
+use model::{Event, SshKey};
 use serde_json::Value;
 use std::{net::IpAddr, process::ExitCode};
 
@@ -30,6 +30,7 @@ impl Host {
             output::line(&printable(&line))?;
         }
         section(endpoints(&detail))?;
+        section(keys(&detail))?;
         section(certificates::table(row::array(&detail, "/certificates")))?;
         let mut recent: Vec<Event> = detail
             .get("events")
@@ -96,6 +97,21 @@ fn endpoints(detail: &Value) -> Table {
                 row::text(service, "/service/banner"),
                 row::time(endpoint, "/last_seen"),
             ]);
+        }
+    }
+    table
+}
+
+/// The keys SSH servers prove themselves with, to be held against `ssh-keygen -lf`.
+fn keys(detail: &Value) -> Table {
+    let mut table = Table::new(&["PORT", "HOST KEY", "FINGERPRINT"]);
+    for endpoint in row::array(detail, "/host/endpoints") {
+        for service in row::array(endpoint, "/services") {
+            let key = service.pointer("/service/ssh_key");
+            let Some(key) = key.and_then(|key| serde_json::from_value::<SshKey>(key.clone()).ok()) else { continue };
+            let port = format!("{}/{}", row::text(endpoint, "/port"), row::text(endpoint, "/transport"));
+            let fingerprint = key.fingerprint();
+            table.row([port, key.algorithm, fingerprint]);
         }
     }
     table

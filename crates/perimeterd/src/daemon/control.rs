@@ -138,7 +138,7 @@ impl DaemonControl {
         StatusReport {
             sensor: config.sensor.name.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: "connect".to_owned(),
+            mode: self.mode().to_owned(),
             started: self.started,
             now: self.clock.now(),
             state: if reasons.is_empty() { CheckState::Ok } else { CheckState::Degraded },
@@ -152,6 +152,11 @@ impl DaemonControl {
             lanes,
             delivery,
         }
+    }
+
+    /// How endpoints are asked.
+    fn mode(&self) -> &'static str {
+        if self.dialer.tells_refusals_apart() { "connect" } else { "connect, without CAP_NET_RAW" }
     }
 
     async fn test(&self, recipient: &str) -> Result<Delivery, String> {

@@ -34,9 +34,12 @@ fn link(index: u32, name: &str, up: bool, carrier: bool) -> (u32, Link) {
     (index, Link { index, name: name.into(), up, carrier, carrier_changes: 0, dropped: 0 })
 }
 
-fn through(link: u32) -> Option<Way> {
-    Some(Way { link: Some(link), gateway: None, source: None })
+fn through(link: u32) -> Way {
+    Way { link: Some(link), gateway: None, source: None }
 }
+
+/// What happened, the ways to both targets, the links, what carried the targets, and what is said.
+type Case = (&'static str, [Option<Way>; 2], Vec<(u32, Link)>, Vec<(IpAddr, u32)>, &'static [&'static str]);
 
 #[test]
 fn what_is_wrong_is_said_of_those_that_matter() {
@@ -44,14 +47,13 @@ fn what_is_wrong_is_said_of_those_that_matter() {
     let [a, b] = [ip("192.0.2.1"), ip("198.51.100.1")];
     let (one, two) = ((1, "eth0"), (2, "wg0"));
     let names: BTreeMap<u32, String> = [one, two].map(|(index, name)| (index, name.to_owned())).into();
-    type Links = Vec<(u32, Link)>;
     let up = |(index, name)| link(index, name, true, true);
-    let cases: Vec<(&str, [Option<Way>; 2], Links, Vec<(IpAddr, u32)>, &[&str])> = vec![
-        ("fine", [through(1), through(2)], vec![up(one), up(two)], vec![(a, 1), (b, 2)], &[]),
-        ("never had a route", [through(1), None], vec![up(one)], vec![(a, 1)], &[]),
+    let cases: Vec<Case> = vec![
+        ("fine", [Some(through(1)), Some(through(2))], vec![up(one), up(two)], vec![(a, 1), (b, 2)], &[]),
+        ("never had a route", [Some(through(1)), None], vec![up(one)], vec![(a, 1)], &[]),
         (
             "switched off",
-            [None, through(2)],
+            [None, Some(through(2))],
             vec![link(1, "eth0", false, false), up(two)],
             vec![(a, 1), (b, 2)],
             &["eth0 is down", "there is no route to 192.0.2.0-192.0.2.255 any more"],
@@ -59,7 +61,7 @@ fn what_is_wrong_is_said_of_those_that_matter() {
         // The kernel may leave the route where it is.
         (
             "unplugged",
-            [through(1), through(2)],
+            [Some(through(1)), Some(through(2))],
             vec![link(1, "eth0", true, false), up(two)],
             vec![(a, 1), (b, 2)],
             &["eth0 has no carrier"],
@@ -73,14 +75,14 @@ fn what_is_wrong_is_said_of_those_that_matter() {
         ),
         (
             "a route deleted",
-            [through(1), None],
+            [Some(through(1)), None],
             vec![up(one), up(two)],
             vec![(a, 1), (b, 2)],
             &["there is no route to 198.51.100.0-198.51.100.255 any more"],
         ),
         (
             "another way",
-            [through(2), through(2)],
+            [Some(through(2)), Some(through(2))],
             vec![link(1, "eth0", false, false), up(two)],
             vec![(a, 1), (b, 2)],
             &[],

@@ -137,8 +137,11 @@ fn wire_name(labels: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
+/// The data of PTR records.
+type Records = Vec<Vec<u8>>;
+
 /// Answers one PTR question with this; gives the name that was asked for.
-async fn reverse_server(code: u8, names: Vec<Vec<u8>>) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
+async fn reverse_server(code: u8, names: Records) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("binds");
     let address = socket.local_addr().expect("bound");
     let asked = tokio::spawn(async move {
@@ -170,7 +173,7 @@ async fn names_of_addresses() {
     let many: Vec<Vec<u8>> = (0..20_u8).map(|number| wire_name(&[&[b'z' - number], b"example"])).collect();
     let sixteen: Vec<String> = (b'g'..=b'v').map(|letter| format!("{}.example", char::from(letter))).collect();
     let sixteen: Vec<&str> = sixteen.iter().map(String::as_str).collect();
-    let cases: Vec<(&str, Vec<Vec<u8>>, Vec<&str>)> = vec![
+    let cases: Vec<(&str, Records, Vec<&str>)> = vec![
         ("one", vec![wire_name(&[b"www", b"example", b"org"])], vec!["www.example.org"]),
         ("upper case", vec![wire_name(&[b"WWW", b"Example", b"ORG"])], vec!["www.example.org"]),
         (

@@ -1,7 +1,9 @@
 //! What a scan prints: the objects of `--json`, and the table.
 
 use crate::output::{self, Table};
-use model::{Certificate, Os, Outcome, PortObservation, ServiceObservation, TlsObservation, Transport, Verdict};
+use model::{
+    Certificate, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, Transport, Verdict,
+};
 use serde::Serialize;
 use std::{io, net::IpAddr};
 
@@ -43,6 +45,8 @@ pub(super) struct ServiceLine {
     pub cpe: Vec<String>,
     pub confidence: f64,
     pub banner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<SshKey>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -126,6 +130,7 @@ impl From<&model::Service> for ServiceLine {
             cpe: service.cpe.clone(),
             confidence: hundredths(service.confidence),
             banner: service.banner.clone(),
+            ssh_key: service.ssh_key.clone(),
         }
     }
 }

@@ -27,7 +27,9 @@ const MOST_READ: usize = 1_024;
 /// What is asked of the kernel for the queue; it gives what `net.core.rmem_max` allows.
 const QUEUE_BYTES: usize = 4 << 20;
 /// All of a message that is looked at: two IPv4 headers with all options, and the ICMP header between them.
-const LONGEST: usize = 256;
+const LONGEST: u8 = 255;
+
+type Read = fn(&[u8]) -> Option<Quoted>;
 
 /// Ears for ICMP port-unreachables that quote a TCP segment of this machine.
 #[derive(Debug)]
@@ -67,12 +69,12 @@ impl Listener {
 
     /// Empties the queue of that family.
     fn queued(&self, family: IpAddr) -> impl Iterator<Item = Quoted> {
-        let (socket, read): (_, fn(&[u8]) -> Option<Quoted>) =
-            if family.is_ipv4() { (&self.v4, quote::of_ipv4) } else { (&self.v6, quote::of_icmpv6) };
+        let (socket, read) =
+            if family.is_ipv4() { (&self.v4, quote::of_ipv4 as Read) } else { (&self.v6, quote::of_icmpv6 as Read) };
         let mut reads = 0;
         std::iter::from_fn(move || {
             let socket = socket.as_ref()?;
-            let mut buffer = [0; LONGEST];
+            let mut buffer = [0; LONGEST as usize];
             while reads < MOST_READ {
                 reads += 1;
                 match rustix::net::recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
@@ -122,12 +124,12 @@ fn filter_v4() -> [SockFilter; 9] {
         // The protocol, in the quoted header.
         SockFilter::new(LOAD_INDEXED, 0, 0, 8 + 9),
         SockFilter::new(EQUALS, 0, 1, u32::from(quote::TCP)),
-        SockFilter::new(KEEP, 0, 0, LONGEST as u32),
+        SockFilter::new(KEEP, 0, 0, u32::from(LONGEST)),
         SockFilter::new(KEEP, 0, 0, 0),
     ]
 }
 
-/// The same for IPv6 (RFC 4443: type 1, code 4). The bytes begin with the ICMPv6 header.
+/// The same for IPv6 (RFC 4443: type 1, code 4). The bytes begin with the ICMP header.
 fn filter_v6() -> [SockFilter; 8] {
     [
         SockFilter::new(LOAD, 0, 0, 0),
@@ -136,7 +138,7 @@ fn filter_v6() -> [SockFilter; 8] {
         SockFilter::new(EQUALS, 0, 3, u32::from(quote::PORT_V6)),
         SockFilter::new(LOAD, 0, 0, 8 + 6),
         SockFilter::new(EQUALS, 0, 1, u32::from(quote::TCP)),
-        SockFilter::new(KEEP, 0, 0, LONGEST as u32),
+        SockFilter::new(KEEP, 0, 0, u32::from(LONGEST)),
         SockFilter::new(KEEP, 0, 0, 0),
     ]
 }

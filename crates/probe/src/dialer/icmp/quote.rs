@@ -35,7 +35,7 @@ pub(super) fn of_ipv4(packet: &[u8]) -> Option<Quoted> {
     ports(reader, quoted.to.into())
 }
 
-/// From an ICMPv6 message, which is all that a raw socket gives. None unless it is a port-unreachable about a TCP segment
+/// From a message of IPv6's ICMP, which is all that a raw socket gives. None unless it is a port-unreachable about a TCP segment
 /// (without extension headers, which we do not send).
 pub(super) fn of_icmpv6(message: &[u8]) -> Option<Quoted> {
     let mut reader = Reader::new(message);
@@ -107,8 +107,8 @@ mod tests {
 
     const PORTS: [u8; 4] = [0xc0, 0x01, 0x0d, 0x3d];
 
-    fn expected(to: &str) -> Option<Quoted> {
-        Some(Quoted { to: to.parse().expect("an address"), to_port: 3389, from_port: 49_153 })
+    fn quoted(to: &str) -> Quoted {
+        Quoted { to: to.parse().expect("an address"), to_port: 3389, from_port: 49_153 }
     }
 
     #[test]
@@ -116,10 +116,10 @@ mod tests {
         let to = [198, 51, 100, 7];
         let tcp = |words| ipv4_header(words, TCP, 0, to);
         for (what, packet, expect) in [
-            ("plain", message(5, [3, 3], tcp(5), &PORTS), expected("198.51.100.7")),
-            ("options in both headers", message(15, [3, 3], tcp(15), &PORTS), expected("198.51.100.7")),
+            ("plain", message(5, [3, 3], tcp(5), &PORTS), Some(quoted("198.51.100.7"))),
+            ("options in both headers", message(15, [3, 3], tcp(15), &PORTS), Some(quoted("198.51.100.7"))),
             // "Don't fragment" is no offset.
-            ("a flag", message(5, [3, 3], ipv4_header(5, TCP, 0x4000, to), &PORTS), expected("198.51.100.7")),
+            ("a flag", message(5, [3, 3], ipv4_header(5, TCP, 0x4000, to), &PORTS), Some(quoted("198.51.100.7"))),
             ("host unreachable", message(5, [3, 1], tcp(5), &PORTS), None),
             ("time exceeded", message(5, [11, 0], tcp(5), &PORTS), None),
             ("about a datagram", message(5, [3, 3], ipv4_header(5, 17, 0, to), &PORTS), None),
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn reads_the_same_of_ipv6() {
         for (what, message, expect) in [
-            ("plain", message_v6([1, 4], 6, TCP), expected("2001:db8:1::7")),
+            ("plain", message_v6([1, 4], 6, TCP), Some(quoted("2001:db8:1::7"))),
             ("prohibited", message_v6([1, 1], 6, TCP), None),
             ("packet too big", message_v6([2, 4], 6, TCP), None),
             ("about a datagram", message_v6([1, 4], 6, 17), None),
