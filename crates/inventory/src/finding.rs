@@ -29,6 +29,7 @@ impl Plan<'_> {
             .collect();
         for key in lost {
             self.host.findings.retain(|finding| finding.id != id_of(&key));
+            self.host.count_anew(&key);
             let (closed, alone) = close(self.inventory, &key, &BTreeSet::from([self.slice.ip]), self.now);
             told.extend(closed);
             if let Some(alone) = alone {
@@ -53,15 +54,19 @@ impl Plan<'_> {
             return None;
         }
         // It was shown here, then there, then here again, without having gone from here: it is in both places. A machine
-        // that moves shows it here and then there.
+        // that moves shows it here and then there. What was shown there at this very time counts from the next time on, so
+        // that the order of hosts inside a pass does not matter.
         let before = before.filter(|_| self.before.is_some_and(|host| host.up))?;
+        let shown = |other: &HostState| other.identity(&identity).map(|held| held.last);
         let mut sharers: BTreeMap<IpAddr, HostState> = others
             .into_iter()
-            .filter(|other| other.up && other.still_holds(&identity) && !is_same_machine(&self.host, other))
-            .filter(|other| other.identity(&identity).is_some_and(|held| held.last >= before && held.last <= at))
+            .filter(|other| other.up && other.still_holds(&identity))
+            .filter(|other| shown(other).is_some_and(|last| last >= before))
             .map(|other| (other.key.ip, other))
             .collect();
-        if sharers.is_empty() {
+        let is_told =
+            |other: &HostState| shown(other).is_some_and(|last| last < at) && !is_same_machine(&self.host, other);
+        if !sharers.values().any(is_told) {
             return None;
         }
         for other in sharers.values_mut() {
@@ -95,12 +100,20 @@ pub(crate) fn close(
         .filter(|host| has(host, &id));
     let (Some(mut last), None) = (left.next(), left.next()) else { return (None, None) };
     last.findings.retain(|finding| finding.id != id);
-    // It was shared: from now on it must be held alone for as long as any other before it is followed.
-    for held in last.identities.iter_mut().filter(|held| held.key == identity) {
-        held.since = held.last;
-    }
+    last.count_anew(key);
     let event = shared_event(inventory, EventType::FindingClosed, key, &[&last], now);
     (Some(event), Some(last))
+}
+
+impl HostState {
+    /// A key that was shared must be held alone for as long as any other before its host is followed by it.
+    fn count_anew(&mut self, key: &SshKey) {
+        for held in &mut self.identities {
+            if matches!(&held.key, IdentityKey::Ssh(known) if known == key) {
+                held.since = held.last;
+            }
+        }
+    }
 }
 
 fn shared_event(inventory: &Inventory, kind: EventType, key: &SshKey, holders: &[&HostState], now: Timestamp) -> Event {

@@ -308,7 +308,7 @@ fn a_shared_key_is_one_finding_while_learning_and_closes() {
     world.take(&change);
     assert!(world.inventory.hosts().all(|host| host.findings.is_empty()));
     assert_eq!(pass(&mut world, 32 * HOUR, [1, 2, 3]), NOTHING);
-    assert_eq!(pass(&mut world, 33 * HOUR, [1, 1, 3]), NOTHING);
+    assert_eq!(pass(&mut world, 33 * HOUR, [1, 1, 3]), ["SHARED_KEY"], "shared again is told again");
 }
 
 #[test]
