@@ -3,10 +3,13 @@
 //! First who is alive, then each endpoint with its services in the order of time, then what closed, then what became of the
 //! host, then what that means for its products. Events come out in causal order.
 
-use crate::{CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, software};
+use crate::{CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, identity::Met, software};
 use jiff::Timestamp;
-use model::{Event, HostKey, HostPolicy, HostSlice, Os, PortObservation, ServiceObservation, Sha256, Transport};
-use std::collections::{BTreeMap, BTreeSet};
+use model::{Event, HostKey, HostPolicy, HostSlice, PortObservation, ServiceObservation, Sha256, Transport};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// An endpoint of the slice's host.
 pub(crate) type Key = (Transport, u16);
@@ -32,6 +35,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) doubted: BTreeSet<Key>,
     /// Products whose appearing is news.
     pub(crate) news: BTreeSet<String>,
+    /// Keys the host showed in this slice.
+    pub(crate) met: Vec<Met>,
+    /// Other hosts that this slice changes too: those that share a key with it.
+    pub(crate) others: BTreeMap<IpAddr, HostState>,
+    /// Where the host was before it moved here.
+    pub(crate) left: Option<HostKey>,
     /// Endpoints that answered in this slice.
     answering: BTreeSet<Key>,
 }
@@ -90,6 +99,9 @@ impl<'a> Plan<'a> {
             opened: BTreeMap::new(),
             doubted: BTreeSet::new(),
             news: BTreeSet::new(),
+            met: Vec::new(),
+            others: BTreeMap::new(),
+            left: None,
             answering,
         }
     }
@@ -104,6 +116,7 @@ impl<'a> Plan<'a> {
             self.judge_endpoint(key, &sights);
         }
         self.judge_closings();
+        self.judge_mac();
         self.judge_finding();
         self.judge_absence();
         self.finish()
@@ -165,19 +178,26 @@ impl<'a> Plan<'a> {
     }
 
     fn finish(mut self) -> Change {
-        self.host.endpoints = self.endpoints.into_values().collect();
-        self.host.os = best_os(&self.host).or(self.host.os);
+        self.host.endpoints = std::mem::take(&mut self.endpoints).into_values().collect();
+        self.judge_os();
         let mut change = Change::default();
-        let mut events = self.host_events;
+        let mut events = std::mem::take(&mut self.host_events);
         events.append(&mut self.events);
         events.extend(software::differences(self.before, &self.host, &self.news, &self.inventory.vantage, self.now));
+        self.judge_move(&mut events);
+        self.judge_replacement(&mut events);
+        events.extend(self.judge_shared_keys());
+        self.fold_into_found(&mut events, self.slice.at);
         let (shown, words) = (event::host(&self.host), |words: &[std::sync::Arc<str>]| -> Vec<String> {
             words.iter().map(ToString::to_string).collect()
         });
         for event in &mut events {
-            event.host = Some(shown.clone());
-            event.assets = words(&self.policy.assets);
-            event.tags = words(&self.policy.tags);
+            // What is about several hosts says so itself.
+            if event.host.is_none() {
+                event.host = Some(shown.clone());
+                event.assets = words(&self.policy.assets);
+                event.tags = words(&self.policy.tags);
+            }
             event.evidence.truncate(event::MOST_EVIDENCE);
         }
         change.events = events;
@@ -195,18 +215,8 @@ impl<'a> Plan<'a> {
             change.requests = confirm::requests_of(&self.host).difference(&asked).cloned().collect();
             change.hosts.push(self.host);
         }
+        change.hosts.extend(self.others.into_values());
+        change.removed_hosts.extend(self.left);
         change
     }
-}
-
-/// The surest of what its services say; the first of equals in the order of endpoints.
-fn best_os(host: &HostState) -> Option<Os> {
-    let mut best: Option<&Os> = None;
-    let services = host.open().flat_map(|endpoint| &endpoint.services);
-    for os in services.filter_map(|state| state.service.as_ref()?.os.as_ref()) {
-        if best.is_none_or(|known| os.confidence > known.confidence) {
-            best = Some(os);
-        }
-    }
-    best.cloned()
 }

@@ -1,4 +1,4 @@
-//! The end of a profile's learning.
+//! The end of a profile's learning, and of what is added to it later.
 
 use crate::{Change, Inventory};
 use jiff::Timestamp;
@@ -11,6 +11,26 @@ impl Inventory {
         if self.has_baseline(profile) {
             return Change::default();
         }
+        let reason = "every lane has covered its addresses once";
+        Change {
+            baselines: vec![profile.clone()],
+            events: vec![self.baseline_event(profile, reason, now)],
+            ..Change::default()
+        }
+    }
+
+    /// What was added to a profile that had learnt its baseline, ports or addresses, has been covered once too:
+    /// `BASELINE_DONE` again, once for the whole addition. When that is so is the caller's to say; nothing before the
+    /// profile's first baseline.
+    pub fn baseline_extended(&self, profile: &Arc<str>, now: Timestamp) -> Change {
+        if !self.has_baseline(profile) {
+            return Change::default();
+        }
+        let reason = "every lane has covered what was added to the profile";
+        Change { events: vec![self.baseline_event(profile, reason, now)], ..Change::default() }
+    }
+
+    fn baseline_event(&self, profile: &Arc<str>, reason: &str, now: Timestamp) -> Event {
         let regions: Vec<_> = self.regions.values().filter(|region| region.profile == *profile).collect();
         let (mut hosts, mut endpoints, mut first) = (0_u64, 0_u64, now);
         for host in self.hosts.values().filter(|host| !host.is_provisional()) {
@@ -24,12 +44,12 @@ impl Inventory {
         let learnt = format!("{}, {}", plural(hosts, "host"), plural(endpoints, "open endpoint"));
         let mut event = Event::new(EventType::BaselineDone, now, &self.vantage, profile);
         event.profile = Some(profile.to_string());
-        event.reason = Some("every lane has covered its addresses once".to_owned());
+        event.reason = Some(reason.to_owned());
         event.metric = i64::try_from(endpoints).ok();
         event.evidence = vec![Evidence { at: now, what: format!("learnt {learnt}") }];
         event.new = Some(learnt);
         event.first_seen = Some(first);
         event.last_seen = Some(now);
-        Change { baselines: vec![profile.clone()], events: vec![event], ..Change::default() }
+        event
     }
 }

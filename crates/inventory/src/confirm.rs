@@ -106,12 +106,21 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
             let replaced = service.pending_certificate.as_ref().filter(|pending| {
                 !service.tls.as_ref().is_some_and(|tls| tls.alternates.contains_key(&pending.certificate))
             });
-            let evidence =
-                [service.pending_service.as_ref().map(|pending| &pending.evidence), replaced.map(|p| &p.evidence)];
+            let rekeyed = service.pending_key.as_ref().filter(|pending| !host.holds(&pending.key));
+            let evidence = [
+                service.pending_service.as_ref().map(|pending| &pending.evidence),
+                replaced.map(|pending| &pending.evidence),
+                rekeyed.map(|pending| &pending.evidence),
+            ];
             for pending in evidence.into_iter().flatten() {
                 ask(pending, Question::Service { transport, port, name: service.name.clone() });
             }
         }
+    }
+    if let Some(pending) = &host.pending_os
+        && let Some((transport, port, name)) = host.tells_os(&pending.os)
+    {
+        ask(&pending.evidence, Question::Service { transport, port, name });
     }
     requests
 }

@@ -7,8 +7,7 @@ use crate::{
     event,
 };
 use jiff::Timestamp;
-use model::{Event, EventType, FilteredReason, NameSource, Outcome};
-use std::collections::BTreeSet;
+use model::{Event, EventType, FilteredReason, Outcome, PartOf};
 
 impl Plan<'_> {
     /// Takes note of life, and of a return.
@@ -46,34 +45,6 @@ impl Plan<'_> {
             self.host_events.push(event);
         } else if self.host.up && self.host.misses.as_ref().is_some_and(|misses| last >= misses.since) {
             self.host.misses = None;
-        }
-    }
-
-    /// Compares each source's names as sets; a source's first set is learnt.
-    pub(crate) fn judge_names(&mut self) {
-        let mut observed: Vec<_> = self.slice.names.iter().collect();
-        observed.sort_by_key(|seen| (seen.at, seen.source));
-        for seen in observed {
-            if self.host.named_at.get(&seen.source).is_some_and(|&known| known >= seen.at) {
-                continue;
-            }
-            self.host.named_at.insert(seen.source, seen.at);
-            let old = self.host.names.insert(seen.source, seen.names.clone());
-            let Some(old) = old.filter(|old| *old != seen.names && !self.host.is_provisional()) else { continue };
-            let source = match seen.source {
-                NameSource::Configured => "configuration",
-                NameSource::Ptr => "PTR records",
-            };
-            let subject = (self.slice.ip, seen.source, &old, &seen.names);
-            let mut event = Event::new(EventType::HostNameChanged, self.now, &self.inventory.vantage, &subject);
-            event.old = listed(&old);
-            event.new = listed(&seen.names);
-            event.reason = Some(format!("{source} give it other names"));
-            event.evidence =
-                vec![event::evidence(seen.at, &format!("{source}: {}", event.new.as_deref().unwrap_or("no name")))];
-            event.first_seen = Some(self.host.first_seen);
-            event.last_seen = Some(self.host.last_seen);
-            self.host_events.push(event);
         }
     }
 
@@ -169,6 +140,7 @@ impl Plan<'_> {
         event.evidence = evidence;
         event.first_seen = Some(self.host.first_seen);
         event.last_seen = Some(self.host.last_seen);
+        self.host.found = Some(PartOf { id: event.id, kind: event.kind });
         self.host_events.insert(0, event);
     }
 
@@ -201,8 +173,10 @@ impl Plan<'_> {
             for service in &mut endpoint.services {
                 service.pending_service = None;
                 service.pending_certificate = None;
+                service.pending_key = None;
             }
         }
+        self.host.pending_os = None;
         let mut event = Event::new(EventType::HostLost, self.now, &self.inventory.vantage, &self.slice.ip);
         event.old = Some("up".to_owned());
         event.new = Some("lost".to_owned());
@@ -237,9 +211,4 @@ impl Plan<'_> {
             |seen: &model::PortObservation| seen.outcome == Outcome::Filtered(FilteredReason::HostUnreachable);
         if self.ports().any(unreachable) { FilteredReason::HostUnreachable.as_str() } else { Outcome::Silent.as_str() }
     }
-}
-
-fn listed(names: &BTreeSet<String>) -> Option<String> {
-    let shown: Vec<_> = names.iter().take(event::MOST_LISTED).map(String::as_str).collect();
-    (!shown.is_empty()).then(|| shown.join(", "))
 }

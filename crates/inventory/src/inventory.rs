@@ -1,6 +1,6 @@
 use crate::{
     CertificateState, Change, ConfirmRequest, EndpointState, HostState, PortStatus, Region, apply::Plan, confirm,
-    shared::Shared,
+    identity::Holders, shared::Shared,
 };
 use jiff::Timestamp;
 use model::{AddressSet, Coverage, Endpoint, HostPolicy, HostSlice, Lane, ServiceName, Sha256, Transport, Vantage};
@@ -17,6 +17,7 @@ pub struct Inventory {
     pub(crate) certificates: BTreeMap<Sha256, CertificateState>,
     pub(crate) regions: BTreeMap<(Arc<str>, Lane), Region>,
     pub(crate) baselines: Vec<Arc<str>>,
+    pub(crate) holders: Holders,
     shared: Shared,
 }
 
@@ -43,6 +44,7 @@ impl Inventory {
             certificates: BTreeMap::new(),
             regions: BTreeMap::new(),
             baselines: Vec::new(),
+            holders: Holders::default(),
             shared: Shared::default(),
         }
     }
@@ -61,9 +63,11 @@ impl Inventory {
             return Self::new(vantage);
         }
         let mut shared = Shared::default();
+        let mut holders = Holders::default();
         let mut ours: BTreeMap<IpAddr, HostState> = BTreeMap::new();
         for mut host in hosts.into_iter().filter(|host| host.key.vantage == vantage) {
             shared.share(&mut host);
+            holders.replace(host.key.ip, &[], &host.identities);
             ours.insert(host.key.ip, host);
         }
         Self {
@@ -72,6 +76,7 @@ impl Inventory {
             regions: regions.into_iter().map(|region| ((region.profile.clone(), region.lane), region)).collect(),
             baselines,
             vantage,
+            holders,
             shared,
         }
     }
@@ -119,10 +124,10 @@ impl Inventory {
         self.regions.values().any(|region| region.contains(ip, transport, port))
     }
 
-    /// What left the scope is forgotten in silence: hosts, where certificates are served, and what was covered, so that an
+    /// What left the scope because a name moved is forgotten in silence (see [`Inventory::purge_targets`]): hosts, where certificates are served, and what was covered, so that an
     /// address that comes back is learnt.
-    pub fn retire(&self, ips: &[IpAddr], _now: Timestamp) -> Change {
-        crate::lease::retire(self, ips)
+    pub fn retire(&self, ips: &[IpAddr], now: Timestamp) -> Change {
+        crate::lease::retire(self, ips, now)
     }
 
     /// What was covered outside these addresses is forgotten, so that what is found there when they return is learnt.
@@ -151,10 +156,14 @@ impl Inventory {
         for host in &change.hosts {
             let mut host = host.clone();
             self.shared.share(&mut host);
+            let before = self.hosts.get(&host.key.ip).map(|known| known.identities.as_slice()).unwrap_or_default();
+            self.holders.replace(host.key.ip, before, &host.identities);
             self.hosts.insert(host.key.ip, host);
         }
         for key in &change.removed_hosts {
-            self.hosts.remove(&key.ip);
+            if let Some(gone) = self.hosts.remove(&key.ip) {
+                self.holders.replace(key.ip, &gone.identities, &[]);
+            }
         }
         for state in &change.certificates {
             self.certificates.insert(state.certificate.sha256, state.clone());

@@ -1,39 +1,68 @@
 //! Addresses that leave the scope, and configured names that move.
 
-use crate::{Change, HostState, Inventory, event};
+use crate::{Change, HostState, Inventory, Region, event, finding};
 use jiff::Timestamp;
 use model::{Event, EventHost, EventType, Evidence, HostPolicy, NameSource, ServiceName};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
 };
 
-pub(crate) fn retire(inventory: &Inventory, ips: &[IpAddr]) -> Change {
+/// Without a word: hosts, where certificates are served, and what was covered.
+pub(crate) fn retire(inventory: &Inventory, ips: &[IpAddr], now: Timestamp) -> Change {
+    Change { regions: uncovered(inventory, ips), ..forget(inventory, ips, now) }
+}
+
+/// Without these hosts, and without them as places of certificates. A key that one of them shared may be one host's now.
+pub(crate) fn forget(inventory: &Inventory, ips: &[IpAddr], now: Timestamp) -> Change {
     let mut change = Change::default();
     let mut certificates = BTreeMap::new();
     let ips: BTreeSet<IpAddr> = ips.iter().copied().collect();
-    for host in ips.iter().filter_map(|ip| inventory.hosts.get(ip)) {
+    let mut shared = BTreeSet::new();
+    for host in ips.iter().filter_map(|&ip| inventory.known(ip)) {
         change.removed_hosts.push(host.key.clone());
         for sha256 in host.certificates() {
             if let Some(state) = inventory.certificates.get(&sha256) {
                 certificates.entry(sha256).or_insert_with(|| state.clone());
             }
         }
+        shared.extend(finding::shared_keys_of(&host));
     }
     for state in certificates.values_mut() {
         state.endpoints.retain(|(endpoint, _)| !ips.contains(&endpoint.ip));
         state.rogue_told.retain(|(endpoint, _)| !ips.contains(&endpoint.ip));
     }
     change.certificates = certificates.into_values().collect();
-    let ips: Vec<IpAddr> = ips.into_iter().collect();
-    for region in inventory.regions.values() {
-        let mut shrunk = region.clone();
-        shrunk.forget(&ips);
-        if shrunk != *region {
-            change.regions.push(shrunk);
+    let mut left: BTreeMap<IpAddr, HostState> = BTreeMap::new();
+    for key in shared {
+        let (event, last) = finding::close(inventory, &key, &ips, now);
+        change.events.extend(event);
+        if let Some(last) = last {
+            // Of several keys shared with the same host each is taken from it.
+            match left.entry(last.key.ip) {
+                Entry::Vacant(place) => drop(place.insert(last)),
+                Entry::Occupied(mut known) => known.get_mut().findings.retain(|kept| last.findings.contains(kept)),
+            }
         }
     }
+    change.hosts = left.into_values().collect();
     change
+}
+
+/// What was covered, without these addresses; only what changes.
+pub(crate) fn uncovered(inventory: &Inventory, ips: &[IpAddr]) -> Vec<Region> {
+    let ips: BTreeSet<IpAddr> = ips.iter().copied().collect();
+    let ips: Vec<IpAddr> = ips.into_iter().collect();
+    let shrunk = inventory.regions.values().map(|region| {
+        let mut shrunk = region.clone();
+        shrunk.forget(&ips);
+        shrunk
+    });
+    shrunk
+        .zip(inventory.regions.values())
+        .filter(|(shrunk, known)| shrunk != *known)
+        .map(|(shrunk, _)| shrunk)
+        .collect()
 }
 
 pub(crate) fn moved(

@@ -11,22 +11,32 @@ mod confirm;
 mod doubt;
 mod event;
 mod expiry;
+mod finding;
 mod host;
+mod identity;
 mod inventory;
 mod lease;
+mod moved;
+mod names;
+mod os;
 mod port;
+mod purge;
 mod region;
+mod replaced;
+mod review;
 mod service;
 mod shared;
 mod skew;
 mod software;
+mod ssh_key;
 mod state;
 mod version;
 
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};
+pub use review::Reviewed;
 pub use state::{
     Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
-    IdentityKey, Pending, PendingCertificate, PendingKey, PendingOs, PendingService, PoolOffer, PoolPlace, PoolState,
-    PortStatus, Region, ServiceState, Standing, TlsState,
+    IdentityKey, NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService,
+    PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turnover,
 };

@@ -46,12 +46,14 @@ impl Plan<'_> {
                     pending_key: None,
                 };
                 self.fill(endpoint, &mut state, seen, news, told);
+                self.judge_key(endpoint, &mut state, seen, told);
                 return endpoint.put(state);
             }
         };
         state.last_seen = seen.at;
         state.last_observed = seen.at;
         self.compare(endpoint, &mut state, seen, told);
+        self.judge_key(endpoint, &mut state, seen, told);
         endpoint.put(state);
     }
 
@@ -334,6 +336,8 @@ fn merged(old: Option<&Arc<Service>>, new: Option<&Service>) -> Option<Arc<Servi
         service.cpe.clone_from(&old.cpe);
     }
     service.os = service.os.or_else(|| old.os.clone());
+    // Another key than the known one is judged apart.
+    service.ssh_key = old.ssh_key.clone().or(service.ssh_key);
     Some(if service == **old { old.clone() } else { Arc::new(service) })
 }
 

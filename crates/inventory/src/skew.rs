@@ -36,6 +36,17 @@ impl HostState {
         }
         self.misses.iter_mut().for_each(pending_back);
         self.named_at.values_mut().for_each(back);
+        for turn in self.name_turns.iter_mut().flat_map(|turns| turns.by_source.values_mut()) {
+            turn.recent.values_mut().for_each(back);
+            turn.pending.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
+        }
+        if let Some(signs) = &mut self.turnover {
+            let times = [&mut signs.mac, &mut signs.key, &mut signs.os, &mut signs.products, &mut signs.told];
+            times.into_iter().flatten().for_each(back);
+        }
+        self.identities.iter_mut().flat_map(|held| [&mut held.since, &mut held.last]).for_each(back);
+        self.findings.iter_mut().flat_map(|found| [&mut found.since, &mut found.last_seen]).for_each(back);
+        self.pending_os.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
         for endpoint in &mut self.endpoints {
             let times = [
                 &mut endpoint.first_seen,
@@ -56,6 +67,7 @@ impl HostState {
                 service.tls.iter_mut().flat_map(|tls| tls.alternates.values_mut()).for_each(back);
                 service.pending_service.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
                 service.pending_certificate.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
+                service.pending_key.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
             }
         }
     }

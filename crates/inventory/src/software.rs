@@ -44,6 +44,11 @@ fn products(host: &HostState) -> BTreeMap<String, Place<'_>> {
     products
 }
 
+/// What [`product_key`] gives for each of them.
+pub(crate) fn product_keys(host: &HostState) -> BTreeSet<String> {
+    products(host).into_keys().collect()
+}
+
 /// `SOFTWARE_ADDED` for products new on the host that are news, `SOFTWARE_REMOVED` for those on no endpoint of it any more.
 pub(crate) fn differences(
     before: Option<&HostState>,

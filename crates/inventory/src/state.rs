@@ -47,6 +47,12 @@ pub struct HostState {
     /// The keys that tell this machine from others, each with how long it has been seen here without another one.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub identities: Vec<Identity>,
+    /// How the names it is given change of late, where they do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name_turns: Option<Box<NameTurns>>,
+    /// Signs of late that another machine answers at the address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub turnover: Option<Box<Turnover>>,
     /// An operating system that may have replaced the one in `os`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending_os: Option<Box<PendingOs>>,
@@ -85,6 +91,45 @@ pub struct Identity {
     pub key: IdentityKey,
     pub since: Timestamp,
     pub last: Timestamp,
+}
+
+/// What each source of names said of late, where it did not say the same every time.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NameTurns {
+    pub by_source: BTreeMap<NameSource, NameTurn>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NameTurn {
+    /// Names it gave of late, each with when last: sets that stay within them take turns.
+    pub recent: BTreeMap<String, Timestamp>,
+    /// Another set than the one told, with how often it was seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pending: Option<PendingNames>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingNames {
+    pub evidence: Pending,
+    pub names: BTreeSet<String>,
+}
+
+/// When each thing that tells machines apart was last seen to change. One alone is a repair or an upgrade; two together
+/// are another machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Turnover {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mac: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<Timestamp>,
+    /// The family of its operating system.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub os: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub products: Option<Timestamp>,
+    /// When `HOST_REPLACED` was raised.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub told: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -335,6 +380,8 @@ impl HostState {
             named_at: BTreeMap::new(),
             approved: None,
             identities: Vec::new(),
+            name_turns: None,
+            turnover: None,
             pending_os: None,
             found: None,
             flaps: Vec::new(),

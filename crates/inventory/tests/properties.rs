@@ -25,6 +25,11 @@ fn seen() -> impl Strategy<Value = Seen> {
         2 => (port.clone(), leaf()).prop_map(|(port, (number, issuer))| tls(port, "http nginx", &leaf_of(number, issuer))),
         1 => port.prop_map(mute),
         1 => prop::sample::select(vec!["a.example.org", "b.example.org"]).prop_map(|name| names(&[name])),
+        3 => (prop::sample::select(vec!["ssh-ed25519", "ssh-rsa"]), 1_u8..4)
+            .prop_map(|(algorithm, number)| ssh(22, "ssh OpenSSH 9.2", algorithm, number | u8::from(algorithm == "ssh-rsa") << 4)),
+        1 => prop::sample::select(vec!["linux Debian 12", "linux Debian 13", "freebsd"])
+            .prop_map(|os| runs(80, "http nginx 1.22", os, 0.9)),
+        1 => (1_u8..4).prop_map(mac),
     ]
 }
 
@@ -43,6 +48,7 @@ fn look() -> impl Strategy<Value = Vec<Seen>> {
                 Seen::Port(_, port, _) => (0, *port),
                 Seen::Service(service) => (1, service.endpoint.port),
                 Seen::Names(_) => (2, 0),
+                Seen::Mac(_) => (3, 0),
             };
             kept.insert(key, seen);
         }

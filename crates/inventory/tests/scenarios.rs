@@ -395,7 +395,8 @@ fn names_are_compared_as_sets() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(22), mute(22), names(&["a.example.org", "b.example.org"])]);
     assert_eq!(world.sees(2, IP, &[names(&["b.example.org", "a.example.org"])]), NOTHING);
-    assert_eq!(world.sees(3, IP, &[names(&["c.example.org"])]), ["HOST_NAME_CHANGED"]);
+    assert_eq!(world.sees(3, IP, &[names(&["c.example.org"])]), NOTHING);
+    assert_eq!(world.sees(4, IP, &[names(&["c.example.org"])]), ["HOST_NAME_CHANGED"]);
     assert_eq!(world.last().old.as_deref(), Some("a.example.org, b.example.org"));
     assert_eq!(world.last().new.as_deref(), Some("c.example.org"));
 }

@@ -125,8 +125,13 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
-    pub(crate) fn baseline_done(&mut self, profile: &Arc<str>, now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.baseline_done(profile, now);
+    /// The profile has learnt, or with `is_extension` what was added to it.
+    pub(crate) fn baseline_done(&mut self, profile: &Arc<str>, is_extension: bool, now: Timestamp, batch: &mut Batch) {
+        let change = if is_extension {
+            self.inventory.baseline_extended(profile, now)
+        } else {
+            self.inventory.baseline_done(profile, now)
+        };
         self.absorb(change, now, batch);
     }
 
@@ -154,7 +159,19 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
-    /// Forgets hosts that left the scope, silently.
+    /// Forgets hosts that have been lost for longer than `retention`.
+    pub(crate) fn purge(&mut self, retention: std::time::Duration, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.purge(now, retention);
+        self.absorb(change, now, batch);
+    }
+
+    /// Forgets hosts that were taken out of the configuration.
+    pub(crate) fn purge_targets(&mut self, ips: &[IpAddr], now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory.purge_targets(ips, now);
+        self.absorb(change, now, batch);
+    }
+
+    /// Forgets hosts that a moved name left behind, silently.
     pub(crate) fn retire(&mut self, ips: &[IpAddr], now: Timestamp, batch: &mut Batch) {
         let change = self.inventory.retire(ips, now);
         self.absorb(change, now, batch);

@@ -223,10 +223,10 @@ async fn a_port_added_to_a_profile_is_learnt_and_not_told() {
     let wider = CONFIG.replace("22,80,443", "22,80,443,8080");
     daemon.handle.reload(configured(&wider)).await.expect("it listens");
     pass(120).await;
-    assert_eq!(disk.kinds_since(1), ["CONFIG_RELOADED"]);
+    assert_eq!(disk.kinds_since(1), ["CONFIG_RELOADED", "BASELINE_DONE"]);
     world.close("10.0.0.1", 8080);
     pass(60).await;
-    assert_eq!(disk.kinds_since(2)[0], "PORT_CLOSED", "from now on it is watched like the others");
+    assert_eq!(disk.kinds_since(3)[0], "PORT_CLOSED", "from now on it is watched like the others");
     daemon.stop().await.expect("it ends cleanly");
 }
 
@@ -460,7 +460,7 @@ async fn a_range_taken_out_and_put_back_is_learnt_anew() {
     world.open("10.0.1.5", 22, "ssh OpenSSH/9.2p1");
     daemon.handle.reload(configured(&wide)).await.expect("it listens");
     pass(180).await;
-    assert_eq!(disk.kinds_since(1), ["CONFIG_RELOADED", "CONFIG_RELOADED"]);
+    assert_eq!(disk.kinds_since(1), ["CONFIG_RELOADED", "CONFIG_RELOADED", "BASELINE_DONE"]);
     assert_eq!(daemon.handle.snapshot().hosts, 3);
     daemon.stop().await.expect("it ends cleanly");
 }
@@ -508,5 +508,29 @@ async fn an_authorization_that_ends_stops_the_probes_and_keeps_what_is_known() {
     assert_eq!(daemon.handle.snapshot().hosts, 1);
     assert!(daemon.handle.snapshot().reasons["authorization"].contains("dmz"));
     assert_eq!(disk.kinds_since(1), [""; 0]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_range_added_to_a_profile_is_learnt_with_one_word_and_taken_out_is_purged() {
+    let (world, disk) = small_world();
+    for n in 1..=20 {
+        world.open(&format!("10.0.1.{n}"), 22, "ssh OpenSSH/9.2p1");
+    }
+    let daemon = learnt(&world, &disk).await;
+    let wide = CONFIG.replace("\"10.0.0.0/28\"", "\"10.0.0.0/28\", \"10.0.1.0/24\"");
+    daemon.handle.reload(configured(&wide)).await.expect("it listens");
+    pass(900).await;
+    assert_eq!(disk.kinds_since(1), ["CONFIG_RELOADED", "BASELINE_DONE"], "not a word for each host");
+    daemon.kill().await;
+    let daemon = Daemon::start(&wide, &world, &disk).await;
+    pass(900).await;
+    assert_eq!(disk.kinds_since(3), [""; 0], "a restart is no addition");
+    daemon.handle.reload(configured(CONFIG)).await.expect("it listens");
+    pass(900).await;
+    let told = disk.kinds_since(3);
+    assert_eq!(told.iter().filter(|kind| *kind == "HOST_PURGED").count(), 20, "{told:?}");
+    assert_eq!(told.len(), 21, "{told:?}");
+    assert_eq!(daemon.handle.snapshot().hosts, 2);
     daemon.stop().await.expect("it ends cleanly");
 }

@@ -24,6 +24,7 @@ pub(crate) enum Seen {
     Port(Transport, u16, Outcome),
     Service(Box<ServiceObservation>),
     Names(Vec<&'static str>),
+    Mac(model::Mac),
 }
 
 pub(crate) fn open(port: u16) -> Seen {
@@ -85,6 +86,32 @@ fn conversation(port: u16, service: Option<Service>, tls: Option<TlsObservation>
 /// Somebody speaks there.
 pub(crate) fn speaks(port: u16, text: &str) -> Seen {
     conversation(port, Some(service(text)), None)
+}
+
+/// An SSH server that shows that key: one number, one key.
+pub(crate) fn ssh(port: u16, text: &str, algorithm: &str, number: u8) -> Seen {
+    conversation(port, Some(Service { ssh_key: Some(ssh_key(algorithm, number)), ..service(text) }), None)
+}
+
+pub(crate) fn ssh_key(algorithm: &str, number: u8) -> model::SshKey {
+    model::SshKey { algorithm: algorithm.to_owned(), sha256: Sha256([number; 32]) }
+}
+
+/// Somebody speaks there, and lets its operating system be known: `linux Debian 12`.
+pub(crate) fn runs(port: u16, text: &str, os: &str, confidence: f32) -> Seen {
+    let mut words = os.split(' ').map(str::to_owned);
+    let os = model::Os {
+        family: words.next().unwrap_or_default(),
+        product: words.next(),
+        version: words.next(),
+        confidence,
+    };
+    conversation(port, Some(Service { os: Some(os), ..service(text) }), None)
+}
+
+/// The link-layer address that answers.
+pub(crate) fn mac(last: u8) -> Seen {
+    Seen::Mac(model::Mac([0x02, 0, 0x5e, 0x10, 0, last]))
 }
 
 /// It accepts and says nothing recognised.
@@ -285,6 +312,7 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
                 names: names.into_iter().map(str::to_owned).collect(),
                 at,
             }),
+            Seen::Mac(mac) => slice.mac = Some(mac),
         }
     }
     slice

@@ -2,6 +2,7 @@
 //! is committed before anybody hears of it.
 
 mod commit;
+mod learning;
 mod rescope;
 mod show;
 mod stale;
@@ -27,10 +28,11 @@ use crate::{
 use config::Config;
 use inventory::{ConfirmRequest, Inventory};
 use jiff::Timestamp;
+use learning::Learning;
 use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
 use scope::ScopeHandle;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore, broadcast, mpsc},
     task::JoinSet,
@@ -42,6 +44,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const MOST_WAIT: Duration = Duration::from_secs(1);
 /// Certificates cross their thresholds by the clock.
 const EXPIRY_EVERY: Duration = Duration::from_mins(1);
+/// Hosts are kept for days, and looking at all of them takes its time.
+const PURGE_EVERY: Duration = Duration::from_hours(1);
 /// What `status` sees is at most so old.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Re-probes under way at once.
@@ -102,10 +106,10 @@ pub struct Monitor<J> {
     confirming: JoinSet<(ConfirmRequest, HostSlice)>,
     confirm_slots: Arc<Semaphore>,
     halted: bool,
-    /// Since when every lane of a profile that still learns has been round.
-    been_round: HashMap<Arc<str>, Instant>,
+    learning: Learning,
     counter: u64,
     expiry_at: Timestamp,
+    purge_at: Timestamp,
     show_at: Instant,
 }
 
@@ -170,13 +174,15 @@ impl<J: Journal> Monitor<J> {
             confirming: JoinSet::new(),
             confirm_slots: Arc::new(Semaphore::new(CONFIRMATIONS_AT_ONCE)),
             halted: restored.halted,
-            been_round: HashMap::new(),
+            learning: Learning::restore(&restored.notes),
             counter: 0,
             expiry_at: now,
+            purge_at: now,
             show_at: Instant::now(),
         };
         monitor.take_up(&restored.notes);
         monitor.live.update(|live| live.events = restored.events);
+        monitor.learning.configure(&monitor.config, &monitor.lanes);
         monitor.rescope();
         monitor.show();
         Ok((monitor, handle))
@@ -289,13 +295,18 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         // The clock may have been set back.
-        let is_far =
-            self.expiry_at.duration_since(now) > jiff::SignedDuration::try_from(EXPIRY_EVERY).unwrap_or_default();
-        if now >= self.expiry_at || is_far {
+        let is_due = |at: Timestamp, every: Duration| {
+            now >= at || at.duration_since(now) > jiff::SignedDuration::try_from(every).unwrap_or_default()
+        };
+        if is_due(self.expiry_at, EXPIRY_EVERY) {
             self.decider.tick(now, &mut batch);
             self.expiry_at = now.checked_add(EXPIRY_EVERY).unwrap_or(now);
             self.decider.calm(now, &mut batch);
             self.look_for_stale_lanes(now, &mut batch);
+        }
+        if is_due(self.purge_at, PURGE_EVERY) {
+            self.decider.purge(self.config.store.retention, now, &mut batch);
+            self.purge_at = now.checked_add(PURGE_EVERY).unwrap_or(now);
         }
         self.finish_learning(now, &mut batch);
         self.commit(batch, shutdown).await
@@ -312,26 +323,6 @@ impl<J: Journal> Monitor<J> {
             let policy = self.decider.policy(&scope, slice.ip, &slice.pass.profile, now);
             let requests = self.decider.slice(slice, &policy, now, batch);
             self.confirmations.add(requests);
-        }
-    }
-
-    /// Calls the baseline of a profile done: every lane has been round, and who was met on the way has been asked who it is.
-    fn finish_learning(&mut self, now: Timestamp, batch: &mut Batch) {
-        let mut profiles: Vec<Arc<str>> = self.lanes.iter().map(|state| state.profile.clone()).collect();
-        profiles.dedup();
-        profiles.retain(|profile| !self.decider.inventory.has_baseline(profile));
-        for profile in profiles {
-            let space = self.space(&profile, now);
-            let mut lanes = self.lanes.iter().filter(|state| state.profile == profile);
-            if !lanes.all(|state| state.is_learnt(&space)) {
-                self.been_round.remove(&profile);
-                continue;
-            }
-            let since = *self.been_round.entry(profile.clone()).or_insert_with(Instant::now);
-            if since.elapsed() >= INTRODUCED_BY || !self.tools.conversations.is_meeting(&space) {
-                self.been_round.remove(&profile);
-                self.decider.baseline_done(&profile, now, batch);
-            }
         }
     }
 

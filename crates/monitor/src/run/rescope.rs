@@ -68,8 +68,8 @@ impl<J: Journal> Monitor<J> {
         let hosts = self.decider.inventory.hosts().map(|host| host.key.ip);
         let gone: Vec<IpAddr> = hosts.filter(|&ip| has_left(&scope, &leased, ip, now)).collect();
         if !gone.is_empty() {
-            tracing::info!(hosts = gone.len(), "hosts left the scope; they are forgotten without an alert");
-            self.decider.retire(&gone, now, batch);
+            tracing::info!(hosts = gone.len(), "hosts are no targets any more; they are purged");
+            self.decider.purge_targets(&gone, now, batch);
         }
         let ranges = self.config.assets.values().flat_map(|asset| &asset.targets).filter_map(Target::range);
         let kept: AddressSet = ranges.chain(leased.into_iter().map(AddressRange::single)).collect();
@@ -90,6 +90,7 @@ impl<J: Journal> Monitor<J> {
         self.leases.retain(&scope_of(&config));
         self.rescope();
         self.lanes = lanes::lanes(&config, &self.ledger, now);
+        self.learning.configure(&config, &self.lanes);
         let mut batch = Batch { leases: Some(self.leases.records()), ..Batch::default() };
         self.retire_out_of_scope(&mut batch);
         let fill = |event: &mut model::Event| event.reason = Some("the new configuration is in force".to_owned());
