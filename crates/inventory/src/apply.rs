@@ -3,7 +3,7 @@
 //! First who is alive, then each endpoint with its services in the order of time, then what closed, then what became of the
 //! host, then what that means for its products. Events come out in causal order.
 
-use crate::{CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, identity::Met, software};
+use crate::{CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, flap, identity::Met, software};
 use jiff::Timestamp;
 use model::{Event, HostKey, HostPolicy, HostSlice, PortObservation, ServiceObservation, Sha256, Transport};
 use std::{
@@ -112,13 +112,20 @@ impl<'a> Plan<'a> {
         self.host.value = self.policy.value;
         self.judge_life();
         self.judge_names();
+        self.judge_blockade();
         for (key, sights) in self.sights() {
             self.judge_endpoint(key, &sights);
         }
         self.judge_closings();
         self.judge_mac();
         self.judge_finding();
-        self.judge_absence();
+        // One that something refuses us on its behalf is not absent.
+        if self.host.blocked_since.is_none() || !self.is_denied() {
+            self.judge_absence();
+        }
+        if !self.host.up {
+            self.host.blocked_since = None;
+        }
         self.finish()
     }
 
@@ -187,7 +194,10 @@ impl<'a> Plan<'a> {
         self.judge_move(&mut events);
         self.judge_replacement(&mut events);
         events.extend(self.judge_shared_keys());
+        change.pools.extend(self.judge_pool(&mut events));
         self.fold_into_found(&mut events, self.slice.at);
+        let (lane, vantage) = (self.slice.pass.lane, &self.inventory.vantage);
+        flap::damp(self.before, &mut self.host, &mut events, lane, vantage, self.now);
         let (shown, words) = (event::host(&self.host), |words: &[std::sync::Arc<str>]| -> Vec<String> {
             words.iter().map(ToString::to_string).collect()
         });

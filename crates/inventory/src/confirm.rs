@@ -91,6 +91,10 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
             _ => ask(misses, Question::Host { endpoints: witnesses.iter().copied().take(HOST_QUESTION).collect() }),
         }
     }
+    if host.blocked_since.is_some() {
+        requests.extend(host.blocked_question());
+        return requests;
+    }
     for endpoint in &host.endpoints {
         let (transport, port) = (endpoint.transport, endpoint.port);
         if let Some(pending) = &endpoint.pending {

@@ -10,7 +10,9 @@ impl Inventory {
         let mut change = Change::default();
         for host in self.hosts() {
             let mut open = host.endpoints.iter().filter(|endpoint| endpoint.status == PortStatus::Open);
-            if host.misses.is_none() && open.all(|endpoint| endpoint.pending.is_none()) {
+            // One that refuses the sensor goes on doing so whatever the sensor's health, until it answers.
+            let is_sure = host.misses.is_none() && open.all(|endpoint| endpoint.pending.is_none());
+            if is_sure || host.blocked_since.is_some() {
                 continue;
             }
             let mut host = host.clone();

@@ -17,7 +17,8 @@ const UNSETTLED: SignedDuration = SignedDuration::from_secs(DAY);
 
 impl Inventory {
     /// What time alone brings about: `SSL_EXPIRY` and `SSL_EXPIRED` of certificates served now. Thresholds crossed since the
-    /// last call fold into the tightest. Certificates served nowhere for 90 days are forgotten.
+    /// last call fold into the tightest. Certificates served nowhere for 90 days are forgotten. What flapped and has settled is
+    /// told, and so is what is gone from a pool.
     pub fn tick(&self, now: Timestamp) -> Change {
         let mut change = Change::default();
         for state in self.certificates.values() {
@@ -41,6 +42,8 @@ impl Inventory {
                 change.certificates.push(CertificateState { expiry_told: Some(due.days), ..state.clone() });
             }
         }
+        self.end_flapping(now, &mut change);
+        self.judge_pools(now, &mut change);
         change
     }
 

@@ -1,6 +1,6 @@
 use crate::{
     CertificateState, Change, ConfirmRequest, EndpointState, HostState, PortStatus, Region, apply::Plan, confirm,
-    identity::Holders, shared::Shared,
+    identity::Holders, shared::Shared, watch::Watch,
 };
 use jiff::Timestamp;
 use model::{AddressSet, Coverage, Endpoint, HostPolicy, HostSlice, Lane, ServiceName, Sha256, Transport, Vantage};
@@ -18,6 +18,7 @@ pub struct Inventory {
     pub(crate) regions: BTreeMap<(Arc<str>, Lane), Region>,
     pub(crate) baselines: Vec<Arc<str>>,
     pub(crate) holders: Holders,
+    pub(crate) watch: Watch,
     shared: Shared,
 }
 
@@ -45,6 +46,7 @@ impl Inventory {
             regions: BTreeMap::new(),
             baselines: Vec::new(),
             holders: Holders::default(),
+            watch: Watch::default(),
             shared: Shared::default(),
         }
     }
@@ -62,12 +64,12 @@ impl Inventory {
         if foreign {
             return Self::new(vantage);
         }
-        let mut shared = Shared::default();
-        let mut holders = Holders::default();
+        let (mut shared, mut holders, mut watch) = (Shared::default(), Holders::default(), Watch::default());
         let mut ours: BTreeMap<IpAddr, HostState> = BTreeMap::new();
         for mut host in hosts.into_iter().filter(|host| host.key.vantage == vantage) {
             shared.share(&mut host);
             holders.replace(host.key.ip, &[], &host.identities);
+            watch.note(&host);
             ours.insert(host.key.ip, host);
         }
         Self {
@@ -77,6 +79,7 @@ impl Inventory {
             baselines,
             vantage,
             holders,
+            watch,
             shared,
         }
     }
@@ -158,9 +161,11 @@ impl Inventory {
             self.shared.share(&mut host);
             let before = self.hosts.get(&host.key.ip).map(|known| known.identities.as_slice()).unwrap_or_default();
             self.holders.replace(host.key.ip, before, &host.identities);
+            self.watch.note(&host);
             self.hosts.insert(host.key.ip, host);
         }
         for key in &change.removed_hosts {
+            self.watch.forget(key.ip);
             if let Some(gone) = self.hosts.remove(&key.ip) {
                 self.holders.replace(key.ip, &gone.identities, &[]);
             }
@@ -173,6 +178,9 @@ impl Inventory {
         }
         for region in &change.regions {
             self.regions.insert((region.profile.clone(), region.lane), region.clone());
+        }
+        for pool in &change.pools {
+            self.install_pool(pool.clone());
         }
         for profile in &change.baselines {
             if !self.has_baseline(profile) {

@@ -5,13 +5,16 @@
 
 mod apply;
 mod baseline;
+mod block;
 mod certificate;
 mod change;
+mod closing;
 mod confirm;
 mod doubt;
 mod event;
 mod expiry;
 mod finding;
+mod flap;
 mod host;
 mod identity;
 mod inventory;
@@ -19,6 +22,7 @@ mod lease;
 mod moved;
 mod names;
 mod os;
+mod pool;
 mod port;
 mod purge;
 mod region;
@@ -31,6 +35,7 @@ mod software;
 mod ssh_key;
 mod state;
 mod version;
+mod watch;
 
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};

@@ -1,15 +1,12 @@
-//! Endpoints: open, about to be believed open, doubted, closed.
+//! Endpoints: open, about to be believed open, doubted. How a doubt ends is in [`crate::closing`].
 
 use crate::{
     EndpointState, HostState, Pending, PortStatus,
     apply::{Key, Plan},
-    confirm::TWICE,
     event,
 };
 use jiff::Timestamp;
-use model::{
-    ClosedReason, ConfirmRule, Endpoint, Event, EventType, Evidence, Outcome, PortObservation, ServiceObservation,
-};
+use model::{Endpoint, Event, EventType, Evidence, Outcome, PortObservation, ServiceObservation};
 
 /// The reason of an opening first seen by a conversation: a connection like any other, but the same one when it is met
 /// again at the same time.
@@ -71,7 +68,7 @@ impl Plan<'_> {
             .is_some_and(|pending| newer || (another && at == endpoint.last_observed && repeats(pending)));
         match endpoint.status {
             PortStatus::Open if newer => {
-                endpoint.pending = None;
+                endpoint.recover(at);
                 endpoint.last_seen = at;
                 reason.clone_into(&mut endpoint.reason);
             }
@@ -126,6 +123,7 @@ impl Plan<'_> {
         let other_answered = self.another_answered(key);
         let lost = self.host.lost_since.is_some();
         let host_seen = self.host.last_seen;
+        let blocked = self.host.blocked_since.is_some();
         let Some(endpoint) = self.endpoints.get_mut(&key).filter(|endpoint| at > endpoint.last_observed) else {
             return;
         };
@@ -136,8 +134,10 @@ impl Plan<'_> {
             }
             PortStatus::Closed => endpoint.pending = None,
             PortStatus::Open => {
-                // Silence says something about the port only while the host is heard elsewhere.
+                // Silence says something about the port only while the host is heard elsewhere; and that something on the
+                // way refuses us, only that it goes on doing so.
                 let counts = matches!(outcome, Outcome::Closed(_))
+                    || (blocked && matches!(outcome, Outcome::Filtered(_)))
                     || (!lost
                         && (other_answered
                             || endpoint.pending.as_ref().is_some_and(|pending| host_seen > pending.since)));
@@ -177,73 +177,4 @@ impl Plan<'_> {
         }
         Some(event)
     }
-
-    /// Closes what has enough evidence against it, and schedules the questions for the rest.
-    pub(crate) fn judge_closings(&mut self) {
-        let ban = self.looks_like_a_ban();
-        for key in std::mem::take(&mut self.doubted) {
-            let rule = match self.endpoints.get(&key).and_then(|endpoint| endpoint.pending.as_ref()) {
-                Some(pending) if is_definite(&pending.reason) => TWICE,
-                Some(pending) if ban && pending.reason == ClosedReason::Refused.as_str() => ConfirmRule {
-                    passes: self.policy.confirm.port_closed.passes.max(1).saturating_mul(2),
-                    ..self.policy.confirm.port_closed
-                },
-                Some(_) => self.policy.confirm.port_closed,
-                None => continue,
-            };
-            let Some(mut endpoint) = self.endpoints.remove(&key) else { continue };
-            if let Some(mut pending) = endpoint.pending.take() {
-                if pending.satisfies(&rule) {
-                    let event = self.close(&mut endpoint, &pending);
-                    self.events.push(event);
-                } else {
-                    pending.schedule(&rule, self.now);
-                    endpoint.pending = Some(pending);
-                }
-            }
-            self.endpoints.insert(key, endpoint);
-        }
-    }
-
-    /// All that a host had open refuses at once, and it was more than one thing: that is how a ban of the sensor looks.
-    fn looks_like_a_ban(&self) -> bool {
-        let mut open = self
-            .endpoints
-            .values()
-            .filter(|endpoint| endpoint.status == PortStatus::Open && endpoint.transport == model::Transport::Tcp)
-            .peekable();
-        let refused = |endpoint: &EndpointState| {
-            endpoint.pending.as_ref().is_some_and(|pending| pending.reason == ClosedReason::Refused.as_str())
-        };
-        open.peek().is_some() && open.clone().nth(1).is_some() && open.all(refused)
-    }
-
-    fn close(&mut self, endpoint: &mut EndpointState, pending: &Pending) -> Event {
-        let mut event = Event::new(
-            EventType::PortClosed,
-            self.now,
-            &self.inventory.vantage,
-            &(self.slice.ip, endpoint.transport, endpoint.port),
-        );
-        event::on_endpoint(&mut event, endpoint);
-        event.service = event::shown_service(endpoint);
-        event.old = Some("open".to_owned());
-        event.new = Some("closed".to_owned());
-        event.reason = Some(pending.told());
-        event.evidence = event::gathered(pending);
-        endpoint.status = PortStatus::Closed;
-        endpoint.reason.clone_from(&pending.reason);
-        endpoint.changed_at = pending.last;
-        endpoint.learnt = false;
-        let place = self.host.endpoint_at(endpoint);
-        for service in std::mem::take(&mut endpoint.services) {
-            self.withdraw_all(place, &service);
-        }
-        event
-    }
-}
-
-/// A RST to our own SYN, or ICMP port unreachable for UDP: the port itself said so.
-fn is_definite(reason: &str) -> bool {
-    reason == ClosedReason::Rst.as_str() || reason == ClosedReason::PortUnreachable.as_str()
 }

@@ -31,7 +31,9 @@ impl HostState {
             back(&mut pending.since);
             back(&mut pending.last);
         };
-        for time in [&mut self.first_seen, &mut self.last_seen].into_iter().chain(&mut self.lost_since) {
+        let changes = self.flaps.iter_mut().flat_map(|flap| &mut flap.changes);
+        let times = [&mut self.first_seen, &mut self.last_seen].into_iter();
+        for time in times.chain(&mut self.lost_since).chain(&mut self.blocked_since).chain(changes) {
             back(time);
         }
         self.misses.iter_mut().for_each(pending_back);

@@ -157,6 +157,9 @@ pub struct Flap {
     /// How many changes `FLAP_START` and what came after it stand for.
     #[serde(default)]
     pub damped: u32,
+    /// While it flaps: in how many looks of its lanes it was as it is, since its last change.
+    #[serde(default)]
+    pub looks: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -280,7 +283,31 @@ pub struct PoolState {
     /// The asset's name.
     pub asset: Arc<str>,
     /// What members offer, learnt or told.
+    #[serde(with = "offers")]
     pub offers: BTreeMap<PoolOffer, PoolPlace>,
+    /// Since when no member lives, once that was told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lost_since: Option<Timestamp>,
+}
+
+/// As a list of pairs: JSON has no maps with such keys.
+mod offers {
+    use super::{PoolOffer, PoolPlace};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(
+        offers: &BTreeMap<PoolOffer, PoolPlace>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        offers.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<PoolOffer, PoolPlace>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
