@@ -119,8 +119,10 @@ impl<'a> Plan<'a> {
         self.judge_closings();
         self.judge_mac();
         self.judge_finding();
-        // One that something refuses us on its behalf is not absent.
-        if self.host.blocked_since.is_none() || !self.is_denied() {
+        if self.host.blocked_since.is_some() && self.is_denied() {
+            // One on whose behalf something refuses us is not absent.
+            self.host.misses = None;
+        } else {
             self.judge_absence();
         }
         if !self.host.up {

@@ -92,7 +92,7 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
         }
     }
     if host.blocked_since.is_some() {
-        requests.extend(host.blocked_question());
+        requests.extend(host.blocked_question().filter(|_| host.misses.is_none()));
         return requests;
     }
     for endpoint in &host.endpoints {

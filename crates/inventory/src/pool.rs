@@ -175,8 +175,10 @@ impl Plan<'_> {
                 }
                 continue;
             }
-            if !is_known && !is_new && !endpoint.learnt && pool.is_stranger(&offer) {
-                let changed = told(EventType::PortChanged);
+            let changed = told(EventType::PortChanged);
+            // What came with a baseline is the pool's own, and only a change of it is another thing.
+            let is_learnt = endpoint.learnt && changed.is_none();
+            if !is_known && !is_new && !is_learnt && pool.is_stranger(&offer) {
                 if changed.is_none() && !is_heard_again(endpoint, &offer) {
                     continue;
                 }

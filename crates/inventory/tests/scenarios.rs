@@ -114,27 +114,33 @@ fn a_refused_port_is_closed_after_spaced_repetition() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(22), open(80), speaks(80, "http nginx 1.22"), mute(22)]);
     assert_eq!(world.sees(10, IP, &[refused(80), open(22)]), NOTHING);
-    assert_eq!(world.asked(), [(610, port(80))]);
-    assert_eq!(world.sees(300, IP, &[refused(80), open(22)]), NOTHING);
-    assert_eq!(world.sees(610, IP, &[refused(80)]), ["PORT_CLOSED", "SOFTWARE_REMOVED"]);
+    // As often as it fits into the ten minutes, 14 times at most.
+    assert_eq!(world.asked(), [(56, port(80))]);
+    let (told, last) = world.settles(IP, &[refused(80)]);
+    assert_eq!((told, last), (vec!["PORT_CLOSED", "SOFTWARE_REMOVED"], 611));
     let closed = world.event(EventType::PortClosed);
-    assert_eq!(closed.reason.as_deref(), Some("refused in 3 passes over 10m"));
+    assert_eq!(closed.reason.as_deref(), Some("refused in 14 passes over 10m1s"));
+    // The product went with its port.
+    let closed_id = closed.id;
+    assert_eq!(world.last().part_of.map(|part_of| part_of.id), Some(closed_id));
     assert_eq!((closed.old.as_deref(), closed.new.as_deref()), (Some("open"), Some("closed")));
     assert_eq!(world.sees(700, IP, &[refused(80), open(22)]), NOTHING);
-    assert_eq!(world.sees(800, IP, &[open(80), open(22)]), NOTHING);
-    assert_eq!(world.sees(801, IP, &[open(80)]), ["PORT_OPEN"]);
+    assert_eq!(world.sees(30_000, IP, &[open(80), open(22)]), NOTHING);
+    assert_eq!(world.sees(30_001, IP, &[open(80)]), ["PORT_OPEN"]);
     assert_eq!(world.last().old.as_deref(), Some("closed"));
 }
 
 #[test]
-fn a_rst_and_an_unreachable_port_need_one_repetition() {
+fn a_rst_and_an_unreachable_port_are_believed_after_a_minute() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(22), mute(22), reply(53)]);
     assert_eq!(world.sees(2, IP, &[reply(53)]), ["PORT_OPEN"]);
-    assert_eq!(world.sees(10, IP, &[rst(22), unreachable(53)]), NOTHING);
-    assert_eq!(world.asked().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [11, 11]);
-    assert_eq!(world.sees(11, IP, &[rst(22), unreachable(53)]), ["PORT_CLOSED", "PORT_CLOSED"]);
-    assert_eq!(world.last().reason.as_deref(), Some("port-unreachable in 2 passes over 1s"));
+    let gone = [rst(22), unreachable(53)];
+    assert_eq!(world.sees(10, IP, &gone), NOTHING);
+    assert_eq!(world.asked().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [14, 14]);
+    let (told, last) = world.settles(IP, &gone);
+    assert_eq!((told, last), (vec!["PORT_CLOSED", "PORT_CLOSED"], 71));
+    assert_eq!(world.last().reason.as_deref(), Some("port-unreachable in 14 passes over 1m1s"));
 }
 
 #[test]
@@ -148,8 +154,9 @@ fn silence_counts_only_beside_an_answer() {
     }
     assert_eq!(world.sees(1600, IP, &[open(22), open(80)]), NOTHING);
     assert_eq!(world.sees(2000, IP, &[open(22), silent(80)]), NOTHING);
-    assert_eq!(world.asked(), [(2600, Question::Host { endpoints: vec![(Transport::Tcp, 80), (Transport::Tcp, 22)] })]);
-    assert_eq!(world.sees(2600, IP, &[open(22), silent(80)]), ["PORT_CLOSED"]);
+    let beside = Question::Host { endpoints: vec![(Transport::Tcp, 80), (Transport::Tcp, 22)] };
+    assert!(world.asked().iter().all(|(_, question)| *question == beside));
+    assert_eq!(world.settles(IP, &[open(22), silent(80)]).0, ["PORT_CLOSED"]);
 }
 
 #[test]
@@ -169,19 +176,6 @@ fn no_question_and_no_answer_of_our_own_change_nothing() {
         assert_eq!(world.sees(second, IP, &[outcome(22, nothing)]), NOTHING);
     }
     assert_eq!(world.inventory.host(IP.parse().expect("an address")).cloned(), before);
-}
-
-#[test]
-fn all_ports_refusing_at_once_may_be_a_ban() {
-    let mut world = World::covered();
-    world.sees(1, IP, &[open(22), open(80), mute(22), mute(80)]);
-    let both = [refused(22), refused(80)];
-    for second in [1000, 2000, 3000] {
-        assert_eq!(world.sees(second, IP, &both), NOTHING);
-    }
-    let mut ends = world.clone();
-    assert_eq!(world.sees(3500, IP, &[open(22), open(80)]), NOTHING);
-    assert_eq!(ends.sees(4000, IP, &both), ["PORT_CLOSED", "PORT_CLOSED"]);
 }
 
 #[test]
@@ -227,12 +221,12 @@ fn another_product_is_a_changed_port_and_a_version_alone_is_not() {
     let updated = world.last();
     assert_eq!((updated.old.as_deref(), updated.new.as_deref()), (Some("nginx 1.22.1"), Some("nginx 1.24.0")));
     assert_eq!(updated.reason.as_deref(), Some("upgrade, seen twice"));
-    world.sees(20, IP, &[speaks(80, "http nginx 1.18")]);
-    assert_eq!(world.sees(21, IP, &[speaks(80, "http nginx 1.18")]), ["SOFTWARE_UPDATED"]);
+    world.sees(30_000, IP, &[speaks(80, "http nginx 1.18")]);
+    assert_eq!(world.sees(30_001, IP, &[speaks(80, "http nginx 1.18")]), ["SOFTWARE_UPDATED"]);
     assert_eq!(world.last().severity, Severity::MEDIUM);
-    world.sees(30, IP, &[speaks(80, "http Apache 2.4")]);
+    world.sees(60_000, IP, &[speaks(80, "http Apache 2.4")]);
     assert_eq!(
-        world.sees(31, IP, &[speaks(80, "http Apache 2.4")]),
+        world.sees(60_001, IP, &[speaks(80, "http Apache 2.4")]),
         ["PORT_CHANGED", "SOFTWARE_REMOVED", "SOFTWARE_ADDED"]
     );
     let changed = world.event(EventType::PortChanged);
@@ -262,7 +256,7 @@ fn a_product_that_moves_is_not_new() {
     world.sees(1, IP, &[open(22), open(80), mute(22), speaks(80, "http nginx 1.22")]);
     assert_eq!(world.sees(2, IP, &[open(443), speaks(443, "http nginx 1.22")]), ["PORT_OPEN"]);
     world.sees(10, IP, &[rst(80)]);
-    assert_eq!(world.sees(11, IP, &[rst(80)]), ["PORT_CLOSED"]);
+    assert_eq!(world.settles(IP, &[rst(80)]).0, ["PORT_CLOSED"]);
 }
 
 #[test]
@@ -383,7 +377,7 @@ fn a_closed_port_takes_its_certificate_along() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(22), mute(22), open(443), tls(443, "http", &certificate(1, "O=Example CA Inc", 31))]);
     world.sees(10, IP, &[rst(443)]);
-    world.sees(11, IP, &[rst(443)]);
+    world.settles(IP, &[rst(443)]);
     assert_eq!(world.inventory.counts().certificates, 0);
     assert_eq!(world.tick(86_400 * 10), NOTHING);
     assert_eq!(world.tick(86_400 * 200), NOTHING);
@@ -458,8 +452,8 @@ fn tls_switched_off_is_a_changed_port() {
     assert_eq!(world.sees(11, IP, &[speaks(80, "http nginx")]), ["PORT_CHANGED"]);
     assert_eq!(world.last().new.as_deref(), Some("http (nginx)"));
     assert_eq!(world.inventory.counts().certificates, 0);
-    world.sees(20, IP, &[tls(80, "http nginx", &leaf)]);
-    assert_eq!(world.sees(21, IP, &[tls(80, "http nginx", &leaf)]), ["PORT_CHANGED"]);
+    world.sees(30_000, IP, &[tls(80, "http nginx", &leaf)]);
+    assert_eq!(world.sees(30_001, IP, &[tls(80, "http nginx", &leaf)]), ["PORT_CHANGED"]);
     assert_eq!(world.inventory.counts().certificates, 1);
 }
 
@@ -499,9 +493,9 @@ fn a_clock_that_was_set_back_blinds_nobody() {
     world.cover("192.0.2.0/24", "1-1024");
     assert_eq!(world.sees(10, IP, &[open(22), rst(80)]), NOTHING);
     assert_eq!(world.sees(10, IP, &[open(22), rst(80)]), NOTHING, "the same again is still the same");
-    assert_eq!(world.sees(20, IP, &[open(22), rst(80)]), ["PORT_CLOSED"]);
-    world.sees(30, IP, &[speaks(22, "ssh OpenSSH 9.6")]);
-    assert_eq!(world.sees(40, IP, &[speaks(22, "ssh OpenSSH 9.6")]), ["SOFTWARE_UPDATED"]);
+    assert_eq!(world.settles(IP, &[open(22), rst(80)]).0, ["PORT_CLOSED"]);
+    world.sees(130, IP, &[speaks(22, "ssh OpenSSH 9.6")]);
+    assert_eq!(world.sees(140, IP, &[speaks(22, "ssh OpenSSH 9.6")]), ["SOFTWARE_UPDATED"]);
 }
 
 #[test]

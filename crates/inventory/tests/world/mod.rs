@@ -206,8 +206,23 @@ impl World {
         kinds(&change.events)
     }
 
+    /// The same is seen again whenever the detector asks, until it asks no more; gives what is told, and when the last look
+    /// was.
+    pub(crate) fn settles(&mut self, ip: &str, seen: &[Seen]) -> (Vec<&'static str>, i64) {
+        let (mut told, mut last) = (Vec::new(), 0);
+        for _ in 0..40 {
+            let asked = self.inventory.pending_about(ip.parse().expect("an address"));
+            let Some(request) = asked.first() else { break };
+            // Served a moment after it is due.
+            last = request.at.as_millisecond().div_euclid(1_000) - START + 1;
+            told.extend(self.sees(last, ip, seen));
+        }
+        (told, last)
+    }
+
     pub(crate) fn tick(&mut self, second: i64) -> Vec<&'static str> {
         let change = self.inventory.tick(time(second));
+        assert_eq!(self.restarted().tick(time(second)), change, "a restart changes the future");
         self.take(&change);
         assert_eq!(self.inventory.tick(time(second)), Change::default());
         kinds(&change.events)
@@ -243,13 +258,15 @@ impl World {
             let text = serde_json::to_string(&items.collect::<Vec<_>>()).expect("serialises");
             serde_json::from_str(&text).expect("reads back")
         }
-        Inventory::restore(
+        let mut restored = Inventory::restore(
             self.inventory.vantage().clone(),
             round(self.inventory.hosts().cloned()),
             round(self.inventory.certificates().cloned()),
             round(self.inventory.regions().cloned()),
             round(self.inventory.baselines().iter().cloned()),
-        )
+        );
+        restored.restore_pools(round(self.inventory.pools().cloned()));
+        restored
     }
 }
 
