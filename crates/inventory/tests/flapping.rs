@@ -99,9 +99,9 @@ fn what_changes_slowly_has_to_hold_longer() {
         let second = 1_000 + n * 7_200;
         let now_closed = n % 2 == 0;
         if now_closed {
-            close(&mut world, second)
+            close(&mut world, second);
         } else {
-            reopen(&mut world, second)
+            reopen(&mut world, second);
         }
         let seen = if now_closed { [open(22), rst(80)] } else { [open(22), open(80)] };
         quiet(&mut world, second + 300, second + 7_000, &seen);
