@@ -57,9 +57,9 @@ impl Lab {
         Self::begin(Some(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// A lab whose hosts are reached only through an impairment router, and the watcher in front of it (10.78.0.1 and
-    /// fd78::1). Hosts are in 10.77.0.0/24 and fd77::/64; the watcher's routes lead there for all of 10.77.0.0/16 and
-    /// fd77::/32, so that a stage may answer for addresses that no host has. A host that does not exist is silent. Needs
+    /// A lab whose hosts are reached only through an impairment router, and the watcher in front of it (`10.78.0.1` and
+    /// `fd78::1`). Hosts are in `10.77.0.0/24` and `fd77::/64`; the watcher's routes lead there for all of `10.77.0.0/16`
+    /// and `fd77::/32`, so that a stage may answer for addresses that no host has. A host that does not exist is silent. Needs
     /// root; several such labs may live at once, since they mostly wait.
     pub fn across_router(scenario: &Scenario) -> (Self, Host) {
         let mut lab = Self::begin(None);

@@ -16,13 +16,12 @@ pub struct Flow {
 impl Flow {
     /// None for what has no ports and quotes nothing that has.
     pub fn of(packet: &Packet, way: Way) -> Option<Self> {
-        let (protocol, source, target) = match packet.quote() {
+        let (protocol, source, target) = if let Some(quote) = packet.quote() {
             // The quoted packet went the other way.
-            Some(quote) => (quote.protocol, quote.target, quote.source),
-            None => {
-                let (source, target) = packet.sockets()?;
-                (packet.protocol(), source, target)
-            }
+            (quote.protocol, quote.target, quote.source)
+        } else {
+            let (source, target) = packet.sockets()?;
+            (packet.protocol(), source, target)
         };
         let (watcher, server) = match way {
             Way::Out => (source, target),

@@ -1,4 +1,11 @@
-use super::{prefixes, stage::*};
+use super::{
+    prefixes,
+    stage::{
+        Balancer, BalancerSettings, BurstLoss, BurstLossSettings, Firewall, FirewallSettings, Latency, LatencySettings,
+        Link, LinkSettings, Loss, LossSettings, Nat, NatSettings, RateLimit, RateLimitSettings, Resets, ResetsSettings,
+        Route, RouteSettings, Stage, SynProxy, SynProxySettings,
+    },
+};
 use model::AddressSet;
 use serde::{Deserialize, de::DeserializeOwned};
 

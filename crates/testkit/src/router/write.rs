@@ -111,20 +111,15 @@ impl Packet {
         }
         let quote = self.quote_at();
         write_address(&mut self.bytes, end, to.ip());
-        match quote {
-            Some((begin, body)) => {
-                let quoted = if end == End::Source { End::Target } else { End::Source };
-                let inner_protocol = self.quote().map(|quote| quote.protocol);
-                write_address(&mut self.bytes[begin..], quoted, to.ip());
-                write_port(&mut self.bytes[body..], inner_protocol.unwrap_or(0), quoted, to.port());
-                seal_header(&mut self.bytes[begin..], body - begin);
-            }
-            None => {
-                let (body, protocol) = (self.body, self.protocol());
-                if !self.transport().is_empty() {
-                    write_port(&mut self.bytes[body..], protocol, end, to.port());
-                }
-            }
+        if let Some((begin, body)) = quote {
+            let quoted = if end == End::Source { End::Target } else { End::Source };
+            let inner_protocol = self.quote().map(|quote| quote.protocol);
+            write_address(&mut self.bytes[begin..], quoted, to.ip());
+            write_port(&mut self.bytes[body..], inner_protocol.unwrap_or(0), quoted, to.port());
+            seal_header(&mut self.bytes[begin..], body - begin);
+        } else if !self.transport().is_empty() {
+            let (body, protocol) = (self.body, self.protocol());
+            write_port(&mut self.bytes[body..], protocol, end, to.port());
         }
         self.reread();
         self.seal();

@@ -124,10 +124,9 @@ proptest::proptest! {
             let packet = match (kind, &last) {
                 (0 | 1, _) => syn(1_000 + port, 80),
                 (2, _) => data(1_000 + port, 80, b"hello"),
-                (3, _) => ping(),
+                (3, _) | (_, None) => ping(),
                 (4, Some(last)) => last.port_unreachable().unwrap_or_else(ping),
                 (_, Some(last)) => answer(last, if port < 4 { SYN } else { FIN }),
-                (_, None) => ping(),
             };
             let way = if kind < 4 { Way::Out } else { Way::Back };
             for (_, way, packet) in run(&mut pipeline, packet, way, now) {

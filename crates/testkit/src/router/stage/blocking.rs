@@ -18,9 +18,8 @@ impl Manner {
     /// Turns away a packet that travels `way`, answering in the name of its target.
     pub(crate) fn turn_away(self, packet: &Packet, way: Way, fates: &mut Fates) {
         let answer = match self {
-            Self::Silent => None,
             Self::Reset if packet.protocol() == TCP => packet.reset(),
-            Self::Reset => None,
+            Self::Silent | Self::Reset => None,
             Self::PortUnreachable => packet.port_unreachable(),
         };
         if let Some(answer) = answer {

@@ -46,7 +46,7 @@ impl Link {
     }
 
     fn is_down(&self, now: Duration) -> bool {
-        let scheduled = self.settings.outage.iter().any(|outage| now >= outage.at && now - outage.at < outage.lasts);
+        let scheduled = self.settings.outage.iter().any(|outage| now >= outage.at && now < outage.at + outage.lasts);
         let flapped = self.settings.flaps.is_some_and(|flaps| {
             let period = flaps.every.as_nanos().max(1);
             now.as_nanos() % period >= period.saturating_sub(flaps.down.as_nanos())

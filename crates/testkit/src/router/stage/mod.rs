@@ -37,6 +37,7 @@ pub enum Way {
 }
 
 impl Way {
+    #[must_use]
     pub fn reverse(self) -> Self {
         match self {
             Self::Out => Self::Back,
