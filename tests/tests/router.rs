@@ -235,6 +235,33 @@ fn forged_resets_end_connections() {
 }
 
 #[test]
+fn too_much_at_once_is_dropped() {
+    if lacks_root("too_much_at_once_is_dropped") {
+        return;
+    }
+    let (mut lab, watcher) = lab("{ kind = 'rate-limit', packets = 1, burst = 2, only_icmp_errors = true }");
+    let host = lab.host("host", &["10.77.0.2"]);
+    let _banner = Banner::start(&host, 22, LINE);
+    let to = at(&host, 53);
+    // Nobody listens: each datagram is answered by an error, of which two come through at once.
+    let refused = watcher.namespace().enter(move || {
+        let ask = |_| {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            socket.connect(to).expect("it is routed");
+            socket.set_read_timeout(Some(Duration::from_millis(150))).expect("a timeout");
+            socket.send(b"?").expect("it is sent");
+            socket.recv(&mut [0; 16]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        };
+        (0..5).map(ask).collect::<Vec<_>>()
+    });
+    let refused = refused.join().expect("nothing panics");
+    assert_eq!(refused[..2], [true, true], "{refused:?}");
+    assert!(refused[2..].contains(&false) && lab.router().count("rate-limit.dropped") >= 1, "{refused:?}");
+    // Nothing else is limited.
+    assert_eq!(kinds(&connect(&watcher, &[at(&host, 22); 5], PATIENCE)), [Ok(LINE); 5]);
+}
+
+#[test]
 fn a_line_can_be_cut_and_hosts_go_silently() {
     if lacks_root("a_line_can_be_cut_and_hosts_go_silently") {
         return;
@@ -250,6 +277,9 @@ fn a_line_can_be_cut_and_hosts_go_silently() {
     assert_eq!(try_once().as_deref(), Ok(LINE));
     host.unplug();
     assert_eq!(try_once(), Err(ErrorKind::TimedOut));
+    watcher.unplug();
+    assert!(!matches!(try_once(), Ok(_) | Err(ErrorKind::TimedOut)), "the watcher itself knows that it has no link");
+    watcher.plug_in();
     host.plug_in();
     testkit::soon("it to answer again", || connect_ok(&watcher, at(&host, 22)));
     // There is no way out, and one address leads to nobody without a word.

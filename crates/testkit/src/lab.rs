@@ -40,14 +40,16 @@ const NEAR_SIDE: [&str; 2] = ["10.78.0.0/15", "fd78::/15"];
 const FAR_SIDE: [&str; 2] = ["10.77.0.0/16", "fd77::/32"];
 const WATCHER: [&str; 2] = ["10.78.0.1", "fd78::1"];
 
-/// A machine of the lab: a network namespace with one interface, `eth0`.
+/// A machine of the lab: a network namespace with one interface, `eth0`, or `near0` in front of a router.
 #[derive(Debug, Clone)]
 pub struct Host {
     name: String,
     namespace: Namespace,
     addresses: Vec<IpAddr>,
     dir: PathBuf,
-    is_behind_router: bool,
+    interface: &'static str,
+    /// What leads further than its own link: prefix, and through what.
+    routes: Vec<[String; 3]>,
 }
 
 impl Lab {
@@ -63,19 +65,15 @@ impl Lab {
     /// root; several such labs may live at once, since they mostly wait.
     pub fn across_router(scenario: &Scenario) -> (Self, Host) {
         let mut lab = Self::begin(None);
-        let watcher = lab.add_host("watcher", &WATCHER);
-        let router = lab.router.insert(Router::start(scenario, &watcher.namespace, &lab.hub));
-        debug_assert_eq!(router.counts().len(), 0, "nothing can have come yet");
-        for namespace in [&watcher.namespace, &lab.hub] {
-            let device = if namespace == &lab.hub { FAR } else { NEAR };
+        let routes = FAR_SIDE.map(|prefix| [prefix, "dev", NEAR].map(ToOwned::to_owned)).to_vec();
+        let watcher = lab.add_host("watcher", &WATCHER, NEAR, routes);
+        lab.router = Some(Router::start(scenario, &watcher.namespace, &lab.hub));
+        for (namespace, device) in [(&watcher.namespace, NEAR), (&lab.hub, FAR)] {
             // No addresses but those given.
             namespace.ip(&["link", "set", device, "addrgenmode", "none"]);
-            namespace.ip(&["link", "set", device, "up"]);
         }
-        for (address, prefix) in watcher.addresses.iter().zip(FAR_SIDE) {
-            watcher.namespace.add_address(*address, NEAR);
-            watcher.namespace.ip(&["route", "add", prefix, "dev", NEAR]);
-        }
+        watcher.plug_in();
+        lab.hub.ip(&["link", "set", FAR, "up"]);
         lab.hub.forward();
         for ((address, near), far) in GATEWAY.iter().zip(NEAR_SIDE).zip(FAR_SIDE) {
             lab.hub.add_address(parse(address), "bridge0");
@@ -120,12 +118,11 @@ impl Lab {
     }
 
     /// A host that is not plugged in anywhere yet.
-    fn add_host(&mut self, name: &str, addresses: &[&str]) -> Host {
+    fn add_host(&mut self, name: &str, addresses: &[&str], interface: &'static str, routes: Vec<[String; 3]>) -> Host {
         let namespace = Namespace::create(self.number, name);
         let dir = self.dir.path().join(name);
         let addresses = addresses.iter().map(|text| parse(text)).collect();
-        let is_behind_router = self.router.is_some();
-        let host = Host { name: name.to_owned(), namespace, addresses, dir, is_behind_router };
+        let host = Host { name: name.to_owned(), namespace, addresses, dir, interface, routes };
         // Known before anything else can fail, so that it is removed whatever happens.
         self.hosts.push(host.clone());
         fs::create_dir(&host.dir).expect("a host's own directory");
@@ -134,26 +131,25 @@ impl Lab {
     }
 
     fn plug_in(&mut self, name: &str, addresses: &[&str], isolated: bool) -> Host {
-        let host = self.add_host(name, addresses);
-        let namespace = &host.namespace;
+        let has = |v4: bool| addresses.iter().any(|address| parse(address).is_ipv4() == v4);
+        let ways = NEAR_SIDE.iter().zip(GATEWAY).zip([true, false]);
+        let routes = ways.filter(|(_, v4)| self.router.is_some() && has(*v4));
+        let routes = routes.map(|((prefix, gateway), _)| [prefix, "via", gateway].map(ToOwned::to_owned)).collect();
+        let host = self.add_host(name, addresses, "eth0", routes);
         let number = self.hosts.len();
         let (port, mac) = (format!("port{number}"), format!("02:77:00:00:00:{number:02x}"));
-        let peer = ["peer", "name", "eth0", "address", &mac, "netns", namespace.name()];
+        let peer = ["peer", "name", "eth0", "address", &mac, "netns", host.namespace.name()];
         self.hub.ip(&[&["link", "add", &port, "type", "veth"][..], &peer].concat());
         self.hub.ip(&["link", "set", &port, "master", "bridge0", "up"]);
         if isolated {
             output_of(self.hub.command("bridge").args(["link", "set", "dev", &port, "isolated", "on"]));
         }
-        for address in &host.addresses {
-            namespace.add_address(*address, "eth0");
-            if host.is_behind_router {
-                // Otherwise the gateway would tell of a host that is down: a router seldom does.
-                let address = address.to_string();
-                self.hub.ip(&["neigh", "replace", &address, "lladdr", &mac, "dev", "bridge0", "nud", "permanent"]);
-            }
+        for address in host.addresses.iter().filter(|_| self.router.is_some()) {
+            // Otherwise the gateway would tell of a host that is down: a router seldom does.
+            let address = address.to_string();
+            self.hub.ip(&["neigh", "replace", &address, "lladdr", &mac, "dev", "bridge0", "nud", "permanent"]);
         }
-        namespace.ip(&["link", "set", "eth0", "up"]);
-        host.add_routes();
+        host.plug_in();
         host
     }
 }
@@ -233,25 +229,17 @@ impl Host {
 
     /// As if its cable were pulled.
     pub fn unplug(&self) {
-        self.namespace.ip(&["link", "set", "eth0", "down"]);
+        self.namespace.ip(&["link", "set", self.interface, "down"]);
     }
 
-    /// Plugs it in again. Taking an interface down loses its IPv6 addresses, so they are set anew.
+    /// Plugs it in again. Taking an interface down loses its routes and IPv6 addresses, so they are set anew.
     pub fn plug_in(&self) {
-        self.namespace.ip(&["link", "set", "eth0", "up"]);
-        for address in self.addresses.iter().filter(|address| address.is_ipv6()) {
-            self.namespace.add_address(*address, "eth0");
+        self.namespace.ip(&["link", "set", self.interface, "up"]);
+        for address in &self.addresses {
+            self.namespace.add_address(*address, self.interface);
         }
-        self.add_routes();
-    }
-
-    /// The way to the watcher's side of a router, which is lost with the link.
-    fn add_routes(&self) {
-        for (prefix, gateway) in NEAR_SIDE.iter().zip(GATEWAY).filter(|_| self.is_behind_router) {
-            let gateway = parse(gateway);
-            if self.addresses.iter().any(|address| address.is_ipv4() == gateway.is_ipv4()) {
-                self.namespace.ip(&["route", "replace", prefix, "via", &gateway.to_string()]);
-            }
+        for [prefix, how, through] in &self.routes {
+            self.namespace.ip(&["route", "replace", prefix, how, through]);
         }
     }
 }

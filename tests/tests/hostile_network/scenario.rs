@@ -98,8 +98,12 @@ pub(crate) enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Uplink {
+    /// Somewhere further on: the sensor's own link stays up.
     Cut,
     Mended,
+    /// The sensor's own cable.
+    Unplugged,
+    Plugged,
 }
 
 #[derive(Debug, Default, Deserialize)]

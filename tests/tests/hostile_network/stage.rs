@@ -36,6 +36,7 @@ pub(crate) struct Stage<'a> {
     file: &'a File,
     daemon: Daemon,
     alerts: PathBuf,
+    watcher: Host,
     hosts: BTreeMap<&'static str, Host>,
     /// What can be closed, by host and port.
     closable: BTreeMap<(String, u16), Vec<Nginx>>,
@@ -75,7 +76,7 @@ impl<'a> Stage<'a> {
         let daemon = Daemon::start(&watcher, &config);
         let alerts = watcher.dir().join("alerts.jsonl");
         let servers = (nginx, sshd, postfix, banner);
-        let stage = Self { file, daemon, alerts, hosts, closable, pool, pool_address, _servers: servers, lab };
+        let stage = Self { file, daemon, alerts, watcher, hosts, closable, pool, pool_address, _servers: servers, lab };
         eventually(format_args!("the baseline of {}", file.name), PATIENCE, || {
             stage.events().iter().any(|event| event["type"] == "BASELINE_DONE").then_some(())
         });
@@ -136,6 +137,8 @@ impl<'a> Stage<'a> {
             What::Return(host) => self.hosts_called(host).iter().for_each(Host::plug_in),
             What::Uplink(Uplink::Cut) => self.lab.router().cut(),
             What::Uplink(Uplink::Mended) => self.lab.router().mend(),
+            What::Uplink(Uplink::Unplugged) => self.watcher.unplug(),
+            What::Uplink(Uplink::Plugged) => self.watcher.plug_in(),
         }
     }
 

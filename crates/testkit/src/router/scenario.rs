@@ -98,6 +98,9 @@ impl TryFrom<toml::Table> for StageSettings {
             "route" => Kind::Route(settings(own)?),
             other => return Err(serde::de::Error::custom(format_args!("`{other}` is no kind of stage"))),
         };
+        if let Some(mistake) = kind.mistake() {
+            return Err(serde::de::Error::custom(format_args!("a stage of kind `{}` {mistake}", common.kind)));
+        }
         Ok(Self { name: common.name.unwrap_or(common.kind), always: common.always, only: common.only, kind })
     }
 }
@@ -107,6 +110,22 @@ fn settings<T: DeserializeOwned>(table: toml::Table) -> Result<T, toml::de::Erro
 }
 
 impl Kind {
+    /// What cannot be seen from single values.
+    fn mistake(&self) -> Option<&'static str> {
+        match self {
+            Self::RateLimit(RateLimitSettings { packets: None, bytes: None, .. }) => Some("needs `packets` or `bytes`"),
+            Self::Firewall(FirewallSettings { connections: None, ports: None, .. }) => {
+                Some("needs `connections` or `ports`")
+            }
+            Self::Balancer(BalancerSettings { address, hosts })
+                if hosts.is_empty() || hosts.iter().any(|host| host.is_ipv4() != address.is_ipv4()) =>
+            {
+                Some("needs `hosts` of the family of its `address`")
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn build(self, seed: u64) -> Box<dyn Stage> {
         match self {
             Self::Latency(settings) => Box::new(Latency::new(settings, seed)),
@@ -164,6 +183,9 @@ mod tests {
             ("stage = [{ share = 0.1 }]", "missing field `kind`"),
             ("stage = [{ kind = 'latency', delay = '5 parsecs' }]", "is not a duration"),
             ("stage = [{ kind = 'loss', share = 0.1, only = ['nowhere/8'] }]", "nowhere"),
+            ("stage = [{ kind = 'rate-limit' }]", "needs `packets` or `bytes`"),
+            ("stage = [{ kind = 'firewall', window = '1s', ban = '1s', manner = 'reset' }]", "needs `connections`"),
+            ("stage = [{ kind = 'balancer', address = '10.77.9.1', hosts = ['fd77::2'] }]", "needs `hosts`"),
             ("seeds = 1", "unknown field `seeds`"),
         ] {
             let error = Scenario::read(text).expect_err(text).to_string();
