@@ -18,13 +18,13 @@ pub use balancer::{Balancer, BalancerSettings};
 pub use blocking::Manner;
 pub use firewall::{Firewall, FirewallSettings};
 pub use latency::{Latency, LatencySettings};
-pub use link::{Link, LinkSettings};
+pub use link::{Flaps, Link, LinkSettings, Outage};
 pub use loss::{BurstLoss, BurstLossSettings, Loss, LossSettings};
-pub use nat::{Nat, NatSettings};
+pub use nat::{Crowd, Nat, NatSettings};
 pub use rate::{RateLimit, RateLimitSettings};
 pub use resets::{Resets, ResetsSettings};
-pub use route::{Route, RouteSettings};
-pub use syn_proxy::{SynProxy, SynProxySettings};
+pub use route::{Path, Route, RouteSettings};
+pub use syn_proxy::{NothingBehind, SynProxy, SynProxySettings};
 
 use super::packet::Packet;
 use std::{collections::BTreeMap, fmt::Debug, net::IpAddr, time::Duration};

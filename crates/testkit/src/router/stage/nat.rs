@@ -30,6 +30,20 @@ pub struct NatSettings {
     /// … and one that a FIN or RST has ended.
     #[serde(default = "ten_seconds", deserialize_with = "period::read")]
     pub closing: Duration,
+    /// Others behind the same NAT, who hold entries for a while.
+    #[serde(default)]
+    pub crowd: Vec<Crowd>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crowd {
+    /// After the scenario was switched on.
+    #[serde(deserialize_with = "period::read")]
+    pub at: Duration,
+    #[serde(rename = "for", deserialize_with = "period::read")]
+    pub lasts: Duration,
+    pub entries: usize,
 }
 
 fn half_minute() -> Duration {
@@ -100,6 +114,12 @@ impl Nat {
         });
     }
 
+    /// Entries in use, others' too.
+    fn used(&self, now: Duration) -> usize {
+        let here = self.settings.crowd.iter().filter(|crowd| now >= crowd.at && now < crowd.at + crowd.lasts);
+        here.fold(self.table.len(), |used, crowd| used.saturating_add(crowd.entries))
+    }
+
     /// A port that no other flow to the same server has. None where all are taken.
     fn choose_outside(&mut self, flow: &Flow) -> Option<SocketAddr> {
         let address = match self.settings.address {
@@ -143,14 +163,15 @@ impl Nat {
             if packet.is_icmp_error() || (flow.protocol == TCP && packet.tcp().is_none_or(|tcp| tcp.flags & SYN == 0)) {
                 return fates.drop("strays");
             }
-            if self.table.len() >= self.settings.entries {
+            if self.used(now) >= self.settings.entries {
+                fates.peak("most", self.settings.entries);
                 return fates.drop("overflowed");
             }
             let Some(outside) = self.choose_outside(&flow) else { return fates.drop("overflowed") };
             self.outside.insert(as_seen(&flow, outside), flow);
             self.table.insert(flow, Entry { stadium: Stadium::Opening, expires: now, outside });
             fates.count("flows");
-            fates.peak("most", self.table.len());
+            fates.peak("most", self.used(now));
         }
         self.refresh(&flow, &packet, Way::Out, now);
         if let Some(outside) =
@@ -206,6 +227,7 @@ mod tests {
             opening: Duration::from_secs(30),
             open: Duration::from_mins(5),
             closing: Duration::from_secs(10),
+            crowd: Vec::new(),
         }
     }
 
@@ -225,6 +247,18 @@ mod tests {
         assert_eq!((trial.count("overflowed"), trial.count("most")), (1, 1_000));
         assert!(trial.take(answer(&syn(6_000, 80), RST), Way::Back, s(31)).is_empty(), "belongs to no flow");
         assert_eq!(trial.count("strays"), 1);
+    }
+
+    #[test]
+    fn a_crowd_leaves_less_room_for_a_while() {
+        let crowd = vec![Crowd { at: s(5), lasts: s(10), entries: 9 }];
+        let mut trial = Trial::of(Nat::new(NatSettings { crowd, ..settings(10, None) }));
+        for (at, port, passes) in
+            [(0, 1, true), (0, 2, true), (6, 2, true), (6, 3, false), (14, 3, false), (15, 3, true)]
+        {
+            assert_eq!(trial.take(syn(port, 80), Way::Out, s(at)).len() == 1, passes, "port {port} at {at} s");
+        }
+        assert_eq!(trial.count("overflowed"), 2);
     }
 
     #[test]
