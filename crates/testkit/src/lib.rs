@@ -4,6 +4,9 @@
 //! A [`Lab`] is a network of its own: a bridge nobody else can reach, and hosts with an address each. There is no link
 //! and no route from it to the machine's own network, so nothing that happens in it can leave it.
 //!
+//! [`Lab::across_router`] puts an impairment router between the watcher and the hosts, so that real packets are lost,
+//! delayed, banned, forged or balanced as a scenario says.
+//!
 //! What does not work as it should panics, saying what and where to look: the test has failed.
 
 mod authority;
@@ -14,6 +17,7 @@ mod namespace;
 mod patience;
 mod process;
 mod requirement;
+pub mod router;
 pub mod server;
 mod wire_count;
 

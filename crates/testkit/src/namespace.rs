@@ -5,8 +5,10 @@ use rustix::{
 };
 use std::{
     fs::File,
+    net::IpAddr,
     os::fd::AsFd,
     process::Command,
+    sync::Once,
     thread::{self, JoinHandle},
 };
 
@@ -34,6 +36,12 @@ impl Namespace {
         namespace
     }
 
+    /// Lets it forward packets between its own interfaces. It has none that leads out.
+    pub(crate) fn forward(&self) {
+        let settings = "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding";
+        output_of(self.command("sh").args(["-ec", settings]));
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -48,6 +56,13 @@ impl Namespace {
     /// `ip -n NAMESPACE …`.
     pub(crate) fn ip(&self, arguments: &[&str]) -> String {
         output_of(Command::new("ip").args(["-n", &self.name]).args(arguments))
+    }
+
+    /// Gives an interface an address, with the /24 or /64 around it; replaces it where it has it.
+    pub(crate) fn add_address(&self, address: IpAddr, interface: &str) {
+        let (length, options): (u8, &[&str]) = if address.is_ipv4() { (24, &[]) } else { (64, &["nodad"]) };
+        let address = format!("{address}/{length}");
+        self.ip(&[&["addr", "replace", &address, "dev", interface], options].concat());
     }
 
     /// Runs a closure in a thread of its own that lives in the namespace.
@@ -83,8 +98,13 @@ impl Namespace {
     }
 }
 
-/// Removes the namespaces of tests that were killed before they could.
+/// Removes the namespaces of tests that were killed before they could. Once is enough: they are those of other processes.
 pub(crate) fn sweep() {
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(remove_orphans);
+}
+
+fn remove_orphans() {
     let listed = output_of(Command::new("ip").args(["netns", "list"]));
     for name in listed.lines().filter_map(|line| line.split_whitespace().next()) {
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
