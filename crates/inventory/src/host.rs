@@ -1,4 +1,4 @@
-//! Hosts: found, lost, back, renamed.
+//! Hosts: found, lost, back.
 
 use crate::{
     Pending, PortStatus,
@@ -8,6 +8,10 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{Event, EventType, FilteredReason, Outcome, PartOf};
+use std::time::Duration;
+
+/// Until when what is found on a host is part of its being found.
+const FOLDED: Duration = Duration::from_mins(10);
 
 impl Plan<'_> {
     /// Takes note of life, and of a return.
@@ -210,5 +214,23 @@ impl Plan<'_> {
         let unreachable =
             |seen: &model::PortObservation| seen.outcome == Outcome::Filtered(FilteredReason::HostUnreachable);
         if self.ports().any(unreachable) { FilteredReason::HostUnreachable.as_str() } else { Outcome::Silent.as_str() }
+    }
+
+    /// What comes to light on a host within minutes of its being found is part of that.
+    pub(crate) fn fold_into_found(&mut self, events: &mut [Event], at: Timestamp) {
+        let Some(found) = self.host.found else { return };
+        // The time an event was raised is in the first 48 bits of its id, in milliseconds.
+        let milliseconds = found.id.0.as_bytes()[..6].iter().fold(0_i64, |all, &byte| all << 8 | i64::from(byte));
+        let raised = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MIN);
+        if confirm::between(raised, at) > FOLDED {
+            if self.anything_answered() {
+                self.host.found = None;
+            }
+            return;
+        }
+        let folds = [EventType::PortOpen, EventType::SoftwareAdded, EventType::SslNew];
+        for event in events.iter_mut().filter(|event| folds.contains(&event.kind) && event.part_of.is_none()) {
+            event.part_of = Some(found);
+        }
     }
 }

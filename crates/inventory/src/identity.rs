@@ -147,8 +147,8 @@ impl HostState {
         self.identities.iter().filter(move |other| other.key != *key && other.key.is_kin_of(key))
     }
 
-    /// Records that it showed a key; gives when it did before. None where this sight is not news.
-    fn hold(&mut self, key: &IdentityKey, at: Timestamp) -> Option<Option<Timestamp>> {
+    /// Records that it showed a key. None where this sight is not news.
+    fn hold(&mut self, key: &IdentityKey, at: Timestamp) -> Option<Met> {
         let others = self.kin(key).map(|other| other.last).max();
         let before = match self.identities.iter_mut().find(|held| held.key == *key) {
             Some(held) if at <= held.last => return None,
@@ -174,16 +174,14 @@ impl HostState {
             self.identities.remove(oldest);
         }
         self.identities.sort_by(|one, other| one.key.cmp(&other.key));
-        Some(before)
+        Some(Met { key: key.clone(), before, at })
     }
 }
 
 impl Plan<'_> {
     /// Takes note of a key the host showed.
-    pub(crate) fn meet(&mut self, key: IdentityKey, at: Timestamp) {
-        if let Some(before) = self.host.hold(&key, at) {
-            self.met.push(Met { key, before, at });
-        }
+    pub(crate) fn meet(&mut self, key: &IdentityKey, at: Timestamp) {
+        self.met.extend(self.host.hold(key, at));
     }
 
     /// The link-layer address, where the host answered and it names a machine. One that changes alone is a failover or a
@@ -192,7 +190,7 @@ impl Plan<'_> {
         let Some(mac) = self.slice.mac.filter(|mac| mac.names_a_machine() && self.anything_answered()) else { return };
         let key = IdentityKey::Mac(mac);
         let at = self.slice.at;
-        self.meet(key.clone(), at);
+        self.meet(&key, at);
         let Some(met) = self.met.last().filter(|met| met.key == key) else { return };
         let Some(held) = self.host.identity(&key) else { return };
         let is_second_sight = met.before == Some(held.since);
@@ -241,7 +239,7 @@ mod tests {
         host.hold(&mac(2), time(6));
         host.hold(&mac(2), time(7));
         assert_eq!((since(&host, 2), host.still_holds(&mac(1))), (Some(time(6)), true));
-        assert_eq!(host.hold(&mac(2), time(7)), None, "the same again");
+        assert!(host.hold(&mac(2), time(7)).is_none(), "the same again");
         host.hold(&mac(1), time(8));
         assert_eq!(since(&host, 1), Some(time(8)), "they took turns");
         host.hold(&mac(2), time(40));

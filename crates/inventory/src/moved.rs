@@ -2,7 +2,6 @@
 //! when it is surely gone from where it was: two machines never become one by mistake.
 
 use crate::{EndpointState, HostState, IdentityKey, PortStatus, apply::Plan, confirm, event, finding, software};
-use jiff::Timestamp;
 use model::{Event, EventType};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -130,26 +129,5 @@ impl Plan<'_> {
             }
         }
         self.left = Some(old.key);
-    }
-}
-
-/// Until when what is found on a host is part of its being found.
-const FOLDED: Duration = Duration::from_mins(10);
-
-impl Plan<'_> {
-    /// What comes to light on a host within minutes of its being found is part of that.
-    pub(crate) fn fold_into_found(&mut self, events: &mut [Event], at: Timestamp) {
-        let Some(found) = self.host.found else { return };
-        // The time an event was raised is in the first 48 bits of its id, in milliseconds.
-        let milliseconds = found.id.0.as_bytes()[..6].iter().fold(0_i64, |all, &byte| all << 8 | i64::from(byte));
-        let raised = Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MIN);
-        if confirm::between(raised, at) > FOLDED {
-            self.host.found = None;
-            return;
-        }
-        let folds = [EventType::PortOpen, EventType::SoftwareAdded, EventType::SslNew];
-        for event in events.iter_mut().filter(|event| folds.contains(&event.kind) && event.part_of.is_none()) {
-            event.part_of = Some(found);
-        }
     }
 }

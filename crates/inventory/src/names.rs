@@ -25,7 +25,7 @@ impl Plan<'_> {
             match self.host.names.get(&seen.source).filter(|_| !self.host.is_provisional()) {
                 Some(told) => {
                     let told = told.clone();
-                    self.compare_names(seen, told, before.unwrap_or(seen.at));
+                    self.compare_names(seen, &told, before.unwrap_or(seen.at));
                 }
                 None => {
                     self.host.names.insert(seen.source, seen.names.clone());
@@ -34,20 +34,20 @@ impl Plan<'_> {
         }
     }
 
-    fn compare_names(&mut self, seen: &NameObservation, told: BTreeSet<String>, before: Timestamp) {
+    fn compare_names(&mut self, seen: &NameObservation, told: &BTreeSet<String>, before: Timestamp) {
         let mut turns = self.host.name_turns.take().unwrap_or_default();
         let turn = turns.by_source.remove(&seen.source);
-        if seen.names != told || turn.is_some() {
+        if seen.names != *told || turn.is_some() {
             let mut turn = turn.unwrap_or_else(|| NameTurn {
                 recent: told.iter().map(|name| (name.clone(), before)).collect(),
                 pending: None,
             });
             turn.recent.retain(|_, last| confirm::between(*last, seen.at) <= TURNS);
-            match turn.candidate(&seen.names, &told, seen.at) {
+            match turn.candidate(&seen.names, told, seen.at) {
                 Some(candidate) => {
                     if let Some(evidence) = self.gather_names(&mut turn, &candidate, seen) {
                         turn.touch(&candidate, seen.at);
-                        let event = self.names_changed(seen.source, &told, &candidate, &evidence);
+                        let event = self.names_changed(seen.source, told, &candidate, &evidence);
                         self.host_events.push(event);
                         self.host.names.insert(seen.source, candidate);
                     }
@@ -55,7 +55,7 @@ impl Plan<'_> {
                 None => turn.join(),
             }
             let settled =
-                seen.names == told && turn.pending.is_none() && turn.recent.keys().all(|name| told.contains(name));
+                seen.names == *told && turn.pending.is_none() && turn.recent.keys().all(|name| told.contains(name));
             if !settled {
                 turns.by_source.insert(seen.source, turn);
             }

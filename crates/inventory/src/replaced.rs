@@ -12,6 +12,9 @@ pub(crate) const TOGETHER: Duration = Duration::from_hours(24);
 impl Plan<'_> {
     /// `HOST_REPLACED` in front of the events of this slice that it explains.
     pub(crate) fn judge_replacement(&mut self, events: &mut Vec<Event>) {
+        if !self.anything_answered() {
+            return;
+        }
         let at = self.slice.at;
         self.note_other_signs(events, at);
         let Some(signs) = &mut self.host.turnover else { return };
@@ -69,7 +72,7 @@ impl Plan<'_> {
             .as_ref()
             .zip(self.host.pending_os.as_ref())
             .is_some_and(|(old, pending)| pending.evidence.count >= 2 && other_family(old, &pending.os));
-        let is_new = self.before.is_none_or(|host| host.is_provisional());
+        let is_new = self.before.is_none_or(crate::HostState::is_provisional);
         if is_new || !(products || now_another || soon_another) {
             return;
         }

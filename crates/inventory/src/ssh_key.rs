@@ -31,7 +31,7 @@ impl Plan<'_> {
             if awaited {
                 state.pending_key = None;
             }
-            return self.meet(IdentityKey::Ssh(shown.clone()), seen.at);
+            return self.meet(&IdentityKey::Ssh(shown.clone()), seen.at);
         }
         let old = in_force
             .as_ref()
@@ -40,7 +40,7 @@ impl Plan<'_> {
             .or_else(|| self.host.latest_key(&shown.algorithm));
         match old {
             // A key of an algorithm not shown before.
-            None => self.meet(IdentityKey::Ssh(shown.clone()), seen.at),
+            None => self.meet(&IdentityKey::Ssh(shown.clone()), seen.at),
             Some(old) if self.host.holds(shown) => self.take_turns(state, &old, shown, seen.at),
             Some(old) => self.doubt_key(endpoint, state, &old, shown, seen.at, told),
         }
@@ -48,7 +48,7 @@ impl Plan<'_> {
 
     /// A known key that is not the one in force: one of a balancer's.
     fn take_turns(&mut self, state: &mut ServiceState, old: &SshKey, shown: &SshKey, at: Timestamp) {
-        self.meet(IdentityKey::Ssh(shown.clone()), at);
+        self.meet(&IdentityKey::Ssh(shown.clone()), at);
         if old == shown {
             return;
         }
@@ -89,7 +89,7 @@ impl Plan<'_> {
         told.push(event);
         state.changed_at = at;
         take_over(state, shown);
-        self.meet(IdentityKey::Ssh(shown.clone()), at);
+        self.meet(&IdentityKey::Ssh(shown.clone()), at);
     }
 
     /// One more handshake with that key; what gathered for another one is void.
