@@ -132,7 +132,7 @@ fn our_halves_are_valid() {
         let bytes = request(half);
         let mut packet = Reader::new(&bytes);
         let Packet::Whole(payload) = next_packet(&mut packet) else { panic!("{name}: no packet") };
-        assert!(packet.is_empty() && bytes.len() % 8 == 0, "{name}");
+        assert!(packet.is_empty() && bytes.len().is_multiple_of(8), "{name}");
         let mut payload = Reader::new(payload);
         assert_eq!(payload.u8(), Some(KEX_REQUEST));
         let value = taken_string(&mut payload).expect("a value");
