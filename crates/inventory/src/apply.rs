@@ -3,7 +3,9 @@
 //! First who is alive, then each endpoint with its services in the order of time, then what closed, then what became of the
 //! host, then what that means for its products. Events come out in causal order.
 
-use crate::{CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, flap, identity::Met, software};
+use crate::{
+    CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, flap, identity::Met, software,
+};
 use jiff::Timestamp;
 use model::{Event, HostKey, HostPolicy, HostSlice, PortObservation, ServiceObservation, Sha256, Transport};
 use std::{
@@ -193,8 +195,11 @@ impl<'a> Plan<'a> {
         let mut events = std::mem::take(&mut self.host_events);
         events.append(&mut self.events);
         events.extend(software::differences(self.before, &self.host, &self.news, &self.inventory.vantage, self.now));
-        self.judge_move(&mut events);
-        self.judge_replacement(&mut events);
+        // Whoever is at a pool's address is a member like any other, followed nowhere and replaced at any time.
+        if self.policy.pool.is_none() {
+            self.judge_move(&mut events);
+            self.judge_replacement(&mut events);
+        }
         events.extend(self.judge_shared_keys());
         change.pools.extend(self.judge_pool(&mut events));
         self.fold_into_found(&mut events, self.slice.at);

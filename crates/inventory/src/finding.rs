@@ -61,6 +61,8 @@ impl Plan<'_> {
         let mut sharers: BTreeMap<IpAddr, HostState> = others
             .into_iter()
             .filter(|other| other.up && other.still_holds(&identity))
+            // Members of a pool are made from one mould.
+            .filter(|other| !self.inventory.are_of_one_pool([self.slice.ip, other.key.ip]))
             .filter(|other| shown(other).is_some_and(|last| last >= before))
             .map(|other| (other.key.ip, other))
             .collect();

@@ -48,7 +48,7 @@ impl Inventory {
         let gone = change.removed_hosts.iter().filter_map(|key| self.known(key.ip));
         // Nobody was told of a provisional one.
         let events: Vec<Event> = gone
-            .filter(|host| !host.is_provisional())
+            .filter(|host| !host.is_provisional() && self.pool_of(host.key.ip).is_none())
             .map(|host| {
                 let mut event = Event::new(EventType::HostPurged, now, &self.vantage, &host.key.ip);
                 event.host = Some(event::host(&host));
