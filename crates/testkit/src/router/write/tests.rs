@@ -91,6 +91,7 @@ fn an_error_about_the_other_family_is_about_nothing() {
     assert_eq!(error.quote(), None);
     error.readdress(End::Source, socket("[fd77::9]:80"));
     assert!(error.checksums_hold() && error.source() == address("fd77::9"));
+    assert_eq!(error.transport()[4..], body[4..], "nothing else is touched");
 }
 
 #[test]
