@@ -5,7 +5,7 @@ mod scenario;
 mod stage;
 mod verdict;
 
-use scenario::File;
+use scenario::{File, What};
 use stage::Stage;
 use std::{
     collections::BTreeMap,
@@ -88,10 +88,14 @@ fn table(rows: &[Row<'_>]) -> String {
         let join = |parts: Vec<String>| parts.join(", ");
         let happened = file.expect.happened.keys();
         let happened = happened.map(|what| format!("{what} {}", counts.get(what).copied().unwrap_or_default()));
+        let uplink = file.change.iter().filter_map(|change| match change.what {
+            What::Uplink(uplink) => Some(format!("uplink {uplink:?}").to_lowercase()),
+            _ => None,
+        });
         let sensor = verdict.sensor.iter().map(|(kind, count)| format!("{kind} {count}"));
         let cells = [
             file.title.clone(),
-            join(happened.collect()),
+            join(happened.chain(uplink).collect()),
             verdict.changes.to_string(),
             verdict.told.to_string(),
             verdict.wrong.len().to_string(),

@@ -147,6 +147,9 @@ impl Packet {
     pub fn quote(&self) -> Option<Quote> {
         let inner = self.is_icmp_error().then(|| self.transport().get(8..))??;
         let header = Header::read(inner)?;
+        if header.opaque || header.source.is_ipv4() != self.source.is_ipv4() {
+            return None;
+        }
         let body = inner.get(header.body..)?;
         let (source, target) = ports_of(header.protocol, body)?;
         Some(Quote {

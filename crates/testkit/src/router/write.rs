@@ -117,7 +117,7 @@ impl Packet {
             write_address(&mut self.bytes[begin..], quoted, to.ip());
             write_port(&mut self.bytes[body..], inner_protocol.unwrap_or(0), quoted, to.port());
             seal_header(&mut self.bytes[begin..], body - begin);
-        } else if !self.transport().is_empty() {
+        } else if self.ports().is_some() {
             let (body, protocol) = (self.body, self.protocol());
             write_port(&mut self.bytes[body..], protocol, end, to.port());
         }

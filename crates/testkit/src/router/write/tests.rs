@@ -82,6 +82,19 @@ fn two_families_make_no_packet() {
 }
 
 #[test]
+fn an_error_about_the_other_family_is_about_nothing() {
+    let (ours, theirs) = ("fd78::1", "fd77::2");
+    let address = |text: &str| text.parse().expect("an address");
+    let body = [&[1, 4, 0, 0, 0, 0, 0, 0], &syn(1, 2).bytes()[..28]].concat();
+    let mut error = Packet::make(address(theirs), address(ours), ICMPV6, &body).expect("one family");
+    assert!(error.is_icmp_error());
+    assert_eq!(error.quote(), None);
+    error.readdress(End::Source, socket("[fd77::9]:80"));
+    assert!(error.checksums_hold() && error.source() == address("fd77::9"));
+    assert_eq!(error.transport()[4..], body[4..], "nothing else is touched");
+}
+
+#[test]
 fn a_fragment_is_only_carried() {
     let mut bytes = syn(1, 2).bytes().to_vec();
     // More fragments follow.
