@@ -15,6 +15,8 @@ mod patience;
 mod process;
 mod requirement;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod wire_count;
 
 pub use authority::{Authority, Identity};
