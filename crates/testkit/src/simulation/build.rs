@@ -21,7 +21,8 @@ pub(super) struct World {
 
 pub(super) fn addresses(text: &str) -> Result<AddressSet, SimulationError> {
     let target: Target = text.parse().map_err(|error| SimulationError::Scenario(format!("`{text}`: {error}")))?;
-    let range = target.range().ok_or_else(|| SimulationError::Scenario(format!("`{text}` is no range of addresses")))?;
+    let range =
+        target.range().ok_or_else(|| SimulationError::Scenario(format!("`{text}` is no range of addresses")))?;
     Ok([range].into_iter().collect())
 }
 

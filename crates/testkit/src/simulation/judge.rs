@@ -92,7 +92,9 @@ pub(super) fn judge(
         }
     }
     if let Some(most) = scenario.notices_at_most.filter(|most| report.notices_after_baseline > *most) {
-        report.errors.push(format!("{} notices after the baseline, {most} are the most", report.notices_after_baseline));
+        report
+            .errors
+            .push(format!("{} notices after the baseline, {most} are the most", report.notices_after_baseline));
     }
     compare(&mut report, &oracle, script, world, hosts);
     report
@@ -205,4 +207,56 @@ fn shown(event: &Event, at: u64) -> String {
         event.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default(),
         event.part_of.map(|parent| format!(" (part of {})", parent.kind)).unwrap_or_default(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::run::parts;
+    use jiff::SignedDuration;
+    use model::{EventEndpoint, EventHost};
+
+    const SMALL: &str = r#"
+        title   = "small"
+        lasting = "5h"
+        config  = { asset = { a = { targets = ["10.0.0.0/28"] } }, profile = { p = { assets = ["a"], scan = { hot = "5m", known = "5m", likely = "never", full = "never", hot_ports = "22,80" } } } }
+        hosts   = [{ addresses = "10.0.0.1", services = [{ port = 22, name = "ssh" }] }]
+        script  = [{ at = "2h", open = "10.0.0.1:80" }]
+    "#;
+
+    /// What is said of events of these types, about port 80 of the host unless said otherwise, so long after the beginning.
+    fn verdict(events: &[(EventType, u16, i64)]) -> Report {
+        let scenario: Scenario = toml::from_str(SMALL).expect("a scenario");
+        let end = scenario.lasting.ms();
+        let (world, script, _, oracle) = parts(&scenario, end).expect("it fits together");
+        let events = events.iter().map(|(kind, port, minutes)| {
+            let at = scenario.start + SignedDuration::from_mins(*minutes);
+            let mut event = Event::new(*kind, at, &"scan1".into(), &(port, minutes));
+            event.host = Some(EventHost { ip: [10, 0, 0, 1].into(), names: Vec::new(), os: None });
+            event.endpoint = Some(EventEndpoint { transport: model::Transport::Tcp, port: *port });
+            event
+        });
+        judge(oracle, &script, &world, &scenario, events.collect(), &[])
+    }
+
+    #[test]
+    fn sees_what_is_missing_false_late_or_told_twice() {
+        use EventType::{PortClosed, PortOpen};
+        for (events, missed, late, wrong) in [
+            (&[(PortOpen, 80, 121)][..], 0, 0, 0),
+            (&[], 1, 0, 0),
+            (&[(PortOpen, 80, 119)], 1, 0, 1),
+            (&[(PortOpen, 80, 180)], 0, 1, 0),
+            (&[(PortOpen, 81, 121)], 1, 0, 1),
+            (&[(PortOpen, 80, 121), (PortClosed, 80, 150)], 0, 0, 1),
+            // Twice is one too many for the change, and not in turn.
+            (&[(PortOpen, 80, 121), (PortOpen, 80, 122)], 0, 0, 2),
+        ] {
+            let report = verdict(events);
+            let counts = (report.missed.len(), report.late.len(), report.false_events.len());
+            assert_eq!(counts, (missed, late, wrong), "{events:?}: {report}");
+            assert_eq!(report.wrong, ["10.0.0.1 is there, and not remembered as up"]);
+        }
+        assert_eq!(verdict(&[(PortOpen, 80, 121)]).delays[&PortOpen].p99_ms, 60_000);
+    }
 }

@@ -9,8 +9,8 @@ use super::{
 };
 use jiff::Timestamp;
 use model::{
-    Endpoint, Mac, NotProbed, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
-    TlsObservation, Transport,
+    Endpoint, Mac, NotProbed, Outcome, PortObservation, Service, ServiceName, ServiceObservation, TlsObservation,
+    Transport,
 };
 use monitor::{Answer, Conversation, Introduction, Network, Surroundings};
 use probe::{Found, HostResult, ResolveError, Resolved, SweepJob, SweepOutcome};
@@ -268,7 +268,10 @@ impl Simulated {
         };
         let Some(place) = truth.places.get(&ip) else { return swept };
         let everything = place.proxied
-            || place.machines.iter().any(|&number| truth.machines.get(number as usize).is_some_and(|one| one.everything));
+            || place
+                .machines
+                .iter()
+                .any(|&number| truth.machines.get(number as usize).is_some_and(|one| one.everything));
         let mut interesting: Vec<u16> = if everything {
             job.tcp.iter().take(4_097).collect()
         } else {

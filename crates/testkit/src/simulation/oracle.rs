@@ -79,7 +79,8 @@ impl Budgets {
         let profile = config.profiles.values().next().cloned();
         let profile = profile.ok_or_else(|| SimulationError::Scenario("no profile".to_owned()))?;
         let sweeps = [profile.scan.hot, profile.scan.likely, profile.scan.full];
-        let known = profile.scan.known.or_else(|| sweeps.into_iter().flatten().min()).unwrap_or(Duration::from_hours(1));
+        let known =
+            profile.scan.known.or_else(|| sweeps.into_iter().flatten().min()).unwrap_or(Duration::from_hours(1));
         Ok(Self {
             known: ms(known),
             identify: ms(profile.scan.identify),
@@ -93,11 +94,7 @@ impl Budgets {
     pub(super) fn sweep(&self, port: Option<u16>) -> Option<u64> {
         let scan = &self.profile.scan;
         let asks = |ports: &model::PortSet| port.is_none_or(|port| ports.contains(port));
-        let lanes = [
-            scan.hot.filter(|_| asks(&scan.hot_ports)),
-            scan.likely.filter(|_| asks(&scan.tcp)),
-            scan.full,
-        ];
+        let lanes = [scan.hot.filter(|_| asks(&scan.hot_ports)), scan.likely.filter(|_| asks(&scan.tcp)), scan.full];
         lanes.into_iter().flatten().min().map(ms)
     }
 
@@ -213,7 +210,13 @@ impl Oracle {
         };
         for one in &scenario.allow {
             let on = one.on.as_deref().map(addresses).transpose()?;
-            allow(&one.kinds, on, one.from.ms(), one.until.map_or(u64::MAX, |until| until.ms()), one.most.unwrap_or(u64::MAX));
+            allow(
+                &one.kinds,
+                on,
+                one.from.ms(),
+                one.until.map_or(u64::MAX, |until| until.ms()),
+                one.most.unwrap_or(u64::MAX),
+            );
         }
         allow(&[EventType::BaselineDone], None, 0, u64::MAX, profiles as u64 + script.reloads);
         allow(&[EventType::ConfigReloaded], None, 0, u64::MAX, script.reloads);
@@ -256,11 +259,35 @@ impl Oracle {
                 }
                 Fact::Host { ip, up, new } => hosts.entry(ip).or_default().push((*at, up, new)),
                 Fact::Upgraded(endpoint) => {
-                    self.expect(darkness, &[EventType::SoftwareUpdated], endpoint.ip, Some(endpoint.port), *at, self.budgets.identified(), true);
+                    self.expect(
+                        darkness,
+                        &[EventType::SoftwareUpdated],
+                        endpoint.ip,
+                        Some(endpoint.port),
+                        *at,
+                        self.budgets.identified(),
+                        true,
+                    );
                 }
                 Fact::Renewed(endpoint) => {
-                    self.expect(darkness, &[EventType::SslChanged], endpoint.ip, Some(endpoint.port), *at, self.budgets.identified(), true);
-                    self.expect(darkness, &[EventType::SslNew], endpoint.ip, Some(endpoint.port), *at, self.budgets.identified(), false);
+                    self.expect(
+                        darkness,
+                        &[EventType::SslChanged],
+                        endpoint.ip,
+                        Some(endpoint.port),
+                        *at,
+                        self.budgets.identified(),
+                        true,
+                    );
+                    self.expect(
+                        darkness,
+                        &[EventType::SslNew],
+                        endpoint.ip,
+                        Some(endpoint.port),
+                        *at,
+                        self.budgets.identified(),
+                        false,
+                    );
                 }
                 Fact::Rekeyed(ip) => {
                     let kinds = [EventType::HostkeyChanged, EventType::HostReplaced];
@@ -341,7 +368,8 @@ impl Oracle {
             if *up && *new {
                 let sweep = self.budgets.sweep(None).unwrap_or(HOUR);
                 let ports = script.last_truth.machine(ip).map(|machine| machine.offers.clone()).unwrap_or_default();
-                let period = ports.iter().filter_map(|offer| self.budgets.sweep(Some(offer.port))).min().unwrap_or(sweep);
+                let period =
+                    ports.iter().filter_map(|offer| self.budgets.sweep(Some(offer.port))).min().unwrap_or(sweep);
                 let budget = 2 * period + 2 * MINUTE;
                 let is_short = next < darkness.deadline(ip, *at, budget).0;
                 self.expect(darkness, &[EventType::HostFound], ip, None, *at, budget, !is_short);

@@ -40,15 +40,13 @@ pub fn run(scenario: &Scenario, lasting: Option<Duration>) -> Result<Report, Sim
 async fn drive(scenario: &Scenario, lasting: Duration) -> Result<Report, SimulationError> {
     let wall = std::time::Instant::now();
     let end = u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX);
-    let mut world = World::new(scenario, end)?;
-    let script = Script::new(scenario, &mut world, end)?;
-    let config = configured(&text_of(&scenario.config)?, scenario)?;
-    let oracle = Oracle::new(scenario, &script, &world, &config, end)?;
+    let (world, script, config, oracle) = parts(scenario, end)?;
     let epoch = Instant::now();
     let network = Simulated::new(world, epoch, scenario.start);
     let journal = Memory::default();
     let clock = TokioClock::starting_at(scenario.start);
-    let mut sensor = Sensor { config, network: network.clone(), journal: journal.clone(), clock, starts: 0, daemon: None };
+    let mut sensor =
+        Sensor { config, network: network.clone(), journal: journal.clone(), clock, starts: 0, daemon: None };
     sensor.start().await?;
     for (at, deed) in &script.deeds {
         sleep_until(epoch + Duration::from_millis(*at)).await;
@@ -68,6 +66,15 @@ async fn drive(scenario: &Scenario, lasting: Duration) -> Result<Report, Simulat
     report.commits = journal.commits();
     report.wall = wall.elapsed();
     Ok(report)
+}
+
+/// What a run is made of before it begins.
+pub(super) fn parts(scenario: &Scenario, end: u64) -> Result<(World, Script, Arc<Config>, Oracle), SimulationError> {
+    let mut world = World::new(scenario, end)?;
+    let script = Script::new(scenario, &mut world, end)?;
+    let config = configured(&text_of(&scenario.config)?, scenario)?;
+    let oracle = Oracle::new(scenario, &script, &world, &config, end)?;
+    Ok((world, script, config, oracle))
 }
 
 /// The meaning of a configuration's text.

@@ -123,11 +123,14 @@ impl Script {
             } else if let Some(text) = &step.toggle {
                 let endpoint = endpoint(text)?;
                 let open = truth.machine(endpoint.ip).is_some_and(|machine| machine.offer(endpoint.port).is_some());
-                truly(at, if open == (turn % 2 == 0) {
-                    Action::Close(endpoint)
-                } else {
-                    Action::Open(endpoint, offered(step, endpoint, truth))
-                });
+                truly(
+                    at,
+                    if open == (turn % 2 == 0) {
+                        Action::Close(endpoint)
+                    } else {
+                        Action::Open(endpoint, offered(step, endpoint, truth))
+                    },
+                );
             } else if let Some(text) = &step.add {
                 let hosts = some_hosts(text, &step.services);
                 truly(at, Action::Add(ip(text)?, Box::new(machine(&hosts, truth, random))));
