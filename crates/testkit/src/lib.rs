@@ -19,6 +19,8 @@ mod process;
 mod requirement;
 pub mod router;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod wire_count;
 
 pub use authority::{Authority, Identity};

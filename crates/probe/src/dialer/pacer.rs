@@ -35,6 +35,11 @@ impl Pace {
         lock(&self.0).interval = nanos(per_second);
     }
 
+    /// Questions a second now; infinite where nothing holds them back.
+    pub fn per_second(&self) -> f64 {
+        Duration::from_secs(1).div_duration_f64(Duration::from_nanos(lock(&self.0).interval))
+    }
+
     /// Returns when it is the caller's turn.
     pub async fn turn(&self) {
         let at = {

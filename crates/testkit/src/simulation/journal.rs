@@ -1,0 +1,124 @@
+//! A journal in memory: what was committed survives the monitor, as on a disk.
+
+use inventory::{CertificateState, HostState, PoolState, Region};
+use model::{Event, HostKey, Lane, PassId, Sha256};
+use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Cheap to clone; clones are the same memory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    hosts: HashMap<IpAddr, HostState>,
+    certificates: HashMap<Sha256, CertificateState>,
+    regions: HashMap<(Arc<str>, Lane), Region>,
+    baselines: Vec<Arc<str>>,
+    /// The last two of a lane: one that goes on, and the one before.
+    passes: BTreeMap<(Arc<str>, Lane), Vec<PassRecord>>,
+    violations: HashMap<HostKey, Violations>,
+    leases: Vec<LeaseRecord>,
+    halted: bool,
+    pools: HashMap<Arc<str>, PoolState>,
+    notes: BTreeMap<(String, String), Note>,
+    events: Vec<Event>,
+    commits: u64,
+    alerts: u64,
+}
+
+impl Memory {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.contents().events.clone()
+    }
+
+    pub(super) fn hosts(&self) -> Vec<HostState> {
+        self.contents().hosts.values().cloned().collect()
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.contents().commits
+    }
+}
+
+impl Journal for Memory {
+    async fn load(&self) -> Result<Restored, JournalError> {
+        let contents = self.contents();
+        Ok(Restored {
+            hosts: contents.hosts.values().cloned().collect(),
+            certificates: contents.certificates.values().cloned().collect(),
+            regions: contents.regions.values().cloned().collect(),
+            baselines: contents.baselines.clone(),
+            passes: contents.passes.values().flatten().cloned().collect(),
+            violations: contents.violations.values().cloned().collect(),
+            leases: contents.leases.clone(),
+            halted: contents.halted,
+            pools: contents.pools.values().cloned().collect(),
+            notes: contents.notes.values().cloned().collect(),
+            events: contents.events.len() as u64,
+        })
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+        let mut contents = self.contents();
+        let contents = &mut *contents;
+        contents.commits += 1;
+        for key in &batch.removed_hosts {
+            contents.hosts.remove(&key.ip);
+        }
+        contents.hosts.extend(batch.hosts.into_iter().map(|host| (host.key.ip, host)));
+        for sha256 in &batch.removed_certificates {
+            contents.certificates.remove(sha256);
+        }
+        let certificates = batch.certificates.into_iter();
+        contents.certificates.extend(certificates.map(|state| (state.certificate.sha256, state)));
+        for key in &batch.removed_regions {
+            contents.regions.remove(key);
+        }
+        let regions = batch.regions.into_iter();
+        contents.regions.extend(regions.map(|region| ((region.profile.clone(), region.lane), region)));
+        contents.baselines.extend(batch.baselines);
+        for pass in batch.passes {
+            remember(contents.passes.entry((pass.profile.clone(), pass.lane)).or_default(), pass);
+        }
+        contents.violations.extend(batch.violations.into_iter().map(|known| (known.host.clone(), known)));
+        if let Some(leases) = batch.leases {
+            contents.leases = leases;
+        }
+        contents.halted = batch.halted.unwrap_or(contents.halted);
+        contents.pools.extend(batch.pools.into_iter().map(|pool| (pool.asset.clone(), pool)));
+        for note in batch.notes {
+            let key = (note.kind.clone(), note.key.clone());
+            if note.value.is_some() {
+                contents.notes.insert(key, note);
+            } else {
+                contents.notes.remove(&key);
+            }
+        }
+        let first = contents.events.len() as u64 + 1;
+        let events = (first..).take(batch.events.len()).collect();
+        contents.events.extend(batch.events);
+        let alerts = (contents.alerts + 1..).take(batch.alerts.len()).collect();
+        contents.alerts += batch.alerts.len() as u64;
+        Ok(Committed { events, alerts })
+    }
+}
+
+fn remember(passes: &mut Vec<PassRecord>, pass: PassRecord) {
+    let id: PassId = pass.id;
+    match passes.iter_mut().find(|known| known.id == id) {
+        Some(known) => *known = pass,
+        None => passes.push(pass),
+    }
+    if passes.len() > 2 {
+        passes.remove(0);
+    }
+}
