@@ -58,7 +58,8 @@ impl Difference {
 impl Reader {
     /// What differs between the two times, ascending by address, vantage, transport and port; of each host all or nothing.
     /// What came and went in between does not show. `filter.limit` counts hosts in which anything began or ended in the
-    /// time; some of them may not differ. Returns also where the next page begins, if there may be one.
+    /// time, of which some may not differ; a page is never empty before the end. Returns also where the next page begins, if
+    /// there may be one.
     pub async fn diff(
         &self,
         from: Timestamp,
@@ -67,20 +68,36 @@ impl Reader {
     ) -> Result<(Vec<Difference>, Option<HostKey>), StoreError> {
         self.query(move |connection| {
             let connection = connection.unchecked_transaction()?;
-            let mut hosts = BTreeSet::new();
-            for span in spans(&filter.within) {
-                touched(&connection, (from, to), (&span.0, &span.1), &filter, &mut hosts)?;
+            let mut filter = filter;
+            // A page that says nothing would look like the end.
+            loop {
+                let (differences, next) = page(&connection, (from, to), &filter)?;
+                if !differences.is_empty() || next.is_none() {
+                    return Ok((differences, next));
+                }
+                filter.after = next;
             }
-            let wanted = filter.limit.unwrap_or(usize::MAX);
-            let next = if hosts.len() > wanted { hosts.iter().nth(wanted.saturating_sub(1)).cloned() } else { None };
-            let mut differences = Vec::new();
-            for (ip, vantage) in hosts.into_iter().take(wanted) {
-                compare(&connection, &HostKey { vantage, ip }, (from, to), filter.port, &mut differences)?;
-            }
-            Ok((differences, next.map(|(ip, vantage)| HostKey { vantage, ip })))
         })
         .await
     }
+}
+
+fn page(
+    connection: &Connection,
+    times: (Timestamp, Timestamp),
+    filter: &PastFilter,
+) -> rusqlite::Result<(Vec<Difference>, Option<HostKey>)> {
+    let mut hosts = BTreeSet::new();
+    for (first, last) in spans(&filter.within) {
+        touched(connection, times, (&first, &last), filter, &mut hosts)?;
+    }
+    let wanted = filter.limit.unwrap_or(usize::MAX);
+    let next = if hosts.len() > wanted { hosts.iter().nth(wanted.saturating_sub(1)).cloned() } else { None };
+    let mut differences = Vec::new();
+    for (ip, vantage) in hosts.into_iter().take(wanted) {
+        compare(connection, &HostKey { vantage, ip }, times, filter.port, &mut differences)?;
+    }
+    Ok((differences, next.map(|(ip, vantage)| HostKey { vantage, ip })))
 }
 
 /// Hosts of which anything began or ended in the time: only they can differ. One more than a page holds.

@@ -130,8 +130,11 @@ impl Reader {
             if let Some(after) = &after {
                 let host = HostKey { vantage: after.vantage.clone(), ip: after.endpoint.ip };
                 found = services_of(&connection, &host, time)?;
-                let place =
-                    (after.endpoint.transport, after.endpoint.port, after.name.as_ref().map(|name| name.as_str()));
+                let place = (
+                    after.endpoint.transport,
+                    after.endpoint.port,
+                    after.name.as_ref().map(model::ServiceName::as_str),
+                );
                 found.retain(|row| {
                     (row.transport, row.port, row.name.as_deref()) > place
                         && filter.port.is_none_or(|port| row.port == port)
