@@ -4,7 +4,7 @@ use crate::{
     Store,
     column::{Ms, address, get_count, get_json, json},
     history::Ending,
-    host,
+    host, load,
     steps::Steps,
 };
 use inventory::{CertificateState, PoolState, Region};
@@ -38,8 +38,10 @@ impl Journal for Store {
 fn restore(connection: &Connection, vantage: &Vantage) -> rusqlite::Result<Restored> {
     // One snapshot: a commit between two of these reads must not show in one and not in the other.
     let connection = connection.unchecked_transaction()?;
+    let mut hosts = Vec::new();
+    load::hosts(&connection, |piece| hosts.extend(piece))?;
     Ok(Restored {
-        hosts: all(&connection, "SELECT state FROM host ORDER BY address, vantage")?,
+        hosts,
         certificates: all(&connection, "SELECT state FROM certificate ORDER BY sha256")?,
         regions: ours(&connection, "SELECT state FROM region WHERE vantage = ? ORDER BY profile, lane", vantage)?,
         baselines: connection

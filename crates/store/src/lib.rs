@@ -9,6 +9,7 @@ mod error;
 mod history;
 mod host;
 mod journal;
+mod load;
 mod open;
 mod outbox;
 mod reader;

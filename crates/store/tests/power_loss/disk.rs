@@ -71,16 +71,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// As those steps leave it while the power is on.
-    pub(crate) fn after(steps: &[Step]) -> Self {
-        let mut disk = Self::default();
-        for step in steps {
-            disk.apply(step);
-        }
-        disk
-    }
-
-    fn apply(&mut self, step: &Step) {
+    /// What the step does while the power is on.
+    pub(crate) fn apply(&mut self, step: &Step) {
         match step {
             Step::Create { file } => {
                 self.files.entry(file.clone()).or_default();
@@ -110,29 +102,27 @@ impl Disk {
     }
 
     /// The power goes: what is left, written to a folder.
-    pub(crate) fn cut(mut self, luck: Luck, to: &Path) {
-        if matches!(luck, Luck::Nothing) {
-            for (name, contents) in std::mem::take(&mut self.removed) {
-                self.files.entry(name).or_insert(contents);
-            }
-        }
+    pub(crate) fn cut(&self, luck: Luck, to: &Path) {
+        let back =
+            self.removed.iter().filter(|(name, _)| matches!(luck, Luck::Nothing) && !self.files.contains_key(*name));
         let mut chance = Chance(match luck {
             Luck::Nothing | Luck::Everything => 1,
             Luck::Beginning(seed) | Luck::Some(seed) | Luck::Torn(seed) => seed | 1,
         });
-        for (name, contents) in self.files {
+        for (name, contents) in self.files.iter().chain(back) {
             // The index of the log lives in shared memory and is worth nothing after a restart: it is noise here.
             if name.ends_with("-shm") {
                 fs::write(to.join(name), vec![0xa5; 32_768]).expect("writes");
                 continue;
             }
-            let Contents { synced: mut bytes, pending, named } = contents;
+            let Contents { synced, pending, named } = contents;
+            let mut bytes = synced.clone();
             // A name that the folder has not synced may be gone, where nothing of it was synced either.
             if !named && bytes.is_empty() && matches!(luck, Luck::Nothing) {
                 continue;
             }
             let kept = usize::try_from(chance.next() >> 1).unwrap_or(0).checked_rem(pending.len() + 1).unwrap_or(0);
-            for (index, change) in pending.into_iter().enumerate() {
+            for (index, change) in pending.iter().enumerate() {
                 match luck {
                     Luck::Nothing => {}
                     Luck::Everything => change.apply(&mut bytes),

@@ -20,6 +20,7 @@ use std::{
     process::{Command, ExitCode},
     time::Instant,
 };
+use tempfile::TempDir;
 use trace::Step;
 
 const CUTS: usize = 500;
@@ -59,12 +60,16 @@ fn power_loss() {
     assert!(states.len() > 100 && syncs > 100, "{} states, {syncs} syncs: not busy", states.len());
 
     let mut fates: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut disk = Disk::default();
+    let mut done = 0;
     for cut in 0..cuts {
         // Spread over the whole of it, each with its own luck; the last is the very end.
         let at = (cut + 1) * steps.len() / cuts;
         let luck = Luck::of(cut);
-        let left = tempfile::tempdir().expect("a folder");
-        Disk::after(&steps[..at]).cut(luck, left.path());
+        let left = memory();
+        steps[done..at].iter().for_each(|step| disk.apply(step));
+        done = at;
+        disk.cut(luck, left.path());
         let fate = verify(
             &steps[..at],
             &states,
@@ -82,12 +87,22 @@ fn power_loss() {
     );
 }
 
+/// A folder that costs no waiting for a disk: what is left after a cut is put there by us.
+fn memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
+}
+
 /// Opens what is left and compares it with what the operations up to there left.
 fn verify(steps: &[Step], states: &[String], left: &Path, what: &str) -> &'static str {
     let (begun, acknowledged) = workload::progress(steps);
     runtime().block_on(async {
         let found = workload::reopen(left, acknowledged, what).await;
         let Some(number) = (acknowledged..=begun).find(|number| states.get(*number) == Some(&found)) else {
+            if begun > acknowledged && workload::is_in_parts(begun) {
+                workload::go_on(left, acknowledged, states, what).await;
+                return "in the middle of the retention, which goes in slices";
+            }
             let elsewhere = states.iter().position(|state| *state == found);
             panic!(
                 "{what}: {acknowledged} operations were acknowledged and {begun} begun, but what is left is {}\n{}",
