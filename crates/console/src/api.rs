@@ -4,6 +4,7 @@
 
 mod cursor;
 mod lists;
+mod past;
 
 use crate::{Console, act, refusal::Refusal, stream};
 use axum::{
@@ -22,10 +23,13 @@ pub(crate) fn router(console: Arc<Console>, shutdown: CancellationToken) -> Rout
         .route("/status", get(status))
         .route("/hosts", get(lists::hosts))
         .route("/hosts/{ip}", get(host))
+        .route("/hosts/{ip}/history", get(past::host_history))
+        .route("/diff", get(past::diff))
         .route("/endpoints", get(lists::endpoints))
         .route("/services", get(lists::services))
         .route("/software", get(lists::software))
         .route("/certificates", get(lists::certificates))
+        .route("/certificates/{sha256}/history", get(past::certificate_history))
         .route("/events", get(lists::events))
         .route("/alerts", get(lists::alerts))
         .route("/profiles", get(lists::profiles))

@@ -1,7 +1,7 @@
 //! What may stand behind the `?`: filters and the page.
 
 use crate::refusal::Refusal;
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use model::{AddressRange, EventType, Severity, Sha256, Target, Transport, parse_duration};
 use std::time::Duration;
 use store::PortStatus;
@@ -34,6 +34,10 @@ pub(crate) struct Query {
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub severity: Option<Severity>,
+    /// Another time than now.
+    pub at: Option<Timestamp>,
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
     /// Certificates that end within this.
     pub expiring: Option<Duration>,
     pub up: Option<bool>,
@@ -104,6 +108,9 @@ impl Query {
             }
             "since" => self.since = Some(time(value, now)?),
             "until" => self.until = Some(time(value, now)?),
+            "at" => self.at = Some(time(value, now)?),
+            "from" => self.from = Some(time(value, now)?),
+            "to" => self.to = Some(time(value, now)?),
             "severity" => {
                 let severity = value.parse::<u8>().ok().and_then(|number| Severity::try_from(number).ok());
                 self.severity = Some(severity.ok_or_else(|| format!("`{value}` is not a severity, 1 to 5"))?);
@@ -145,12 +152,20 @@ fn addresses(text: &str) -> Result<AddressRange, String> {
     target.range().ok_or_else(|| format!("`{text}` is a host name; give an address, a prefix or a range"))
 }
 
-/// A time (RFC 3339), or a duration back from now.
+/// A time (RFC 3339), a day (its beginning, UTC), or a duration back from now.
 fn time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let wrong = || format!("`{text}` is neither a time (2026-11-21T10:00:00Z) nor a duration back from now (24h)");
+    let wrong = || {
+        format!(
+            "`{text}` is neither a time (2026-11-21T10:00:00Z), a day (2026-11-21) nor a duration back from now (24h)"
+        )
+    };
+    // Only the bare day: a time without a zone would be anybody's guess.
+    if let Some(day) = Some(text).filter(|text| text.len() == 10).and_then(|text| text.parse::<Date>().ok()) {
+        return day.to_zoned(TimeZone::UTC).map(|day| day.timestamp()).map_err(|_| wrong());
+    }
     let back = parse_duration(text).map_err(|_| wrong())?;
     now.checked_sub(back).map_err(|_| wrong())
 }
@@ -193,6 +208,8 @@ mod tests {
         assert_eq!(query.since.map(Timestamp::as_second), Some(1_799_996_400));
         assert_eq!((query.port, query.severity, query.limit), (Some(443), Some(Severity::HIGH), 7));
         assert_eq!(query.after_seq(), Ok(Some(12)));
+        let day = parse(&[("since", "2026-11-01")]).expect("fine").since;
+        assert_eq!(day.map(|day| day.to_string()), Some("2026-11-01T00:00:00Z".to_owned()));
         assert_eq!(parse(&[]).expect("fine").limit, USUAL_PAGE);
     }
 
@@ -207,6 +224,8 @@ mod tests {
             (&[("ip", "192.0.2.1/24")], "192.0.2.0/24"),
             (&[("type", "PORT_OPENED")], "`PORT_OPENED` is not an event type"),
             (&[("since", "yesterday")], "neither a time"),
+            (&[("since", "2026-02-30")], "neither a time"),
+            (&[("since", "2026-11-21T10:00")], "neither a time"),
             (&[("severity", "9")], "1 to 5"),
             (&[("limit", "0")], "from 1 to"),
             (&[("limit", "100000")], "from 1 to"),

@@ -382,6 +382,12 @@ async fn everything_else_that_is_read() {
         ("/api/v1/hosts/www", StatusCode::BAD_REQUEST, "`www` is not an address"),
         ("/api/v1/hosts?colour=red", StatusCode::BAD_REQUEST, "no parameter `colour`"),
         ("/api/v1/hosts?after=x", StatusCode::BAD_REQUEST, "after"),
+        ("/api/v1/hosts?at=1h&os=linux", StatusCode::BAD_REQUEST, "no parameter `os`"),
+        ("/api/v1/diff?to=1h", StatusCode::BAD_REQUEST, "`from` is missing"),
+        ("/api/v1/diff?from=1h&to=2h", StatusCode::BAD_REQUEST, "not before"),
+        ("/api/v1/diff?from=soon", StatusCode::BAD_REQUEST, "neither a time"),
+        ("/api/v1/hosts/www/history", StatusCode::BAD_REQUEST, "`www` is not an address"),
+        ("/api/v1/certificates/abc/history", StatusCode::BAD_REQUEST, "SHA-256"),
         ("/api/v1/events?after=x", StatusCode::BAD_REQUEST, "not a sequence number"),
         ("/api/v1/profiles?limit=1", StatusCode::BAD_REQUEST, "no parameter"),
         ("/api/v1/nothing", StatusCode::NOT_FOUND, "nothing here"),
@@ -391,6 +397,47 @@ async fn everything_else_that_is_read() {
         let (status, answer) = running.get(target).await;
         assert!(status == expect && message(&answer).contains(part), "{target}: {status} {answer}");
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_past_is_read() {
+    let running = Running::start().await;
+    // A host that was not there, comes with a port, and is lost.
+    let mut host = running.store.load().await.expect("loads").hosts.remove(0);
+    host.key.ip = "198.51.100.7".parse().expect("an address");
+    (host.up, host.lost_since, host.first_seen, host.last_seen) = (true, None, at(100), at(100));
+    host.endpoints.truncate(1);
+    host.endpoints[0].status = store::PortStatus::Open;
+    host.endpoints[0].changed_at = at(100);
+    running.store.commit(Batch { hosts: vec![host.clone()], ..Batch::default() }).await.expect("commits");
+    (host.up, host.lost_since) = (false, Some(at(200)));
+    running.store.commit(Batch { hosts: vec![host], ..Batch::default() }).await.expect("commits");
+    let count = |page: &Value| page["items"].as_array().map(Vec::len);
+    for (seconds, expect) in [(99, 0), (100, 1), (199, 1), (200, 0)] {
+        for list in ["hosts", "services"] {
+            let (status, page) = running.get(&format!("/api/v1/{list}?ip=198.51.100.7&at={}", at(seconds))).await;
+            assert_eq!((status, count(&page)), (StatusCode::OK, Some(expect)), "{list} at {seconds}: {page}");
+        }
+    }
+    let (_, page) = running.get(&format!("/api/v1/diff?ip=198.51.100.7&from={}&to={}", at(50), at(150))).await;
+    let kinds: Vec<_> = page["items"].as_array().expect("items").iter().map(|item| item["kind"].clone()).collect();
+    assert_eq!(kinds, ["host-appeared", "port-opened"]);
+    let (_, history) = running.get("/api/v1/hosts/198.51.100.7/history").await;
+    assert_eq!(history["up"][0]["ending"], "lost");
+    assert_eq!(history["services"].as_array().map(Vec::len), Some(1));
+    // Page by page gives the same.
+    let all = running.get(&format!("/api/v1/hosts?at={}", at(150))).await.1;
+    let (mut pages, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = running.get(&format!("/api/v1/hosts?at={}&limit=1{after}", at(150))).await.1;
+        pages.extend(page["items"].as_array().expect("items").clone());
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(Some(&pages), all["items"].as_array());
     running.stop().await;
 }
 

@@ -3,11 +3,13 @@
 use crate::{
     Store,
     column::{Ms, address, get_count, get_json, json},
+    history::Ending,
+    host, load,
     steps::Steps,
 };
-use inventory::{CertificateState, EndpointState, HostState, PoolState, Region, ServiceState};
+use inventory::{CertificateState, PoolState, Region};
 use jiff::Timestamp;
-use model::{Alert, Event, Sha256, Vantage};
+use model::{Alert, Event, EventType, HostKey, Sha256, Vantage};
 use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
 use notifiers::Owed;
 use rusqlite::{Connection, params};
@@ -36,8 +38,10 @@ impl Journal for Store {
 fn restore(connection: &Connection, vantage: &Vantage) -> rusqlite::Result<Restored> {
     // One snapshot: a commit between two of these reads must not show in one and not in the other.
     let connection = connection.unchecked_transaction()?;
+    let mut hosts = Vec::new();
+    load::hosts(&connection, |piece| hosts.extend(piece))?;
     Ok(Restored {
-        hosts: all(&connection, "SELECT state FROM host ORDER BY address, vantage")?,
+        hosts,
         certificates: all(&connection, "SELECT state FROM certificate ORDER BY sha256")?,
         regions: ours(&connection, "SELECT state FROM region WHERE vantage = ? ORDER BY profile, lane", vantage)?,
         baselines: connection
@@ -77,12 +81,10 @@ fn ours<T: DeserializeOwned>(connection: &Connection, sql: &str, vantage: &Vanta
 }
 
 fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) -> rusqlite::Result<Committed> {
-    for host in &batch.removed_hosts {
-        let key = params![address(host.ip), &*host.vantage.0];
-        steps.execute("DELETE FROM violation WHERE address = ? AND vantage = ?", key)?;
-        steps.execute("DELETE FROM host WHERE address = ? AND vantage = ?", key)?;
+    for gone in &batch.removed_hosts {
+        host::remove(steps, gone, now, ending_of(gone, &batch.events))?;
     }
-    batch.hosts.iter().try_for_each(|host| put_host(steps, host))?;
+    batch.hosts.iter().try_for_each(|state| host::put(steps, state, now))?;
     batch.violations.iter().try_for_each(|violations| put_violations(steps, violations))?;
     for sha256 in &batch.removed_certificates {
         let key = params![sha256.to_string()];
@@ -119,74 +121,12 @@ fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) ->
     Ok(Committed { events, alerts })
 }
 
-fn put_host(steps: Steps<'_>, host: &HostState) -> rusqlite::Result<()> {
-    let (vantage, ip) = (&*host.key.vantage.0, address(host.key.ip));
-    steps.execute(
-        "INSERT INTO host (vantage, address, up, told, first_seen, last_seen, os, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (address, vantage) DO UPDATE SET up = excluded.up, told = excluded.told, first_seen = excluded.first_seen,
-             last_seen = excluded.last_seen, os = excluded.os, state = excluded.state",
-        params![
-            vantage,
-            ip,
-            host.up,
-            !host.is_provisional(),
-            Ms(host.first_seen),
-            Ms(host.last_seen),
-            host.os.as_ref().map(|os| &os.family),
-            json(host)?
-        ],
-    )?;
-    steps.execute("DELETE FROM service WHERE address = ? AND vantage = ?", params![ip, vantage])?;
-    for endpoint in &host.endpoints {
-        if endpoint.services.is_empty() {
-            put_service(steps, vantage, &ip, endpoint, None)?;
-        }
-        for service in &endpoint.services {
-            put_service(steps, vantage, &ip, endpoint, Some(service))?;
-        }
-    }
-    Ok(())
-}
-
-/// One row an endpoint and name; an endpoint nobody has identified yet has one all the same.
-fn put_service(
-    steps: Steps<'_>,
-    vantage: &str,
-    ip: &[u8],
-    endpoint: &EndpointState,
-    state: Option<&ServiceState>,
-) -> rusqlite::Result<()> {
-    let service = state.and_then(|state| state.service.as_ref());
-    let tls = state.and_then(|state| state.tls.as_ref());
-    let (first_seen, last_seen, changed_at) = state
-        .map_or((endpoint.first_seen, endpoint.last_seen, endpoint.changed_at), |state| {
-            (state.first_seen, state.last_seen, state.changed_at)
-        });
-    steps.execute(
-        "INSERT INTO service (vantage, address, transport, port, name, status, reason, protocol, product, version,
-             certificate, service, tls, first_seen, last_seen, changed_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
-            vantage,
-            ip,
-            endpoint.transport.as_str(),
-            endpoint.port,
-            state.and_then(|state| state.name.as_ref()).map_or("", |name| name.as_str()),
-            json(&endpoint.status)?.trim_matches('"'),
-            endpoint.reason,
-            service.map(|service| &service.name),
-            service.and_then(|service| service.product.as_ref()),
-            service.and_then(|service| service.version.as_ref()),
-            tls.and_then(|tls| tls.certificate).map(|sha256| sha256.to_string()),
-            service.map(json).transpose()?,
-            tls.map(json).transpose()?,
-            Ms(first_seen),
-            Ms(last_seen),
-            Ms(changed_at),
-        ],
-    )?;
-    Ok(())
+/// Why a host was removed: purged, if that is what is told of it.
+fn ending_of(host: &HostKey, events: &[Event]) -> Ending {
+    let purged = events.iter().any(|event| {
+        event.kind == EventType::HostPurged && event.host.as_ref().is_some_and(|about| about.ip == host.ip)
+    });
+    if purged { Ending::Purged } else { Ending::Released }
 }
 
 fn put_violations(steps: Steps<'_>, violations: &Violations) -> rusqlite::Result<()> {

@@ -6,7 +6,10 @@
 mod backup;
 mod column;
 mod error;
+mod history;
+mod host;
 mod journal;
+mod load;
 mod open;
 mod outbox;
 mod reader;
@@ -18,10 +21,12 @@ mod writer;
 mod tests;
 
 pub use error::StoreError;
+pub use history::Ending;
 pub use open::{Options, Store};
 pub use reader::{
-    AlertFilter, AlertRow, CertificateFilter, Counts, DeliveryState, EventFilter, HostDetail, HostFilter, HostRow,
-    OpenPort, PassFilter, Reader, RecipientRow, ServiceFilter, ServiceRow, SoftwareFilter, SoftwareRow, Told,
+    AlertFilter, AlertRow, CertificateFilter, Counts, DeliveryState, Difference, DifferenceKind, EventFilter, HostAt,
+    HostDetail, HostFilter, HostHistory, HostInterval, HostRow, OpenPort, PassFilter, PastFilter, Reader, RecipientRow,
+    ServiceFacts, ServiceFilter, ServiceInterval, ServiceRow, SoftwareFilter, SoftwareRow, Told,
 };
 pub use retention::Expired;
 

@@ -179,6 +179,10 @@ fn settle(path: &Path) -> Result<PathBuf, StoreError> {
         DirBuilder::new().recursive(true).mode(0o750).create(folder).map_err(unmade)?;
     }
     match fs::canonicalize(path) {
+        // Before a lock file is left beside what will never be a database.
+        Ok(real) if !real.is_file() => {
+            Err(StoreError::Open { path: path.to_owned(), reason: "it is not a file".to_owned() })
+        }
         Ok(real) => Ok(real),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(fs::canonicalize(folder).map_err(unmade)?.join(name))

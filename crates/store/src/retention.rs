@@ -18,12 +18,14 @@ pub struct Expired {
     pub events: u64,
     pub alerts: u64,
     pub digests: u64,
+    /// What was, of hosts and services: intervals.
+    pub intervals: u64,
 }
 
 impl Store {
     /// Deletes events older than `retention` with their alerts, and the digests that told of nothing else. An event
     /// stays, whatever its age, while one of its alerts is owed to anybody, or for as long again where the digest with
-    /// it ended only lately. Call it once a day.
+    /// it ended only lately. Of what was, forgets what had ended before then. Call it once a day.
     pub async fn expire(&self, now: Timestamp, retention: Duration) -> Result<Expired, StoreError> {
         let Ok(cutoff) = now.checked_sub(retention) else { return Ok(Expired::default()) };
         let mut total = Expired::default();
@@ -50,6 +52,21 @@ impl Store {
                     .map(rows)
             })
             .await?;
+        for table in [
+            "DELETE FROM host_past WHERE (address, vantage, until) IN
+                 (SELECT address, vantage, until FROM host_past WHERE until < ?1 LIMIT ?2)",
+            "DELETE FROM service_past WHERE (address, vantage, until, transport, port, name) IN
+                 (SELECT address, vantage, until, transport, port, name FROM service_past WHERE until < ?1 LIMIT ?2)",
+        ] {
+            loop {
+                let forget = move |steps: Steps<'_>| steps.execute(table, params![Ms(cutoff), count(SLICE as u64)]);
+                let forgotten = rows(self.write(forget).await?);
+                total.intervals += forgotten;
+                if forgotten == 0 {
+                    break;
+                }
+            }
+        }
         Ok(total)
     }
 }

@@ -83,6 +83,11 @@ pub(crate) mod fault {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((statement, code, Box::new(witness)));
         }
 
+        /// How many statements it still lets pass; none where it has struck.
+        pub(crate) fn left(&self) -> Option<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(left, ..)| *left)
+        }
+
         /// Whether it has not struck since it was armed.
         pub(crate) fn disarm(&self) -> bool {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()

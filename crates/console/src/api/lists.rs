@@ -1,10 +1,11 @@
 //! The lists: parameters in, a page out.
 
-use super::cursor;
+use super::{cursor, past};
 use crate::{Console, ProfileView, RecipientView, query, query::Query, read::unreadable, refusal::Refusal};
 use axum::{
     Json,
     extract::{self, State},
+    response::{IntoResponse, Response},
 };
 use model::{Event, HostKey, ServiceKey};
 use serde::Serialize;
@@ -28,19 +29,32 @@ type Answer<T> = Result<Json<Page<T>>, Refusal>;
 
 impl<T> Page<T> {
     /// A full page may have a successor, which `place` of its last item leads to.
-    fn new(items: Vec<T>, limit: usize, place: impl FnOnce(&T) -> Option<String>) -> Json<Self> {
+    pub(super) fn new(items: Vec<T>, limit: usize, place: impl FnOnce(&T) -> Option<String>) -> Json<Self> {
         let next = if items.len() < limit { None } else { items.last().and_then(place) };
         Json(Self { items, next })
     }
 
-    fn whole(items: Vec<T>) -> Json<Self> {
+    pub(super) fn whole(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
+    }
+
+    /// One whose length says nothing about whether another follows.
+    pub(super) fn up_to(items: Vec<T>, next: Option<String>) -> Json<Self> {
+        Json(Self { items, next })
     }
 }
 
-pub(super) async fn hosts(State(console): State<Arc<Console>>, pairs: Pairs) -> Answer<HostRow> {
+/// As they are now, or as they were `at` a time.
+pub(super) async fn hosts(State(console): State<Arc<Console>>, pairs: Pairs) -> Result<Response, Refusal> {
+    if past::is_meant(&pairs) {
+        return past::hosts(&console, &pairs).await.map(IntoResponse::into_response);
+    }
+    present_hosts(&console, &pairs).await.map(IntoResponse::into_response)
+}
+
+async fn present_hosts(console: &Console, pairs: &[(String, String)]) -> Answer<HostRow> {
     let allowed = &["ip", "up", "os", "name", "asset", "tag", "port", "limit", "after"];
-    let query = Query::parse(&pairs, allowed, console.clock.now())?;
+    let query = Query::parse(pairs, allowed, console.clock.now())?;
     let mut after = query.after.as_deref().map(cursor::host).transpose()?;
     let mut items = Vec::new();
     let mut end = None;
@@ -73,9 +87,17 @@ pub(super) async fn hosts(State(console): State<Arc<Console>>, pairs: Pairs) -> 
     }
 }
 
-pub(super) async fn services(State(console): State<Arc<Console>>, pairs: Pairs) -> Answer<ServiceRow> {
+/// As they are now, or as they were `at` a time.
+pub(super) async fn services(State(console): State<Arc<Console>>, pairs: Pairs) -> Result<Response, Refusal> {
+    if past::is_meant(&pairs) {
+        return past::services(&console, &pairs).await.map(IntoResponse::into_response);
+    }
+    present_services(&console, &pairs).await.map(IntoResponse::into_response)
+}
+
+async fn present_services(console: &Console, pairs: &[(String, String)]) -> Answer<ServiceRow> {
     let allowed = &["ip", "transport", "port", "service", "product", "name", "sha256", "state", "limit", "after"];
-    let query = Query::parse(&pairs, allowed, console.clock.now())?;
+    let query = Query::parse(pairs, allowed, console.clock.now())?;
     let filter = ServiceFilter {
         within: query.ip.into_iter().collect(),
         transport: query.transport,

@@ -1,12 +1,12 @@
-use super::{Format, Global, certificates, events, row};
+use super::{Format, Global, certificates, events, row, services};
 use crate::{
     client::{Client, segment},
-    failure::Outcome,
+    failure::{Failure, Outcome},
     output::{self, Table, printable},
 };
 use clap::Args;
 use model::{Event, SshKey};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::{net::IpAddr, process::ExitCode};
 
 #[derive(Debug, Args)]
@@ -21,9 +21,25 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) async fn run(self, global: &Global) -> Outcome {
         let path = format!("/api/v1/hosts/{}", segment(&self.address.to_string()));
-        let detail: Value = Client::connect(global).await?.get(&path, &[]).await?;
+        let mut client = Client::connect(global).await?;
+        let history: Value = client.get(&format!("{path}/history"), &[]).await?;
+        let is_known = ["/up", "/services"].iter().any(|part| !row::array(&history, part).is_empty());
+        let mut detail: Value = match client.get(&path, &[]).await {
+            // Forgotten, but it was there.
+            Err(Failure::World(_)) if is_known => Value::Object(Map::new()),
+            answer => answer?,
+        };
         if self.format.json {
+            if let Value::Object(detail) = &mut detail {
+                detail.insert("history".to_owned(), history);
+            }
             output::json(&detail)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if detail.get("host").is_none() {
+            output::line(&format!("{}: not watched any more", self.address))?;
+            section(ups(&history))?;
+            section(services::intervals(row::array(&history, "/services")))?;
             return Ok(ExitCode::SUCCESS);
         }
         for line in head(&detail) {
@@ -40,6 +56,8 @@ impl Host {
             .unwrap_or_default();
         recent.reverse();
         section(events::table(&recent))?;
+        section(ups(&history))?;
+        section(services::intervals(row::array(&history, "/services")))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -50,6 +68,14 @@ fn section(table: Table) -> std::io::Result<()> {
     }
     output::line("")?;
     table.print()
+}
+
+fn ups(history: &Value) -> Table {
+    let mut table = Table::new(&["UP SINCE", "UNTIL", "WHY"]);
+    for interval in row::array(history, "/up") {
+        table.row([row::time(interval, "/since"), row::time(interval, "/until"), row::text(interval, "/ending")]);
+    }
+    table
 }
 
 fn head(detail: &Value) -> Vec<String> {

@@ -33,6 +33,9 @@ pub(crate) struct Hosts {
     /// Only hosts with this tag
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
+    /// Those that were up at this time, and what they had open: 2026-11-01T12:00:00Z, 2026-11-01, or a duration back (24h)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["up", "down", "os", "name", "asset", "tag"])]
+    at: Option<String>,
     #[command(flatten)]
     format: Format,
 }
@@ -55,11 +58,14 @@ impl Hosts {
         if self.up || self.down {
             query.push(("up", self.up.to_string()));
         }
-        let texts = [("os", self.os), ("name", self.name), ("asset", self.asset), ("tag", self.tag)];
+        let texts =
+            [("os", self.os), ("name", self.name), ("asset", self.asset), ("tag", self.tag), ("at", self.at.clone())];
         query.extend(texts.into_iter().filter_map(|(key, value)| Some((key, value?))));
         let rows: Vec<Value> = Client::connect(global).await?.list("/api/v1/hosts", &query, self.filter.limit).await?;
         if self.format.json {
             rows.iter().try_for_each(output::json)?;
+        } else if self.at.is_some() {
+            table_then(&rows).print()?;
         } else {
             table(&rows).print()?;
         }
@@ -83,15 +89,30 @@ fn table(rows: &[Value]) -> Table {
     table
 }
 
+/// Of the past less is known: what was open, and since when the host was up.
+fn table_then(rows: &[Value]) -> Table {
+    let mut table = Table::new(&["ADDRESS", "UP SINCE", "OPEN"]);
+    for host in rows {
+        table.row([row::text(host, "/ip"), row::time(host, "/since"), ports(row::array(host, "/services"))]);
+    }
+    table
+}
+
 fn open_ports(host: &Value) -> String {
+    ports(row::array(host, "/open"))
+}
+
+fn ports(open: &[Value]) -> String {
     /// More are only counted: a host that answers on every port would fill the screen.
     const SHOWN: usize = 12;
-    let open = host.get("open").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let port = |port: &Value| match row::text(port, "/transport").as_str() {
         "tcp" => row::text(port, "/port"),
         other => format!("{}/{other}", row::text(port, "/port")),
     };
-    let mut text = open.iter().take(SHOWN).map(port).collect::<Vec<_>>().join(", ");
+    let mut open: Vec<String> = open.iter().map(port).collect();
+    // One for each name it was asked under, which stand together.
+    open.dedup();
+    let mut text = open.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if open.len() > SHOWN {
         let _ = write!(text, " and {} more", open.len() - SHOWN);
     }

@@ -6,12 +6,14 @@ mod backup;
 mod certificates;
 mod check;
 mod completions;
+mod diff;
 mod events;
 mod filter;
 mod halt;
 mod host;
 mod hosts;
 mod man;
+mod nmap;
 mod notify;
 mod reload;
 mod row;
@@ -97,6 +99,8 @@ pub(crate) enum Command {
     Events(events::Events),
     /// List the changes that rules cared about, newest last
     Alerts(alerts::Alerts),
+    /// What changed between two times, or what nmap sees otherwise
+    Diff(diff::Diff),
     /// Show coverage, loss, lag and delivery; exits 1 when degraded
     Status(status::Status),
     /// Stop all probing within a second, until `resume`
@@ -128,6 +132,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         Some(Command::Hosts(command)) => command.run(&global).await,
         Some(Command::Host(command)) => command.run(&global).await,
         Some(Command::Services(command)) => command.run(&global).await,
+        Some(Command::Diff(command)) => command.run(&global).await,
         Some(Command::Software(command)) => command.run(&global).await,
         Some(Command::Certificates(command)) => command.run(&global).await,
         Some(Command::Events(command)) => command.run(&global).await,

@@ -242,3 +242,23 @@ async fn a_crash_between_any_two_statements_leaves_all_or_nothing() {
     let counts = store.reader().counts().await.expect("counts");
     assert_eq!((counts.events, counts.alerts, counts.owed), (2, 2, 3));
 }
+
+#[tokio::test]
+async fn many_hosts_come_back_in_order_and_a_bad_one_stops_the_load() {
+    let folder = folder();
+    let store = open(folder.path());
+    let hosts: Vec<HostState> = (0..20_000_u32)
+        .map(|number| {
+            let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number.wrapping_mul(7_919) % 20_000).into();
+            HostState::new(HostKey { vantage: "scan1".into(), ip }, at(0))
+        })
+        .collect();
+    store.commit(Batch { hosts: hosts.clone(), ..Batch::default() }).await.expect("commits");
+    let found = load(&store).await.hosts;
+    assert_eq!(found.len(), hosts.len());
+    assert!(found.is_sorted_by_key(|host| host.key.ip));
+    let spoil = rusqlite::Connection::open(folder.path().join("perimeter.db")).expect("opens");
+    spoil.execute("UPDATE host SET state = '{}' WHERE address = x'040a000003'", []).expect("spoils");
+    let error = store.load().await.expect_err("unreadable");
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+}

@@ -1,5 +1,7 @@
 mod backup;
+mod history;
 mod journal;
+mod notes;
 mod open;
 mod outbox;
 mod reader;

@@ -128,6 +128,7 @@ fn impossible_paths_get_a_sentence() {
     fs::write(folder.path().join("file"), "x").expect("writes");
     assert!(matches!(refusal(&folder.path().join("file/perimeter.db")), StoreError::Folder { .. }));
     assert!(matches!(refusal(folder.path()), StoreError::Open { .. }));
+    assert!(!crate::open::beside(folder.path(), ".lock").exists(), "nothing is left beside what is no database");
     assert!(matches!(refusal(Path::new("/")), StoreError::Open { .. }));
 }
 

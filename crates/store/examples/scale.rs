@@ -1,0 +1,125 @@
+//! A million hosts with three million endpoints: how long a start takes, and a commit of a thousand changes.
+//!
+//! `cargo run --release -p store --example scale [HOSTS]`
+
+use inventory::{EndpointState, HostState, PortStatus, ServiceState};
+use jiff::Timestamp;
+use model::{HostKey, Service, SystemClock, Transport};
+use monitor::{Batch, Journal as _};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
+use store::{Options, PastFilter, Store};
+
+const CHANGES: u32 = 1_000;
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stdout, reason = "what it is for")]
+async fn main() {
+    let hosts: u32 = std::env::args().nth(1).map_or(1_000_000, |text| text.parse().expect("a number of hosts"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("perimeter.db");
+    let open = || Store::open(&path, Arc::new(SystemClock), &Options::default()).expect("opens");
+    let store = open();
+    let began = Instant::now();
+    // In the order of a pass, which is not the order of addresses.
+    let mut order = (0..hosts).map(|number| number.wrapping_mul(0x9e37_79b1) % (1 << 24)).peekable();
+    while order.peek().is_some() {
+        let hosts = order.by_ref().take(5_000).map(|number| host(number, 0)).collect();
+        store.commit(Batch { hosts, ..Batch::default() }).await.expect("commits");
+    }
+    println!("filled with {hosts} hosts in {:.0} s", began.elapsed().as_secs_f64());
+    store.close().await.expect("closes");
+    let size = fs::metadata(&path).expect("is there").len();
+    println!("file: {:.2} GiB, {} bytes a host", size as f64 / f64::from(1 << 30), size / u64::from(hosts));
+
+    let began = Instant::now();
+    let store = open();
+    let opened = began.elapsed().as_secs_f64();
+    let restored = store.load().await.expect("loads");
+    println!(
+        "start: {:.1} s, of which {opened:.1} s to open and check the file; {} hosts restored",
+        began.elapsed().as_secs_f64(),
+        restored.hosts.len()
+    );
+    drop(restored);
+
+    let mut times = Vec::new();
+    for round in 1..=20_u32 {
+        let number = |change: u32| (round * CHANGES + change).wrapping_mul(0x9e37_79b1) % (1 << 24);
+        let changes = (0..CHANGES).map(|change| host(number(change), round)).collect();
+        let began = Instant::now();
+        store.commit(Batch { hosts: changes, ..Batch::default() }).await.expect("commits");
+        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    println!("commit of {CHANGES} changed hosts: median {:.0} ms, slowest {:.0} ms", times[10], times[19]);
+
+    let began = Instant::now();
+    let page = PastFilter { limit: Some(1_000), ..PastFilter::default() };
+    let (found, _) = store.reader().diff(at(0), at(1_000_000), page.clone()).await.expect("reads");
+    println!("first page of a diff: {} differences in {:.2} s", found.len(), began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    let then = store.reader().inventory_at(at(30), page).await.expect("reads");
+    println!("first page of the past: {} hosts in {:.2} s", then.len(), began.elapsed().as_secs_f64());
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_255_200 + seconds).expect("in range")
+}
+
+fn host(number: u32, round: u32) -> HostState {
+    let ip: IpAddr = Ipv4Addr::from(0x0a00_0000 | number).into();
+    let seconds = i64::from(round) * 60;
+    let endpoint = |port: u16, name: &str, product: &str| {
+        // What changes is one version of one service.
+        let version = if port == 22 { format!("9.{round}") } else { "1.22.1".to_owned() };
+        let service = Service {
+            name: name.to_owned(),
+            vendor: Some(product.to_lowercase()),
+            product: Some(product.to_owned()),
+            version: Some(version.clone()),
+            cpe: vec![format!("cpe:2.3:a:{product}:{product}:{version}:*:*:*:*:*:*:*")],
+            confidence: 0.75,
+            banner: Some(format!("{product} {version} on host {number}")),
+            ..Service::default()
+        };
+        let changed_at = if port == 22 { at(seconds) } else { at(0) };
+        EndpointState {
+            transport: Transport::Tcp,
+            port,
+            status: PortStatus::Open,
+            reason: "connected".to_owned(),
+            first_seen: at(0),
+            last_seen: at(seconds),
+            changed_at: at(0),
+            last_observed: at(seconds),
+            pending: None,
+            recovered: 0,
+            learnt: true,
+            services: vec![ServiceState {
+                name: None,
+                service: Some(Arc::new(service)),
+                tls: None,
+                first_seen: at(0),
+                last_seen: at(seconds),
+                changed_at,
+                last_observed: at(seconds),
+                pending_service: None,
+                pending_certificate: None,
+                pending_key: None,
+            }],
+        }
+    };
+    HostState {
+        up: true,
+        last_seen: at(seconds),
+        assets: ["dmz".into()].into(),
+        tags: ["production".into()].into(),
+        endpoints: vec![endpoint(22, "ssh", "OpenSSH"), endpoint(80, "http", "nginx"), endpoint(443, "http", "nginx")],
+        ..HostState::new(HostKey { vantage: "".into(), ip }, at(0))
+    }
+}
