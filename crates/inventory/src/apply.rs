@@ -65,8 +65,14 @@ impl Sight<'_> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(inventory: &'a Inventory, slice: &'a HostSlice, policy: &'a HostPolicy, now: Timestamp) -> Self {
-        let before = inventory.hosts.get(&slice.ip);
+    /// `before` is what the inventory knows of the slice's host.
+    pub(crate) fn new(
+        inventory: &'a Inventory,
+        before: Option<&'a HostState>,
+        slice: &'a HostSlice,
+        policy: &'a HostPolicy,
+        now: Timestamp,
+    ) -> Self {
         let mut host = before.cloned().unwrap_or_else(|| {
             let key = HostKey { vantage: inventory.vantage.clone(), ip: slice.ip };
             HostState {

@@ -33,11 +33,11 @@ impl Inventory {
     fn baseline_event(&self, profile: &Arc<str>, reason: &str, now: Timestamp) -> Event {
         let regions: Vec<_> = self.regions.values().filter(|region| region.profile == *profile).collect();
         let (mut hosts, mut endpoints, mut first) = (0_u64, 0_u64, now);
-        for host in self.hosts.values().filter(|host| !host.is_provisional()) {
-            if regions.iter().any(|region| region.covers_address(host.key.ip)) {
+        for host in self.hosts.rows().filter(|host| !host.is_provisional()) {
+            if regions.iter().any(|region| region.covers_address(host.ip())) {
                 hosts += 1;
-                endpoints += host.open().map(|_| 1_u64).sum::<u64>();
-                first = first.min(host.first_seen);
+                endpoints += host.open() as u64;
+                first = first.min(host.first_seen());
             }
         }
         let plural = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });

@@ -81,7 +81,7 @@ impl Inventory {
         event.reason = Some(reason);
         let hosts: BTreeSet<_> = endpoints.iter().map(|endpoint| endpoint.ip).collect();
         let hosts: Vec<_> = hosts.iter().filter_map(|ip| self.hosts.get(ip)).collect();
-        event.host = hosts.first().map(|host| event::host(host));
+        event.host = hosts.first().map(event::host);
         if let [only] = endpoints.iter().collect::<Vec<_>>()[..] {
             event.endpoint = Some(EventEndpoint { transport: only.transport, port: only.port });
         }

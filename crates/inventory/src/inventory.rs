@@ -1,10 +1,10 @@
 use crate::{
-    CertificateState, Change, ConfirmRequest, EndpointState, HostState, PortStatus, Region, apply::Plan, confirm,
-    identity::Holders, shared::Shared, watch::Watch,
+    CertificateState, Change, ConfirmRequest, EndpointState, HostState, Known, PortStatus, Region, Restoration, Row,
+    apply::Plan, confirm, identity::Holders, table::Table, watch::Watch,
 };
 use jiff::Timestamp;
 use model::{AddressSet, Coverage, Endpoint, HostPolicy, HostSlice, Lane, ServiceName, Sha256, Transport, Vantage};
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, ops::Bound, sync::Arc};
 
 /// What one vantage knows, and the decisions that follow from it.
 ///
@@ -13,13 +13,14 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 #[derive(Debug, Clone)]
 pub struct Inventory {
     pub(crate) vantage: Vantage,
-    pub(crate) hosts: BTreeMap<IpAddr, HostState>,
+    pub(crate) hosts: Table,
     pub(crate) certificates: BTreeMap<Sha256, CertificateState>,
     pub(crate) regions: BTreeMap<(Arc<str>, Lane), Region>,
     pub(crate) baselines: Vec<Arc<str>>,
     pub(crate) holders: Holders,
     pub(crate) watch: Watch,
-    shared: Shared,
+    /// How many certificates are served now.
+    served: usize,
 }
 
 /// How much is known.
@@ -40,48 +41,28 @@ impl Inventory {
     /// Knows nothing yet.
     pub fn new(vantage: Vantage) -> Self {
         Self {
+            hosts: Table::new(vantage.clone()),
             vantage,
-            hosts: BTreeMap::new(),
             certificates: BTreeMap::new(),
             regions: BTreeMap::new(),
             baselines: Vec::new(),
             holders: Holders::default(),
             watch: Watch::default(),
-            shared: Shared::default(),
+            served: 0,
         }
     }
 
-    /// Goes on where it was. Reachability is a fact about a pair: what another vantage saw is left out, and where all of it
-    /// was another's, everything is learnt anew.
+    /// Goes on where it was: [`Restoration`] in one go, for those who have all of it at hand.
     pub fn restore(
         vantage: Vantage,
-        hosts: Vec<HostState>,
+        hosts: impl IntoIterator<Item = HostState>,
         certificates: Vec<CertificateState>,
         regions: Vec<Region>,
         baselines: Vec<Arc<str>>,
     ) -> Self {
-        let foreign = !hosts.is_empty() && hosts.iter().all(|host| host.key.vantage != vantage);
-        if foreign {
-            return Self::new(vantage);
-        }
-        let (mut shared, mut holders, mut watch) = (Shared::default(), Holders::default(), Watch::default());
-        let mut ours: BTreeMap<IpAddr, HostState> = BTreeMap::new();
-        for mut host in hosts.into_iter().filter(|host| host.key.vantage == vantage) {
-            shared.share(&mut host);
-            holders.replace(host.key.ip, &[], &host.identities);
-            watch.note(&host);
-            ours.insert(host.key.ip, host);
-        }
-        Self {
-            hosts: ours,
-            certificates: certificates.into_iter().map(|state| (state.certificate.sha256, state)).collect(),
-            regions: regions.into_iter().map(|region| ((region.profile.clone(), region.lane), region)).collect(),
-            baselines,
-            vantage,
-            holders,
-            watch,
-            shared,
-        }
+        let mut restoration = Restoration::new(vantage);
+        restoration.take(hosts);
+        restoration.finish(certificates, regions, baselines)
     }
 
     pub fn vantage(&self) -> &Vantage {
@@ -94,7 +75,34 @@ impl Inventory {
         if slice.vantage != self.vantage {
             return Change::default();
         }
-        Plan::new(self, slice, policy, now).run()
+        let before = self.hosts.get(&slice.ip);
+        Plan::new(self, before.as_ref(), slice, policy, now).run()
+    }
+
+    /// Takes a slice that says nothing but what is known, where it is such a one: a living host about which nothing is in
+    /// doubt shows again what it showed before. Times move on in place, exactly as [`Inventory::apply`] and
+    /// [`Inventory::install`] would have moved them, which would have told nothing and asked nothing. False where the slice
+    /// says anything else, or may: then nothing has changed and the caller plans with [`Inventory::apply`].
+    ///
+    /// The host counts as touched until [`Inventory::take_touched`] hands it out or an installed change replaces it.
+    pub fn note_unchanged(&mut self, slice: &HostSlice, policy: &HostPolicy, now: Timestamp) -> bool {
+        self.hosts.note_unchanged(slice, policy, now, &self.holders)
+    }
+
+    /// From now on the next slice of every host takes the long way, whatever it says: for callers who make more of a look at
+    /// a host than the inventory does (rules), when that has changed. So it is after a restart, too.
+    pub fn meet_anew(&mut self) {
+        self.hosts.meet_anew();
+    }
+
+    /// Touched hosts to be written, at most so many, going round by address. They count as written from then on.
+    pub fn take_touched(&mut self, limit: usize) -> Vec<HostState> {
+        self.hosts.take_touched(limit)
+    }
+
+    /// How many hosts wait to be written.
+    pub fn touched(&self) -> usize {
+        self.hosts.touched()
     }
 
     /// A group of addresses is done: from now on an opening there is news. Called after the group's slices were installed.
@@ -157,24 +165,25 @@ impl Inventory {
     /// Takes over what was committed.
     pub fn install(&mut self, change: &Change) {
         for host in &change.hosts {
-            let mut host = host.clone();
-            self.shared.share(&mut host);
-            let before = self.hosts.get(&host.key.ip).map(|known| known.identities.as_slice()).unwrap_or_default();
-            self.holders.replace(host.key.ip, before, &host.identities);
-            self.watch.note(&host);
-            self.hosts.insert(host.key.ip, host);
+            let before = self.hosts.row(host.key.ip).map(Row::identities).unwrap_or_default();
+            self.holders.replace(host.key.ip, &before, &host.identities);
+            self.watch.note(host);
+            self.hosts.install(host);
         }
         for key in &change.removed_hosts {
             self.watch.forget(key.ip);
-            if let Some(gone) = self.hosts.remove(&key.ip) {
-                self.holders.replace(key.ip, &gone.identities, &[]);
-            }
+            let before = self.hosts.row(key.ip).map(Row::identities).unwrap_or_default();
+            self.holders.replace(key.ip, &before, &[]);
+            self.hosts.remove(&key.ip);
         }
         for state in &change.certificates {
-            self.certificates.insert(state.certificate.sha256, state.clone());
+            self.served += usize::from(state.is_served());
+            let old = self.certificates.insert(state.certificate.sha256, state.clone());
+            self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for sha256 in &change.removed_certificates {
-            self.certificates.remove(sha256);
+            let old = self.certificates.remove(sha256);
+            self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for region in &change.regions {
             self.regions.insert((region.profile.clone(), region.lane), region.clone());
@@ -201,23 +210,35 @@ impl Inventory {
 
     /// Every question that is still open, ascending by time: what a restart has to ask again.
     pub fn pending(&self) -> Vec<ConfirmRequest> {
-        let mut requests: Vec<_> = self.hosts.values().flat_map(confirm::requests_of).collect();
+        let unsettled = self.hosts.rows().filter(|row| row.is_unsettled());
+        let mut requests: Vec<_> = unsettled.flat_map(|row| confirm::requests_of(&row.unpack())).collect();
         requests.sort_unstable();
         requests
     }
 
     /// Those about one address.
     pub fn pending_about(&self, ip: IpAddr) -> Vec<ConfirmRequest> {
-        self.hosts.get(&ip).map(confirm::requests_of).unwrap_or_default().into_iter().collect()
+        self.hosts.get(&ip).map(|host| confirm::requests_of(&host)).unwrap_or_default().into_iter().collect()
     }
 
-    pub fn host(&self, ip: IpAddr) -> Option<&HostState> {
+    /// A copy, unpacked. Where a look at it is enough, [`Inventory::row`] is cheaper.
+    pub fn host(&self, ip: IpAddr) -> Option<HostState> {
         self.hosts.get(&ip)
     }
 
-    /// Ascending by address.
-    pub fn hosts(&self) -> impl Iterator<Item = &HostState> {
+    /// Ascending by address, each unpacked as it is reached.
+    pub fn hosts(&self) -> impl Iterator<Item = HostState> + '_ {
         self.hosts.values()
+    }
+
+    /// The host as it lies.
+    pub fn row(&self, ip: IpAddr) -> Option<Row<'_>> {
+        self.hosts.row(ip)
+    }
+
+    /// Hosts as they lie, ascending by address: all, or those from a bound on, where an earlier walk ended.
+    pub fn rows(&self, from: Bound<IpAddr>) -> impl Iterator<Item = Row<'_>> {
+        self.hosts.rows_from(from)
     }
 
     pub fn certificates(&self) -> impl Iterator<Item = &CertificateState> {
@@ -237,37 +258,55 @@ impl Inventory {
     }
 
     /// Every endpoint ever seen open, those of lost hosts and closed ones too; those still to be confirmed are not in it.
-    pub fn known_endpoints(&self) -> impl Iterator<Item = (Endpoint, &EndpointState)> {
+    pub fn known_endpoints(&self) -> impl Iterator<Item = (Endpoint, EndpointState)> + '_ {
         self.hosts.values().flat_map(|host| {
-            host.endpoints
-                .iter()
-                .filter(|endpoint| endpoint.status != PortStatus::Opening)
-                .map(|endpoint| (host.endpoint_at(endpoint), endpoint))
+            let ip = host.key.ip;
+            let known = host.endpoints.into_iter().filter(|endpoint| endpoint.status != PortStatus::Opening);
+            known.map(move |state| (Endpoint { ip, transport: state.transport, port: state.port }, state))
         })
     }
 
     /// Whether a slice has to say what came of asking this endpoint, whatever it was: it was seen open, is about to be
     /// confirmed, or is the one that shows its host lives.
     pub fn is_known(&self, endpoint: &Endpoint) -> bool {
-        self.hosts.get(&endpoint.ip).is_some_and(|host| {
-            host.endpoint(endpoint.transport, endpoint.port).is_some()
-                || host.answered_by == Some((endpoint.transport, endpoint.port))
-        })
+        self.hosts.row(endpoint.ip).is_some_and(|row| row.is_known(endpoint.transport, endpoint.port))
     }
 
+    /// What is remembered of who answers there; none where [`Inventory::is_known`] is not true.
+    pub fn remembered(&self, endpoint: &Endpoint) -> Option<Known> {
+        self.hosts.row(endpoint.ip)?.known(endpoint.transport, endpoint.port)
+    }
+
+    /// Kept as things change: asking costs nothing.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            certificates: self.certificates.values().filter(|state| !state.endpoints.is_empty()).count(),
-            ..Counts::default()
-        };
-        for host in self.hosts.values().filter(|host| !host.is_provisional()) {
-            counts.hosts += 1;
-            counts.hosts_up += usize::from(host.up);
-            for endpoint in host.open() {
-                counts.endpoints += 1;
-                counts.services += usize::from(endpoint.services.iter().any(|service| service.service.is_some()));
-            }
+        Counts { certificates: self.served, ..self.hosts.counts() }
+    }
+
+    pub(crate) fn with(
+        vantage: Vantage,
+        hosts: Table,
+        (holders, watch): (Holders, Watch),
+        certificates: Vec<CertificateState>,
+        regions: Vec<Region>,
+        baselines: Vec<Arc<str>>,
+    ) -> Self {
+        let certificates: BTreeMap<_, _> =
+            certificates.into_iter().map(|state| (state.certificate.sha256, state)).collect();
+        Self {
+            vantage,
+            hosts,
+            holders,
+            watch,
+            served: certificates.values().filter(|state| state.is_served()).count(),
+            certificates,
+            regions: regions.into_iter().map(|region| ((region.profile.clone(), region.lane), region)).collect(),
+            baselines,
         }
-        counts
+    }
+}
+
+impl CertificateState {
+    fn is_served(&self) -> bool {
+        !self.endpoints.is_empty()
     }
 }

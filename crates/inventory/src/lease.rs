@@ -81,7 +81,7 @@ pub(crate) fn moved(
     }
     for ip in old.symmetric_difference(&new) {
         if let Some(host) = inventory.hosts.get(ip)
-            && let Some(renamed) = with_name(host, name, new.contains(ip))
+            && let Some(renamed) = with_name(&host, name, new.contains(ip))
         {
             change.hosts.push(renamed);
         }
@@ -94,7 +94,7 @@ pub(crate) fn moved(
     event.host = Some(inventory.hosts.get(ip).map_or_else(
         || EventHost { ip: *ip, names: vec![name.to_string()], os: None },
         |host| {
-            let mut shown = event::host(host);
+            let mut shown = event::host(&host);
             if !shown.names.iter().any(|shown| shown == name.as_str()) {
                 shown.names.push(name.to_string());
             }

@@ -27,21 +27,24 @@ mod port;
 mod purge;
 mod region;
 mod replaced;
+mod restoration;
 mod review;
 mod service;
-mod shared;
 mod skew;
 mod software;
 mod ssh_key;
 mod state;
+mod table;
 mod version;
 mod watch;
 
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};
+pub use restoration::Restoration;
 pub use review::Reviewed;
 pub use state::{
     Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
     IdentityKey, NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService,
     PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turnover,
 };
+pub use table::{Known, Row};

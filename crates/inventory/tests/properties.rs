@@ -81,7 +81,7 @@ fn policy_of(world: &mut World, allow: bool) {
 
 /// Everything that is kept, comparable.
 fn state(inventory: &Inventory) -> (Vec<HostState>, Vec<CertificateState>) {
-    (inventory.hosts().cloned().collect(), inventory.certificates().cloned().collect())
+    (inventory.hosts().collect(), inventory.certificates().cloned().collect())
 }
 
 proptest! {

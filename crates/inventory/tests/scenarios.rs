@@ -163,7 +163,7 @@ fn silence_counts_only_beside_an_answer() {
 fn no_question_and_no_answer_of_our_own_change_nothing() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(22), mute(22)]);
-    let before = world.inventory.host(IP.parse().expect("an address")).cloned();
+    let before = world.inventory.host(IP.parse().expect("an address"));
     for (second, nothing) in [
         Outcome::NotProbed(NotProbed::Halted),
         Outcome::LocalError(LocalErrorKind::Descriptors),
@@ -175,7 +175,7 @@ fn no_question_and_no_answer_of_our_own_change_nothing() {
         let second = i64::try_from(second).expect("small") * 1000 + 1000;
         assert_eq!(world.sees(second, IP, &[outcome(22, nothing)]), NOTHING);
     }
-    assert_eq!(world.inventory.host(IP.parse().expect("an address")).cloned(), before);
+    assert_eq!(world.inventory.host(IP.parse().expect("an address")), before);
 }
 
 #[test]

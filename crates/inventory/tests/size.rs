@@ -2,16 +2,10 @@
 
 mod world;
 
-use inventory::{EndpointState, HostState, ServiceState};
 use world::*;
 
 #[test]
-fn an_endpoint_is_small_and_a_slice_costs_what_it_holds() {
-    // With its strings on the heap an endpoint with one service stays well under two kilobytes: 100,000 of them in 200 MB.
-    assert!(size_of::<EndpointState>() <= 256, "{}", size_of::<EndpointState>());
-    assert!(size_of::<ServiceState>() <= 160, "{}", size_of::<ServiceState>());
-    assert!(size_of::<HostState>() <= 576, "{}", size_of::<HostState>());
-
+fn a_slice_costs_what_it_holds() {
     let mut world = World::new();
     for number in 0..2_000_u32 {
         let ip = format!("10.1.{}.{}", number / 250, number % 250 + 1);

@@ -3,7 +3,7 @@
 
 use crate::{Batch, Violations, folding::Parents, index::Index, review::Ahead, storm::Storms};
 use config::Config;
-use inventory::{Change, ConfirmRequest, Inventory};
+use inventory::{Change, ConfirmRequest, HostState, Inventory};
 use jiff::Timestamp;
 use model::{
     AddressSet, AllowList, Coverage, Event, EventType, HostKey, HostPolicy, HostSlice, Lane, ServiceName, Vantage,
@@ -13,13 +13,12 @@ use scope::Scope;
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, RwLockReadGuard},
 };
 
 /// The pure middle, with the state it works on.
 #[derive(Debug)]
 pub(crate) struct Decider {
-    pub(crate) inventory: Inventory,
     pub(crate) index: Index,
     pub(crate) vantage: Vantage,
     pub(crate) config: Arc<Config>,
@@ -37,15 +36,10 @@ impl Decider {
         inventory: Inventory,
         violations: Vec<Violations>,
     ) -> Self {
-        let index = Index::default();
-        for host in inventory.hosts() {
-            index.update(host);
-        }
         let engine = Engine::new(&config);
         let standing = violations.into_iter().map(|known| (known.host, known.broken)).collect();
         Self {
-            inventory,
-            index,
+            index: Index::new(inventory),
             vantage,
             config,
             engine,
@@ -56,10 +50,16 @@ impl Decider {
         }
     }
 
+    /// What is known. Not to be held over an `await`, nor while a slice is decided.
+    pub(crate) fn inventory(&self) -> RwLockReadGuard<'_, Inventory> {
+        self.index.read()
+    }
+
     /// Takes a new configuration. Rules that became true or false by it are told at each host's next slice.
     pub(crate) fn reconfigure(&mut self, config: Arc<Config>) {
         self.engine = Engine::new(&config);
         self.config = config;
+        self.index.write().meet_anew();
     }
 
     /// What the configuration says of an address, in the eyes of one profile.
@@ -91,7 +91,13 @@ impl Decider {
         }
     }
 
-    /// Applies a slice. Memory holds the new state afterwards; the caller commits the batch before anybody is told, and
+    /// Hosts seen again as they were, of which the journal does not know yet when: at most so many.
+    pub(crate) fn take_touched(&mut self, limit: usize) -> Vec<HostState> {
+        self.index.write().take_touched(limit)
+    }
+
+    /// Applies a slice. One that only says that all is as it was leaves nothing in the batch, see [`Self::take_touched`].
+    /// Memory holds the new state afterwards; the caller commits the batch before anybody is told, and
     /// repeats the commit until it succeeds.
     pub(crate) fn slice(
         &mut self,
@@ -100,10 +106,13 @@ impl Decider {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Vec<ConfirmRequest> {
-        let change = self.inventory.apply(slice, policy, now);
+        if self.index.write().note_unchanged(slice, policy, now) {
+            return Vec::new();
+        }
+        let change = self.inventory().apply(slice, policy, now);
         for service in &slice.services {
             if let Some(tls) = &service.tls {
-                let new = tls.certificate.iter().any(|leaf| self.inventory.certificate(&leaf.sha256).is_none());
+                let new = tls.certificate.iter().any(|leaf| self.inventory().certificate(&leaf.sha256).is_none());
                 if new {
                     batch.certificate_der.extend(tls.chain.iter().map(|der| (identify::sha256(der), der.clone())));
                 }
@@ -121,28 +130,28 @@ impl Decider {
         now: Timestamp,
         batch: &mut Batch,
     ) {
-        let change = self.inventory.group_done(profile, lane, coverage, addresses, now);
+        let change = self.inventory().group_done(profile, lane, coverage, addresses, now);
         self.absorb(change, now, batch);
     }
 
     /// The profile has learnt, or with `is_extension` what was added to it.
     pub(crate) fn baseline_done(&mut self, profile: &Arc<str>, is_extension: bool, now: Timestamp, batch: &mut Batch) {
         let change = if is_extension {
-            self.inventory.baseline_extended(profile, now)
+            self.inventory().baseline_extended(profile, now)
         } else {
-            self.inventory.baseline_done(profile, now)
+            self.inventory().baseline_done(profile, now)
         };
         self.absorb(change, now, batch);
     }
 
     /// The sensor fell ill or got well: what was gathered against anybody around that moment proves nothing.
     pub(crate) fn forget_doubts(&mut self, now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.forget_doubts();
+        let change = self.inventory().forget_doubts();
         self.absorb(change, now, batch);
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.tick(now);
+        let change = self.inventory().tick(now);
         self.absorb(change, now, batch);
     }
 
@@ -155,31 +164,31 @@ impl Decider {
         now: Timestamp,
         batch: &mut Batch,
     ) {
-        let change = self.inventory.lease_moved(name, old, new, policy, now);
+        let change = self.inventory().lease_moved(name, old, new, policy, now);
         self.absorb(change, now, batch);
     }
 
     /// Forgets hosts that have been lost for longer than `retention`.
     pub(crate) fn purge(&mut self, retention: std::time::Duration, now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.purge(now, retention);
+        let change = self.inventory().purge(now, retention);
         self.absorb(change, now, batch);
     }
 
     /// Forgets hosts that were taken out of the configuration.
     pub(crate) fn purge_targets(&mut self, ips: &[IpAddr], now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.purge_targets(ips, now);
+        let change = self.inventory().purge_targets(ips, now);
         self.absorb(change, now, batch);
     }
 
     /// Forgets hosts that a moved name left behind, silently.
     pub(crate) fn retire(&mut self, ips: &[IpAddr], now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.retire(ips, now);
+        let change = self.inventory().retire(ips, now);
         self.absorb(change, now, batch);
     }
 
     /// Forgets what was covered outside these addresses: what is found there when they return is learnt.
     pub(crate) fn forget_outside(&mut self, kept: &AddressSet, now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory.forget_outside(kept);
+        let change = self.inventory().forget_outside(kept);
         self.absorb(change, now, batch);
     }
 
@@ -199,14 +208,9 @@ impl Decider {
 
     pub(crate) fn absorb(&mut self, mut change: Change, now: Timestamp, batch: &mut Batch) -> Vec<ConfirmRequest> {
         self.greet(&mut change, now, batch);
-        self.inventory.install(&change);
+        self.index.write().install(&change);
         for key in &change.removed_hosts {
-            self.index.remove(key);
             self.standing.remove(key);
-        }
-        // From the inventory, whose copies are shared, and not from the change.
-        for host in change.hosts.iter().filter_map(|host| self.inventory.host(host.key.ip)) {
-            self.index.update(host);
         }
         for event in change.events {
             self.raise(event, now, batch);
@@ -242,7 +246,7 @@ impl Decider {
 
     /// Re-evaluates the state rules for one host.
     fn judge(&mut self, key: &HostKey, now: Timestamp, batch: &mut Batch) {
-        let Some(host) = self.inventory.host(key.ip) else { return };
+        let Some(host) = self.inventory().host(key.ip) else { return };
         if !host.up {
             return;
         }

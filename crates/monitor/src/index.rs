@@ -1,83 +1,189 @@
-//! What running passes may ask of the inventory without owning it: which endpoints are known, and what answered there.
+//! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
-use inventory::{HostState, PortStatus};
-use jiff::Timestamp;
-use model::{Endpoint, HostKey, Service};
+use inventory::{Inventory, Known, Row};
+use model::Endpoint;
 use std::{
-    collections::HashMap,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    ops::Bound,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// What is remembered of an endpoint for the next conversation with it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Known {
-    pub(crate) open: bool,
-    /// When it was last asked who it is, and the answer of then.
-    pub(crate) identified: Option<Timestamp>,
-    pub(crate) prior: Option<Arc<Service>>,
-    pub(crate) tls: bool,
+/// Hosts looked at under one lock: a walk over a million must not hold the loop up.
+const AT_ONCE: usize = 4_096;
+
+/// A view of the one inventory. A guard is held for a few lines, never over an `await`.
+#[derive(Debug, Clone)]
+pub(crate) struct Index(Arc<RwLock<Inventory>>);
+
+/// How much a pass over known endpoints has to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Extent {
+    pub(crate) endpoints: u64,
+    /// As [`Index::next_batch`] would give them now.
+    pub(crate) batches: u64,
 }
 
-/// A view of the inventory that the loop keeps up to date and passes read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Index(Arc<RwLock<Hosts>>);
-
-/// Ascending: a sweep asks for every endpoint of a host, and a trap has thousands.
-type Hosts = HashMap<IpAddr, Vec<(Endpoint, Known)>>;
-
 impl Index {
-    pub(crate) fn update(&self, host: &HostState) {
-        let ip = host.key.ip;
-        let mut endpoints: Vec<(Endpoint, Known)> = host
-            .endpoints
-            .iter()
-            .map(|state| {
-                let endpoint = Endpoint { ip, transport: state.transport, port: state.port };
-                let bare = state.services.iter().find(|service| service.name.is_none());
-                let known = Known {
-                    open: state.status == PortStatus::Open,
-                    identified: bare.map(|service| service.last_observed),
-                    prior: bare.and_then(|service| service.service.clone()),
-                    tls: bare.is_some_and(|service| service.tls.is_some()),
-                };
-                (endpoint, known)
-            })
-            .collect();
-        if let Some((transport, port)) = host.answered_by {
-            let endpoint = Endpoint { ip, transport, port };
-            if let Err(place) = endpoints.binary_search_by_key(&endpoint, |(known, _)| *known) {
-                endpoints.insert(place, (endpoint, Known::default()));
-            }
-        }
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(ip, endpoints);
+    pub(crate) fn new(inventory: Inventory) -> Self {
+        Self(Arc::new(RwLock::new(inventory)))
     }
 
-    pub(crate) fn remove(&self, host: &HostKey) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&host.ip);
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Inventory> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The loop's alone.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Inventory> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {
-        let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let known = hosts.get(&endpoint.ip)?;
-        let place = known.binary_search_by_key(endpoint, |(known, _)| *known).ok()?;
-        known.get(place).map(|(_, known)| known.clone())
+        self.read().remembered(endpoint)
     }
 
     pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
-        let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        hosts.get(&endpoint.ip).is_some_and(|known| known.binary_search_by_key(endpoint, |(known, _)| *known).is_ok())
+        self.read().is_known(endpoint)
     }
 
-    /// The known endpoints at addresses that pass the test, ascending.
-    pub(crate) fn endpoints(&self, mut wanted: impl FnMut(IpAddr) -> bool) -> Vec<Endpoint> {
-        let hosts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Endpoint> = hosts
-            .iter()
-            .filter(|(ip, _)| wanted(**ip))
-            .flat_map(|(_, known)| known.iter().map(|(endpoint, _)| *endpoint))
+    /// The known endpoints behind one, ascending, of hosts at addresses that pass the test: as many hosts as fit into `most`
+    /// whole, at least one. Nothing where there are no more. A host's endpoints stay together, because its silence is judged
+    /// over all of them.
+    pub(crate) fn next_batch(
+        &self,
+        after: Option<Endpoint>,
+        wanted: impl Fn(IpAddr) -> bool,
+        most: usize,
+    ) -> Vec<Endpoint> {
+        let mut batch = Vec::new();
+        self.walk(after.map(|endpoint| endpoint.ip), |row| {
+            if !wanted(row.ip()) {
+                return true;
+            }
+            if !batch.is_empty() && batch.len() + row.asked_len() > most {
+                return false;
+            }
+            batch.extend(row.asked());
+            true
+        });
+        batch
+    }
+
+    /// What batches of at most so many endpoints would come to. It goes out of date as hosts come and go.
+    pub(crate) fn extent(&self, wanted: impl Fn(IpAddr) -> bool, most: usize) -> Extent {
+        let (mut extent, mut batch) = (Extent::default(), 0);
+        self.walk(None, |row| {
+            let more = row.asked_len();
+            if more > 0 && wanted(row.ip()) {
+                extent.endpoints += more as u64;
+                let begins = batch == 0 || batch + more > most;
+                extent.batches += u64::from(begins);
+                batch = if begins { more } else { batch + more };
+            }
+            true
+        });
+        extent
+    }
+
+    /// Visits the hosts behind an address until the visitor has enough.
+    fn walk(&self, after: Option<IpAddr>, mut visit: impl FnMut(Row<'_>) -> bool) {
+        let mut from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        loop {
+            let inventory = self.read();
+            let mut last = None;
+            for row in inventory.rows(from).take(AT_ONCE) {
+                if !visit(row) {
+                    return;
+                }
+                last = Some(row.ip());
+            }
+            let Some(last) = last else { return };
+            from = Bound::Excluded(last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inventory::{Change, EndpointState, HostState, PortStatus};
+    use jiff::Timestamp;
+    use model::{HostKey, Transport, Vantage};
+    use std::net::Ipv4Addr;
+
+    fn ip(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(0x0a00_0000 + number).into()
+    }
+
+    /// With that many open ports.
+    fn host(number: u32, ports: u16) -> HostState {
+        let at = Timestamp::UNIX_EPOCH;
+        let endpoints = (1..=ports).map(|port| EndpointState {
+            transport: Transport::Tcp,
+            port,
+            status: PortStatus::Open,
+            reason: "connected".to_owned(),
+            first_seen: at,
+            last_seen: at,
+            changed_at: at,
+            last_observed: at,
+            pending: None,
+            recovered: 0,
+            learnt: true,
+            services: Vec::new(),
+        });
+        let key = HostKey { vantage: Vantage::from("scan1"), ip: ip(number) };
+        HostState { up: true, endpoints: endpoints.collect(), ..HostState::new(key, at) }
+    }
+
+    fn index(hosts: impl IntoIterator<Item = HostState>) -> Index {
+        let mut inventory = Inventory::new(Vantage::from("scan1"));
+        inventory.install(&Change { hosts: hosts.into_iter().collect(), ..Change::default() });
+        Index::new(inventory)
+    }
+
+    #[test]
+    fn batches_keep_hosts_together_and_come_to_what_was_foretold() {
+        let ports = |number: u32| u16::try_from(number % 7).unwrap_or_default();
+        // One that answers on more ports than a batch holds, and more hosts than are looked at under one lock.
+        let trap = host(20_000, 300);
+        let index = index((0..10_000).map(|number| host(number, ports(number))).chain([trap]));
+        let wanted = |address: IpAddr| address != ip(8);
+        let expect: Vec<Endpoint> = index
+            .read()
+            .hosts()
+            .filter(|host| wanted(host.key.ip))
+            .flat_map(|host| {
+                let ip = host.key.ip;
+                host.endpoints.into_iter().map(move |state| Endpoint {
+                    ip,
+                    transport: state.transport,
+                    port: state.port,
+                })
+            })
             .collect();
-        all.sort_unstable();
-        all
+        let extent = index.extent(wanted, 64);
+        let (mut all, mut batches) = (Vec::new(), 0);
+        loop {
+            let batch = index.next_batch(all.last().copied(), wanted, 64);
+            let Some(last) = batch.last() else { break };
+            assert!(batch.len() <= 64 || last.ip == ip(20_000));
+            batches += 1;
+            all.extend(batch);
+        }
+        assert_eq!(extent, Extent { endpoints: expect.len() as u64, batches });
+        assert_eq!(all, expect);
+    }
+
+    #[test]
+    fn what_refused_is_asked_and_known() {
+        let mut host = host(1, 2);
+        host.answered_by = Some((Transport::Udp, 53));
+        let index = index([host]);
+        let refused = Endpoint::udp(ip(1), 53);
+        let expect = vec![Endpoint::tcp(ip(1), 1), Endpoint::tcp(ip(1), 2), refused];
+        assert_eq!(index.next_batch(None, |_| true, 256), expect);
+        assert!(index.contains(&refused) && !index.contains(&Endpoint::tcp(ip(1), 3)));
+        assert_eq!(index.get(&refused), Some(Known::default()));
+        assert_eq!(index.get(&Endpoint::tcp(ip(2), 1)), None);
     }
 }

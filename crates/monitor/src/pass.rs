@@ -292,28 +292,28 @@ pub(crate) fn slice_of(
 /// Asks every known endpoint, host by host, spread over the period.
 async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
     let space = plan.space.clone();
-    let endpoints = tools.index.endpoints(|ip| space.contains(ip));
-    let mut batches: Vec<Vec<Endpoint>> = Vec::new();
-    // A host's endpoints stay together: its silence is judged over all of them.
-    for host in endpoints.chunk_by(|a, b| a.ip == b.ip) {
-        match batches.last_mut() {
-            Some(batch) if batch.len() + host.len() <= KNOWN_BATCH => batch.extend_from_slice(host),
-            _ => batches.push(host.to_vec()),
-        }
-    }
+    let extent = tools.index.extent(|ip| space.contains(ip), KNOWN_BATCH);
     let deadline = Instant::now() + plan.budget;
-    let mut remaining = endpoints.len();
-    plan.record.groups = batches.len() as u64;
+    let mut remaining = extent.endpoints;
+    plan.record.groups = extent.batches;
     plan.record.groups_done = 0;
-    for batch in batches {
+    let mut last = None;
+    loop {
+        let batch = tools.index.next_batch(last, |ip| space.contains(ip), KNOWN_BATCH);
+        last = batch.last().copied();
+        if last.is_none() {
+            break;
+        }
         if cancel.is_cancelled() {
             return plan.record;
         }
-        let pace = schedule::pace(remaining as u64, deadline.saturating_duration_since(Instant::now()));
+        // Hosts come while the pass is under way, and go.
+        remaining = remaining.max(batch.len() as u64);
+        let pace = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
         let within = if pace.is_finite() { Duration::from_secs_f64(batch.len() as f64 / pace) } else { Duration::ZERO };
-        remaining -= batch.len();
         let asked = batch.len() as u64;
+        remaining -= asked;
         let observations = tokio::select! {
             observations = tools.network.ask(batch, within) => observations,
             () = cancel.cancelled() => return plan.record,
@@ -342,6 +342,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         }
         plan.record.local_errors += local_errors;
         plan.record.groups_done += 1;
+        plan.record.groups = plan.record.groups.max(plan.record.groups_done);
         plan.record.covered += slices.len() as u64;
         let group = Group {
             record: plan.record.clone(),
@@ -356,6 +357,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             return plan.record;
         }
     }
+    plan.record.groups = plan.record.groups_done;
     plan.record.complete = true;
     plan.record
 }

@@ -158,6 +158,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     pub(crate) requests: Vec<ConfirmRequest>,
     pub(crate) passes: u64,
+    /// Slices that said nothing but what was known.
+    pub(crate) unchanged: u64,
 }
 
 impl World {
@@ -173,6 +175,7 @@ impl World {
             events: Vec::new(),
             requests: Vec::new(),
             passes: 0,
+            unchanged: 0,
         }
     }
 
@@ -199,7 +202,20 @@ impl World {
     pub(crate) fn apply(&mut self, slice: &HostSlice) -> Vec<&'static str> {
         let change = self.inventory.apply(slice, &self.policy, slice.at);
         assert_eq!(self.restarted().apply(slice, &self.policy, slice.at), change, "a restart changes the future");
+        let mut shortcut = self.inventory.clone();
+        let unchanged = shortcut.note_unchanged(slice, &self.policy, slice.at);
+        if !unchanged {
+            self.assert_same(&shortcut, "a slice that was not taken leaves traces");
+        }
         self.take(&change);
+        if unchanged {
+            self.unchanged += 1;
+            let told = (&change.events, &change.requests, &change.certificates, &change.removed_hosts);
+            assert_eq!(told, (&Vec::new(), &Vec::new(), &Vec::new(), &Vec::new()), "a change was overlooked");
+            self.assert_same(&shortcut, "the shortcut leads elsewhere");
+            let touched = shortcut.take_touched(usize::MAX);
+            assert_eq!(touched, self.inventory.host(slice.ip).into_iter().collect::<Vec<_>>());
+        }
         let again = self.inventory.apply(slice, &self.policy, slice.at);
         assert_eq!(again, Change::default(), "the same slice twice is not once");
         assert_eq!(self.restarted().pending(), self.inventory.pending());
@@ -218,6 +234,13 @@ impl World {
             told.extend(self.sees(last, ip, seen));
         }
         (told, last)
+    }
+
+    fn assert_same(&self, other: &Inventory, complaint: &str) {
+        let all = |inventory: &Inventory| inventory.hosts().collect::<Vec<_>>();
+        assert_eq!(all(other), all(&self.inventory), "{complaint}");
+        assert_eq!(other.pending(), self.inventory.pending(), "{complaint}");
+        assert_eq!(other.counts(), self.inventory.counts(), "{complaint}");
     }
 
     pub(crate) fn tick(&mut self, second: i64) -> Vec<&'static str> {
@@ -260,7 +283,7 @@ impl World {
         }
         let mut restored = Inventory::restore(
             self.inventory.vantage().clone(),
-            round(self.inventory.hosts().cloned()),
+            round(self.inventory.hosts()),
             round(self.inventory.certificates().cloned()),
             round(self.inventory.regions().cloned()),
             round(self.inventory.baselines().iter().cloned()),

@@ -88,7 +88,7 @@ impl<J: Journal> Monitor<J> {
         let profiles: BTreeSet<Arc<str>> = self.lanes.iter().map(|state| state.profile.clone()).collect();
         for profile in profiles {
             let Some(wanted) = self.learning.wanted.get(&profile) else { continue };
-            let is_extension = self.decider.inventory.has_baseline(&profile);
+            let is_extension = self.decider.inventory().has_baseline(&profile);
             if is_extension {
                 let known = self.learning.learnt.get(&profile);
                 if known == Some(wanted) {

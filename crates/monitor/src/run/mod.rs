@@ -8,6 +8,7 @@ mod show;
 mod stale;
 mod start;
 mod take;
+mod touched;
 
 pub use rescope::scope_of;
 
@@ -111,6 +112,8 @@ pub struct Monitor<J> {
     expiry_at: Timestamp,
     purge_at: Timestamp,
     show_at: Instant,
+    /// When the next piece of what was only seen again is written.
+    touched_at: Instant,
 }
 
 impl<J: Journal> Monitor<J> {
@@ -179,6 +182,7 @@ impl<J: Journal> Monitor<J> {
             expiry_at: now,
             purge_at: now,
             show_at: Instant::now(),
+            touched_at: Instant::now(),
         };
         monitor.take_up(&restored.notes);
         monitor.live.update(|live| live.events = restored.events);
@@ -198,6 +202,9 @@ impl<J: Journal> Monitor<J> {
             if Instant::now() >= self.show_at {
                 self.show();
                 self.show_at = Instant::now() + SHOW_EVERY;
+            }
+            if Instant::now() >= self.touched_at {
+                self.write_some_touched(&shutdown).await?;
             }
             let wake = self.next_wake();
             tokio::select! {
@@ -330,7 +337,8 @@ impl<J: Journal> Monitor<J> {
         self.tools.stop.cancel();
         self.confirming.abort_all();
         self.resolutions.abort_all();
-        self.drain_passes(shutdown).await
+        self.drain_passes(shutdown).await?;
+        self.write_touched(touched::END_WRITES_FOR, shutdown).await
     }
 
     /// Cancels the passes under way and takes what they still report.

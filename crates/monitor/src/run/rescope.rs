@@ -1,14 +1,16 @@
 //! What is watched: the scope and the configuration, and what their changes mean for what is remembered.
 
-use super::Monitor;
+use super::{Monitor, touched::RELOAD_WRITES_FOR};
 use crate::{Batch, Journal, MonitorError, PassRecord, lanes};
 use config::{Asset, Config};
+use inventory::Row;
 use jiff::Timestamp;
 use model::{AddressRange, AddressSet, Endpoint, EventType, PassId, ServiceName, Target};
 use scope::{AssetScope, Refusal, Scope};
 use std::{
     collections::{BTreeMap, HashSet},
     net::IpAddr,
+    ops::Bound,
     sync::Arc,
 };
 use tokio_util::sync::CancellationToken;
@@ -65,8 +67,11 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let scope = self.scope.load();
         let leased = self.leased();
-        let hosts = self.decider.inventory.hosts().map(|host| host.key.ip);
-        let gone: Vec<IpAddr> = hosts.filter(|&ip| has_left(&scope, &leased, ip, now)).collect();
+        let gone: Vec<IpAddr> = {
+            let inventory = self.decider.inventory();
+            let hosts = inventory.rows(Bound::Unbounded).map(Row::ip);
+            hosts.filter(|&ip| has_left(&scope, &leased, ip, now)).collect()
+        };
         if !gone.is_empty() {
             tracing::info!(hosts = gone.len(), "hosts are no targets any more; they are purged");
             self.decider.purge_targets(&gone, now, batch);
@@ -83,6 +88,7 @@ impl<J: Journal> Monitor<J> {
     ) -> Result<(), MonitorError> {
         // The old passes hand in what they have before their lanes are replaced.
         self.drain_passes(shutdown).await?;
+        self.write_touched(RELOAD_WRITES_FOR, shutdown).await?;
         let now = self.clock.now();
         self.remember_passes();
         self.config = config.clone();

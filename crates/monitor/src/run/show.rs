@@ -15,7 +15,7 @@ impl<J: Journal> Monitor<J> {
             .iter()
             .map(|state| {
                 let targets = u64::try_from(self.space(&state.profile, now).len()).unwrap_or(u64::MAX);
-                state.status(self.decider.inventory.has_baseline(&state.profile), targets, now)
+                state.status(self.decider.inventory().has_baseline(&state.profile), targets, now)
             })
             .collect();
         let mut reasons: BTreeMap<&'static str, String> =
@@ -43,7 +43,7 @@ impl<J: Journal> Monitor<J> {
                 format!("assets whose authorization has ended, and that are not watched: {}", over.join(", ")),
             );
         }
-        let counts = self.decider.inventory.counts();
+        let counts = self.decider.inventory().counts();
         self.live.update(|live| {
             let database = live.reasons.remove("database");
             live.reasons = reasons;

@@ -94,7 +94,7 @@ impl<J: Journal> Monitor<J> {
         };
         let next = [lane, confirm, Some(self.expiry_at)].into_iter().flatten().min();
         let wait = next.map_or(MOST_WAIT, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-        Instant::now() + wait.min(MOST_WAIT)
+        (Instant::now() + wait.min(MOST_WAIT)).min(self.touched_at)
     }
 
     pub(super) fn lane(&mut self, profile: &Arc<str>, lane: model::Lane) -> Option<&mut LaneState> {

@@ -72,7 +72,7 @@ impl<J: Journal> Monitor<J> {
         let scope = self.scope.load();
         let again = now.checked_add(CONFIRM_AGAIN).unwrap_or(now);
         for request in requests.iter().filter(|request| scope.contains(request.ip, now)) {
-            let still = self.decider.inventory.pending_about(request.ip).into_iter();
+            let still = self.decider.inventory().pending_about(request.ip).into_iter();
             let same = still.filter(|open| open.question == request.question);
             self.confirmations
                 .add(same.map(|open| ConfirmRequest { at: if open.at <= now { again } else { open.at }, ..open }));

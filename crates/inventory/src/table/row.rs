@@ -1,0 +1,107 @@
+//! A host as it lies in the table: what can be said of it without unpacking it.
+
+use super::{Table, record::Record};
+use crate::{EndpointState, HostState};
+use jiff::Timestamp;
+use model::{Endpoint, Service, Transport};
+use std::{net::IpAddr, sync::Arc};
+
+/// One host of an [`crate::Inventory`], as it is kept. Asking it costs next to nothing; [`Row::unpack`] makes a copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    ip: IpAddr,
+    record: &'a Record,
+    table: &'a Table,
+}
+
+/// What is remembered of who answers at an endpoint, for the next conversation with it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Known {
+    pub open: bool,
+    /// When it was last asked who it is under no name, and the answer of then.
+    pub identified: Option<Timestamp>,
+    pub prior: Option<Arc<Service>>,
+    pub tls: bool,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(ip: IpAddr, record: &'a Record, table: &'a Table) -> Self {
+        Self { ip, record, table }
+    }
+
+    pub fn ip(self) -> IpAddr {
+        self.ip
+    }
+
+    /// See [`HostState::is_provisional`].
+    pub fn is_provisional(self) -> bool {
+        self.record.is_provisional()
+    }
+
+    pub fn first_seen(self) -> Timestamp {
+        let extra = self.record.extra.as_ref().and_then(|extra| extra.times.as_ref());
+        extra.map_or_else(|| self.record.first_seen.time(), |times| times.first_seen)
+    }
+
+    /// How many endpoints are open.
+    pub fn open(self) -> usize {
+        self.record.open().count()
+    }
+
+    /// Whether anything about it is out of the ordinary: doubted, awaiting confirmation, flapping, blocked, …
+    pub fn is_unsettled(self) -> bool {
+        !self.record.is_settled()
+    }
+
+    /// What a pass over known endpoints asks of it, ascending: all it has, and the one that refused.
+    pub fn asked(self) -> impl Iterator<Item = Endpoint> + 'a {
+        let ip = self.ip;
+        let slots = &self.record.slots;
+        let other = self.record.answered_by().filter(|key| !slots.iter().any(|slot| slot.key() == *key));
+        let place = other.map_or(slots.len(), |key| slots.partition_point(|slot| slot.key() < key));
+        let (before, after) = slots.split_at(place);
+        let keys = before.iter().map(|slot| slot.key()).chain(other).chain(after.iter().map(|slot| slot.key()));
+        keys.map(move |(transport, port)| Endpoint { ip, transport, port })
+    }
+
+    /// How many those are.
+    pub fn asked_len(self) -> usize {
+        let slots = &self.record.slots;
+        let other = self.record.answered_by().filter(|key| !slots.iter().any(|slot| slot.key() == *key));
+        slots.len() + usize::from(other.is_some())
+    }
+
+    /// See [`crate::Inventory::is_known`].
+    pub fn is_known(self, transport: Transport, port: u16) -> bool {
+        self.record.place(transport, port).is_some() || self.record.answered_by() == Some((transport, port))
+    }
+
+    /// None where [`Row::is_known`] is not true.
+    pub fn known(self, transport: Transport, port: u16) -> Option<Known> {
+        let Some(place) = self.record.place(transport, port) else {
+            return (self.record.answered_by() == Some((transport, port))).then(Known::default);
+        };
+        let slot = self.record.slots.get(place)?;
+        let open = slot.status() == crate::PortStatus::Open;
+        let Some(rare) = self.record.rare(place) else {
+            let values = &self.table.values;
+            let identified = slot.identified().map(super::moment::Moment::time);
+            return Some(Known { open, identified, prior: slot.service(values), tls: slot.has_tls() });
+        };
+        let bare = rare.state.services.iter().find(|service| service.name.is_none());
+        Some(Known {
+            open,
+            identified: bare.map(|service| service.last_observed),
+            prior: bare.and_then(|service| service.service.clone()),
+            tls: bare.is_some_and(|service| service.tls.is_some()),
+        })
+    }
+
+    pub fn endpoint(self, transport: Transport, port: u16) -> Option<EndpointState> {
+        self.record.endpoint(self.record.place(transport, port)?, &self.table.values)
+    }
+
+    pub fn unpack(self) -> HostState {
+        self.record.unpack(self.ip, &self.table.vantage, &self.table.values)
+    }
+}

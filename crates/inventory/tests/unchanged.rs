@@ -1,0 +1,118 @@
+//! The shortcut for what is known: when it is taken, and what it leaves behind. That it leads where the long way leads is
+//! checked by `World` at every step of every story.
+
+mod world;
+
+use model::{HostPolicy, HostSlice};
+use world::*;
+
+const IP: &str = "192.0.2.7";
+
+/// A host with two open ports and a closed one, one of them with a service, met by a covered address.
+fn settled() -> World {
+    let mut world = World::new();
+    world.sees(1, IP, &[open(22), open(80), open(443), speaks(22, "ssh OpenSSH 9.2")]);
+    world.sees(300, IP, &[open(22), open(80), rst(443)]);
+    world.sees(301, IP, &[rst(443)]);
+    assert_eq!(world.inventory.counts().endpoints, 2);
+    world
+}
+
+fn is_taken(world: &World, slice: &HostSlice, policy: &HostPolicy) -> bool {
+    world.inventory.clone().note_unchanged(slice, policy, slice.at)
+}
+
+#[test]
+fn what_is_known_takes_the_shortcut_and_nothing_else_does() {
+    let world = settled();
+    let check = |seen: &[Seen], expect: bool| {
+        let slice = slice(600, IP, 9, seen);
+        assert_eq!(is_taken(&world, &slice, &world.policy), expect, "{seen:?}");
+    };
+    check(&[open(22), open(80)], true);
+    check(&[open(80)], true);
+    check(&[open(22), open(80), rst(443)], true);
+    // The one that showed that the host lives falls silent: another may take its place.
+    check(&[open(22), silent(443)], false);
+    check(&[open(22), open(443)], false);
+    check(&[open(22), open(8080)], false);
+    check(&[open(22), refused(80)], false);
+    check(&[open(22), silent(80)], false);
+    check(&[open(22), refused(8080)], false);
+    check(&[silent(443)], false);
+    check(&[], false);
+    check(&[open(22), speaks(22, "ssh OpenSSH 9.2")], false);
+    check(&[open(22), names(&["www.example.org"])], false);
+
+    let slice = slice(600, IP, 9, &[open(22)]);
+    let policies: [fn(&mut HostPolicy); 4] = [
+        |policy| policy.tags = [].into(),
+        |policy| policy.assets = ["lan".into()].into(),
+        |policy| policy.value = 5,
+        |policy| policy.pool = Some("dmz".into()),
+    ];
+    for change in policies {
+        let mut policy = world.policy.clone();
+        change(&mut policy);
+        assert!(!is_taken(&world, &slice, &policy), "{policy:?}");
+    }
+    let elsewhere = HostSlice { vantage: "scan2".into(), ..slice.clone() };
+    assert!(!is_taken(&world, &elsewhere, &world.policy));
+    let unknown = world::slice(600, "192.0.2.99", 9, &[open(22)]);
+    assert!(!is_taken(&world, &unknown, &world.policy));
+    // A clock that was set back: what lies in the future has to be corrected.
+    let early = world::slice(-600, IP, 9, &[open(22)]);
+    assert!(!is_taken(&world, &early, &world.policy));
+    let with_mac = HostSlice { mac: Some(model::Mac([2, 0, 0, 0, 0, 1])), ..slice };
+    assert!(!is_taken(&world, &with_mac, &world.policy));
+}
+
+#[test]
+fn the_first_look_after_a_restart_or_a_change_of_rules_takes_the_long_way() {
+    let mut world = settled();
+    let slice = slice(600, IP, 9, &[open(22), open(80)]);
+    world.inventory = world.restarted();
+    assert!(!is_taken(&world, &slice, &world.policy));
+    world.apply(&slice);
+    let next = world::slice(900, IP, 10, &[open(22), open(80)]);
+    assert!(is_taken(&world, &next, &world.policy));
+    world.inventory.meet_anew();
+    assert!(!is_taken(&world, &next, &world.policy));
+}
+
+#[test]
+fn doubts_are_no_matter_for_the_shortcut() {
+    let mut world = settled();
+    world.sees(600, IP, &[open(22), silent(80)]);
+    assert!(!is_taken(&world, &slice(700, IP, 9, &[open(22)]), &world.policy));
+    let before = world.unchanged;
+    world.sees(800, IP, &[open(22), open(80)]);
+    assert_eq!(world.unchanged, before);
+}
+
+#[test]
+fn a_host_that_only_refuses_is_known_by_its_refusal() {
+    let mut world = World::new();
+    world.sees(1, IP, &[refused(22)]);
+    let before = world.unchanged;
+    world.sees(300, IP, &[refused(22)]);
+    assert_eq!(world.unchanged, before + 1);
+    assert!(!is_taken(&world, &slice(600, IP, 9, &[silent(22)]), &world.policy));
+}
+
+#[test]
+fn what_was_touched_is_handed_out_once_and_as_it_is() {
+    let mut world = settled();
+    let slice = slice(600, IP, 9, &[open(22), open(80)]);
+    assert!(world.inventory.note_unchanged(&slice, &world.policy, slice.at));
+    assert_eq!(world.inventory.touched(), 1);
+    let taken = world.inventory.take_touched(8);
+    assert_eq!(taken, world.inventory.hosts().collect::<Vec<_>>());
+    assert_eq!(taken[0].last_seen, time(600));
+    assert_eq!(world.inventory.take_touched(8), []);
+    // Touched, and then changed: the change is written anyway.
+    let again = world::slice(900, IP, 10, &[open(22), open(80)]);
+    assert!(world.inventory.note_unchanged(&again, &world.policy, again.at));
+    world.sees(1_200, IP, &[open(22), silent(80)]);
+    assert_eq!(world.inventory.touched(), 0);
+}
