@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
 use config::{Config, Surroundings};
+use inventory::HostState;
 use jiff::Timestamp;
 use model::{
     Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed, OpenReason, Outcome, PortObservation, Service,
@@ -60,7 +61,7 @@ struct Truth {
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     truth: Arc<Mutex<Truth>>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     halted: Arc<AtomicBool>,
     at_work: Arc<AtomicU64>,
 }
@@ -282,6 +283,7 @@ struct Contents {
     restored: Restored,
     events: Vec<Event>,
     owed: Vec<Owed>,
+    hosts_written: usize,
     full: bool,
     broken: bool,
 }
@@ -312,6 +314,15 @@ impl Disk {
         self.contents().owed.len()
     }
 
+    pub(crate) fn hosts(&self) -> Vec<HostState> {
+        self.contents().restored.hosts.clone()
+    }
+
+    /// How often a host was written.
+    pub(crate) fn hosts_written(&self) -> usize {
+        self.contents().hosts_written
+    }
+
     pub(crate) fn passes(&self) -> Vec<PassRecord> {
         self.contents().restored.passes.clone()
     }
@@ -331,6 +342,7 @@ impl Journal for Disk {
         if contents.full {
             return Err(JournalError::Retry("the disk is full".to_owned()));
         }
+        contents.hosts_written += batch.hosts.len();
         let restored = &mut contents.restored;
         for key in &batch.removed_hosts {
             restored.hosts.retain(|known| known.key != *key);
