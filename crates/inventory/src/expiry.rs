@@ -89,7 +89,7 @@ impl Inventory {
             event.name = name.as_ref().map(ToString::to_string);
         }
         let words = |of: fn(&crate::HostState) -> &[std::sync::Arc<str>]| {
-            let all: BTreeSet<_> = hosts.iter().flat_map(|host| of(host)).collect();
+            let all: BTreeSet<_> = hosts.iter().flat_map(of).collect();
             all.into_iter().map(ToString::to_string).collect()
         };
         event.assets = words(|host| &host.assets);

@@ -185,7 +185,7 @@ fn rare_parts() -> impl Strategy<Value = HostState> {
 }
 
 fn bare(address: u8) -> HostState {
-    let ip = if address % 2 == 0 {
+    let ip = if address.is_multiple_of(2) {
         [192, 0, 2, address].into()
     } else {
         [0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(address)].into()

@@ -10,7 +10,7 @@ const MOST: usize = 512;
 pub(super) struct Chunks {
     /// The first address of each chunk: what the search runs over.
     firsts: Vec<IpAddr>,
-    chunks: Vec<Chunk>,
+    all: Vec<Chunk>,
     len: usize,
     touched: usize,
 }
@@ -38,19 +38,19 @@ impl Chunks {
     }
 
     pub(super) fn get_key_value(&self, ip: &IpAddr) -> Option<(IpAddr, &Record)> {
-        let chunk = self.chunks.get(self.chunk_of(ip)?)?;
+        let chunk = self.all.get(self.chunk_of(ip)?)?;
         let place = chunk.ips.binary_search(ip).ok()?;
         Some((*ip, chunk.records.get(place)?))
     }
 
     pub(super) fn records_mut(&mut self) -> impl Iterator<Item = &mut Record> {
-        self.chunks.iter_mut().flat_map(|chunk| &mut chunk.records)
+        self.all.iter_mut().flat_map(|chunk| &mut chunk.records)
     }
 
     /// Changes a record in place; the closure tells whether that touches it.
     pub(super) fn touch(&mut self, ip: &IpAddr, change: impl FnOnce(&mut Record) -> bool) -> bool {
         let Some(number) = self.chunk_of(ip) else { return false };
-        let Some(chunk) = self.chunks.get_mut(number) else { return false };
+        let Some(chunk) = self.all.get_mut(number) else { return false };
         let Ok(place) = chunk.ips.binary_search(ip) else { return false };
         let Some(record) = chunk.records.get_mut(place) else { return false };
         if !change(record) {
@@ -67,19 +67,19 @@ impl Chunks {
     pub(super) fn insert(&mut self, ip: IpAddr, record: Record) -> Option<Record> {
         let Some(number) = self.chunk_of(&ip) else {
             // Before the first of all, or nothing is there yet.
-            if let (Some(chunk), Some(first)) = (self.chunks.first_mut(), self.firsts.first_mut()) {
+            if let (Some(chunk), Some(first)) = (self.all.first_mut(), self.firsts.first_mut()) {
                 *first = ip;
                 chunk.ips.insert(0, ip);
                 chunk.records.insert(0, record);
             } else {
                 self.firsts.push(ip);
-                self.chunks.push(Chunk { ips: vec![ip], records: vec![record], touched: 0 });
+                self.all.push(Chunk { ips: vec![ip], records: vec![record], touched: 0 });
             }
             self.len += 1;
             self.split(0);
             return None;
         };
-        let chunk = &mut self.chunks[number];
+        let chunk = &mut self.all[number];
         match chunk.ips.binary_search(&ip) {
             Ok(place) => {
                 let old = std::mem::replace(&mut chunk.records[place], record);
@@ -98,25 +98,24 @@ impl Chunks {
 
     pub(super) fn remove(&mut self, ip: &IpAddr) -> Option<Record> {
         let number = self.chunk_of(ip)?;
-        let chunk = &mut self.chunks[number];
+        let chunk = &mut self.all[number];
         let place = chunk.ips.binary_search(ip).ok()?;
         chunk.ips.remove(place);
         let old = chunk.records.remove(place);
         self.len -= 1;
         self.written(number, &old);
-        match self.chunks[number].ips.first() {
-            Some(first) => self.firsts[number] = *first,
-            None => {
-                self.chunks.remove(number);
-                self.firsts.remove(number);
-            }
+        if let Some(first) = self.all[number].ips.first() {
+            self.firsts[number] = *first;
+        } else {
+            self.all.remove(number);
+            self.firsts.remove(number);
         }
         Some(old)
     }
 
     pub(super) fn iter_from(&self, from: Bound<IpAddr>) -> impl Iterator<Item = (IpAddr, &Record)> {
         let (number, place) = self.place_of(from);
-        self.chunks.iter().enumerate().skip(number).flat_map(move |(at, chunk)| {
+        self.all.iter().enumerate().skip(number).flat_map(move |(at, chunk)| {
             let skipped = if at == number { place } else { 0 };
             chunk.ips.iter().copied().zip(&chunk.records).skip(skipped)
         })
@@ -126,7 +125,7 @@ impl Chunks {
     pub(super) fn take_touched(&mut self, from: Bound<IpAddr>, limit: usize) -> Vec<IpAddr> {
         let mut taken = Vec::new();
         let (number, mut skipped) = self.place_of(from);
-        for chunk in self.chunks.iter_mut().skip(number) {
+        for chunk in self.all.iter_mut().skip(number) {
             let records = chunk.ips.iter().zip(&mut chunk.records).skip(std::mem::take(&mut skipped));
             if chunk.touched == 0 {
                 continue;
@@ -157,21 +156,21 @@ impl Chunks {
         let (Bound::Included(ip) | Bound::Excluded(ip)) = from else { return (0, 0) };
         let Some(number) = self.chunk_of(&ip) else { return (0, 0) };
         let inside = |other: &IpAddr| if matches!(from, Bound::Included(_)) { *other < ip } else { *other <= ip };
-        let place = self.chunks.get(number).map_or(0, |chunk| chunk.ips.partition_point(inside));
+        let place = self.all.get(number).map_or(0, |chunk| chunk.ips.partition_point(inside));
         (number, place)
     }
 
     /// What was in that chunk has gone, and needs no writing any more.
     fn written(&mut self, number: usize, old: &Record) {
         if old.is_touched() {
-            self.chunks[number].touched -= 1;
+            self.all[number].touched -= 1;
             self.touched -= 1;
         }
     }
 
     /// Makes two of a chunk that has grown too large. One that grows at its end, as when all is read in order, stays full.
     fn split(&mut self, number: usize) {
-        let chunk = &mut self.chunks[number];
+        let chunk = &mut self.all[number];
         if chunk.ips.len() <= MOST {
             return;
         }
@@ -184,6 +183,6 @@ impl Chunks {
         let touched = records.iter().filter(|record| record.is_touched()).count();
         chunk.touched -= touched;
         self.firsts.insert(number + 1, ips[0]);
-        self.chunks.insert(number + 1, Chunk { ips, records, touched });
+        self.all.insert(number + 1, Chunk { ips, records, touched });
     }
 }

@@ -87,7 +87,9 @@ impl Extra {
 
     pub(super) fn release(&self, values: &mut Values) {
         for (_, rare) in &self.endpoints {
-            rare.services.iter().for_each(|&id| values.release_service(id));
+            for &id in &rare.services {
+                values.release_service(id);
+            }
         }
     }
 }
@@ -128,10 +130,12 @@ impl Rare {
     }
 }
 
+type Texts = Box<[Box<str>]>;
+
 /// A host's names, and when each source last gave them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    names: Box<[(NameSource, Box<[Box<str>]>)]>,
+    names: Box<[(NameSource, Texts)]>,
     at: Box<[(NameSource, Timestamp)]>,
 }
 
@@ -148,7 +152,7 @@ impl Names {
     }
 
     pub(super) fn names(&self) -> BTreeMap<NameSource, BTreeSet<String>> {
-        let texts = |names: &[Box<str>]| names.iter().map(|name| name.to_string()).collect();
+        let texts = |names: &[Box<str>]| names.iter().map(ToString::to_string).collect();
         self.names.iter().map(|(source, names)| (*source, texts(names))).collect()
     }
 
@@ -183,7 +187,9 @@ impl PackedIdentity {
             if let Some(one) = Self::pack(identity, values) {
                 packed.push(one);
             } else {
-                packed.iter().for_each(|one: &Self| one.release(values));
+                for one in &packed {
+                    Self::release(one, values);
+                }
                 return None;
             }
         }

@@ -94,7 +94,9 @@ impl Table {
 
     /// Every host's next slice takes the long way.
     pub(crate) fn meet_anew(&mut self) {
-        self.chunks.records_mut().for_each(|record| record.meet(false));
+        for record in self.chunks.records_mut() {
+            record.meet(false);
+        }
     }
 
     /// Without certificates.
@@ -229,7 +231,9 @@ mod tests {
         let taken = |table: &mut Table, limit| {
             table.take_touched(limit).iter().map(|host| host.key.ip.to_string()).collect::<Vec<_>>()
         };
-        [3, 5, 9, 5].into_iter().for_each(|number| touch(&mut table, number));
+        for number in [3, 5, 9, 5] {
+            touch(&mut table, number);
+        }
         assert_eq!(table.touched(), 3);
         assert_eq!(taken(&mut table, 2), ["192.0.2.3", "192.0.2.5"]);
         // What comes again behind the cursor waits for its turn.
@@ -238,7 +242,9 @@ mod tests {
         touch(&mut table, 7);
         assert_eq!(taken(&mut table, 9), ["192.0.2.3", "192.0.2.7"]);
         // What is replaced or goes needs no writing any more.
-        [1, 2].into_iter().for_each(|number| touch(&mut table, number));
+        for number in [1, 2] {
+            touch(&mut table, number);
+        }
         table.insert(&host(1, "connected"), true);
         table.remove(&ip(2));
         assert_eq!((table.touched(), taken(&mut table, 9)), (0, Vec::new()));

@@ -157,8 +157,12 @@ impl Record {
     }
 
     pub(super) fn release(&self, values: &mut Values) {
-        self.slots.iter().for_each(|slot| slot.release(values));
-        self.identities.iter().for_each(|identity| identity.release(values));
+        for slot in &self.slots {
+            slot.release(values);
+        }
+        for identity in &self.identities {
+            identity.release(values);
+        }
         if let Some(extra) = &self.extra {
             extra.release(values);
         }

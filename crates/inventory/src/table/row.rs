@@ -1,6 +1,6 @@
 //! A host as it lies in the table: what can be said of it without unpacking it.
 
-use super::{Table, record::Record};
+use super::{Table, record::Record, slot::Slot};
 use crate::{EndpointState, HostState};
 use jiff::Timestamp;
 use model::{Endpoint, Service, Transport};
@@ -60,7 +60,7 @@ impl<'a> Row<'a> {
         let other = self.record.answered_by().filter(|key| !slots.iter().any(|slot| slot.key() == *key));
         let place = other.map_or(slots.len(), |key| slots.partition_point(|slot| slot.key() < key));
         let (before, after) = slots.split_at(place);
-        let keys = before.iter().map(|slot| slot.key()).chain(other).chain(after.iter().map(|slot| slot.key()));
+        let keys = before.iter().map(Slot::key).chain(other).chain(after.iter().map(Slot::key));
         keys.map(move |(transport, port)| Endpoint { ip, transport, port })
     }
 

@@ -184,7 +184,9 @@ impl Values {
         let cipher = self.text(&state.cipher);
         let alpn = state.alpn.as_deref().map_or(Some(NONE), |alpn| self.text(alpn));
         let (Some(cipher), Some(alpn)) = (cipher, alpn) else {
-            [Some(version), cipher, alpn].into_iter().flatten().for_each(|id| self.release_text(id));
+            for id in [Some(version), cipher, alpn].into_iter().flatten() {
+                self.release_text(id);
+            }
             return None;
         };
         let tls = Tls { version, cipher, alpn, certificate: state.certificate, verdicts };
@@ -223,7 +225,9 @@ impl Values {
     }
 
     fn release_texts_of(&mut self, tls: &Tls) {
-        [tls.version, tls.cipher, tls.alpn].into_iter().for_each(|id| self.release_text(id));
+        for id in [tls.version, tls.cipher, tls.alpn] {
+            self.release_text(id);
+        }
     }
 
     /// How many different values of all kinds are in use.
