@@ -183,7 +183,7 @@ impl Inventory {
                 continue;
             }
             for (flap, (state, held)) in &settled {
-                change.events.push(self.flap_stop(host, flap, state, *held, now));
+                change.events.push(self.flap_stop(&host, flap, state, *held, now));
             }
             let is_over = |flap: &Flap| settled.iter().any(|(over, _)| over.subject == flap.subject);
             if let Some(newer) = change.hosts.iter_mut().find(|newer| newer.key == host.key) {

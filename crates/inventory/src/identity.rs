@@ -126,7 +126,7 @@ impl IdentityKey {
 impl Inventory {
     /// The host at an address, as a copy.
     pub(crate) fn known(&self, ip: IpAddr) -> Option<HostState> {
-        self.hosts.get(&ip).cloned()
+        self.hosts.get(&ip)
     }
 }
 

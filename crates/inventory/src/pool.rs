@@ -113,7 +113,7 @@ impl Plan<'_> {
         let mut pool = stored.cloned().unwrap_or_else(|| {
             let mut pool = PoolState::new(asset.clone());
             // It was a group of hosts until now: what they have is what it has.
-            self.inventory.hosts().filter(|host| host.assets.contains(asset)).for_each(|host| pool.learn(host));
+            self.inventory.hosts().filter(|host| host.assets.contains(asset)).for_each(|host| pool.learn(&host));
             pool
         });
         let mut own: Vec<Event> = Vec::new();
@@ -225,14 +225,14 @@ impl Inventory {
     /// What is gone from a pool, and whether anybody is left in it. Walks the members of pools and nobody else.
     pub(crate) fn judge_pools(&self, now: Timestamp, change: &mut Change) {
         for pool in self.watch.pools.values() {
-            let members: Vec<&HostState> = self
+            let members: Vec<HostState> = self
                 .watch
                 .members(&pool.asset)
                 .filter_map(|ip| self.host(ip))
                 .filter(|host| !host.is_provisional() && !change.removed_hosts.contains(&host.key))
                 .collect();
             let mut after = pool.clone();
-            let living: Vec<&HostState> = members.iter().copied().filter(|host| host.up).collect();
+            let living: Vec<&HostState> = members.iter().filter(|host| host.up).collect();
             if let Some(newest) = living.iter().map(|host| host.last_seen).max() {
                 self.judge_gone(&mut after, &living, newest, now, change);
             } else if let Some(last) = members.iter().max_by_key(|host| (host.lost_since, host.key.ip))

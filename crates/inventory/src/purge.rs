@@ -2,7 +2,7 @@
 //! any more, or an operator says so. What was covered stays covered, so their return is news, except where the address is
 //! no target any more.
 
-use crate::{Change, HostState, Inventory, confirm, event, lease};
+use crate::{Change, HostState, Inventory, Row, confirm, event, lease};
 use jiff::Timestamp;
 use model::{Event, EventType, format_duration};
 use std::{net::IpAddr, time::Duration};
@@ -12,12 +12,9 @@ const DAY: u64 = 86_400;
 impl Inventory {
     /// Forgets the hosts that have been lost for longer than `retention`: one `HOST_PURGED` each.
     pub fn purge(&self, now: Timestamp, retention: Duration) -> Change {
-        let away = |host: &HostState| host.lost_since.map(|since| confirm::between(since, now));
-        let gone: Vec<IpAddr> = self
-            .hosts()
-            .filter(|host| !host.up && away(host).is_some_and(|away| away > retention))
-            .map(|host| host.key.ip)
-            .collect();
+        let is_over = |since| confirm::between(since, now) > retention;
+        let lost = self.hosts.rows().filter(|host| !host.is_up() && host.lost_since().is_some_and(is_over));
+        let gone: Vec<IpAddr> = lost.map(Row::ip).collect();
         if gone.is_empty() {
             return Change::default();
         }

@@ -32,7 +32,7 @@ impl Restoration {
             if host.key.vantage == self.vantage {
                 self.holders.replace(host.key.ip, &[], &host.identities);
                 self.watch.note(&host);
-                self.hosts.insert(&host, false);
+                self.hosts.insert(&host);
             } else {
                 self.foreign = true;
             }

@@ -1,6 +1,6 @@
 //! The operator's word on which hosts are meant to be there.
 
-use crate::{Approval, Change, HostState, Inventory, event};
+use crate::{Approval, Change, HostState, Inventory, Row, event};
 use jiff::Timestamp;
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -32,7 +32,7 @@ impl Inventory {
     fn review(&self, ips: Option<&[IpAddr]>, decide: impl Fn(&mut HostState) -> bool) -> Reviewed {
         let wanted: BTreeSet<IpAddr> = match ips {
             Some(ips) => ips.iter().copied().collect(),
-            None => self.hosts().filter(|host| !host.is_provisional()).map(|host| host.key.ip).collect(),
+            None => self.hosts.rows().filter(|host| !host.is_provisional()).map(Row::ip).collect(),
         };
         let mut reviewed = Reviewed::default();
         for ip in wanted {

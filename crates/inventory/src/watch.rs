@@ -1,7 +1,7 @@
 //! What time alone may bring about: the few hosts and pools to look at every minute, so that nobody walks all hosts for them.
 //! All but the pools follows from the hosts.
 
-use crate::{HostState, Inventory, PoolState};
+use crate::{HostState, Inventory, PoolState, Row};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -69,7 +69,7 @@ impl Inventory {
     pub(crate) fn install_pool(&mut self, pool: PoolState) {
         let asset = pool.asset.clone();
         if self.watch.take_pool(pool) {
-            let members = self.hosts().filter(|host| host.assets.contains(&asset)).map(|host| host.key.ip).collect();
+            let members = self.hosts.rows().filter(|host| host.assets().contains(&asset)).map(Row::ip).collect();
             self.watch.set_members(&asset, members);
         }
     }
@@ -94,7 +94,7 @@ impl Inventory {
 
     /// The pool a host is a member of, if it is one.
     pub fn pool_of(&self, ip: IpAddr) -> Option<&PoolState> {
-        let assets = &self.host(ip)?.assets;
+        let assets = self.hosts.row(ip)?.assets();
         assets.iter().filter_map(|asset| self.watch.pools.get(asset)).min_by_key(|pool| &pool.asset)
     }
 

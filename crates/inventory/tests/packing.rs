@@ -2,7 +2,8 @@
 
 use inventory::{
     Approval, Change, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity, IdentityKey, Inventory,
-    Pending, PendingCertificate, PendingKey, PendingOs, PendingService, PortStatus, ServiceState, TlsState,
+    NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService, PortStatus,
+    ServiceState, TlsState, Turnover,
 };
 use jiff::Timestamp;
 use model::{
@@ -162,8 +163,9 @@ fn identity() -> impl Strategy<Value = Identity> {
 fn rare_parts() -> impl Strategy<Value = HostState> {
     let flap = (transport(), any::<u16>(), vec(time(), 0..4), option::of(part_of()), any::<u32>()).prop_map(
         |(transport, port, changes, flapping, damped)| {
+            let looks = port;
             let subject = if port < 99 { FlapSubject::Host } else { FlapSubject::Endpoint(transport, port) };
-            Flap { subject, changes, flapping, damped }
+            Flap { subject, changes, flapping, damped, looks }
         },
     );
     let finding = (text(), time(), time()).prop_map(|(id, since, last_seen)| HostFinding { id, since, last_seen });
@@ -171,7 +173,25 @@ fn rare_parts() -> impl Strategy<Value = HostState> {
     let names = prop::collection::btree_map(source(), prop::collection::btree_set(text(), 0..3), 0..3);
     let named_at = prop::collection::btree_map(source(), time(), 0..3);
     let first = (seldom(pending()), seldom((pending(), os())), seldom(part_of()), vec(flap, 0..2), vec(finding, 0..2));
-    (first, names, named_at, seldom(time())).prop_map(|(first, names, named_at, blocked_since)| HostState {
+    let turn = (prop::collection::btree_map(text(), time(), 0..3), option::of((pending(), text()))).prop_map(
+        |(recent, pending)| NameTurn {
+            recent,
+            pending: pending.map(|(evidence, name)| PendingNames { evidence, names: [name].into() }),
+        },
+    );
+    let turns = prop::collection::btree_map(source(), turn, 1..3).prop_map(|by_source| NameTurns { by_source });
+    let sign = || option::of(time());
+    let signs = (sign(), sign(), sign(), sign(), sign()).prop_map(|(mac, key, os, products, told)| Turnover {
+        mac,
+        key,
+        os,
+        products,
+        told,
+    });
+    let rest = (seldom(time()), seldom(turns), seldom(signs));
+    (first, names, named_at, rest).prop_map(|(first, names, named_at, (blocked_since, turns, signs))| HostState {
+        name_turns: turns.map(Box::new),
+        turnover: signs.map(Box::new),
         misses: first.0,
         pending_os: first.1.map(|(evidence, os)| Box::new(PendingOs { evidence, os })),
         found: first.2,

@@ -37,7 +37,7 @@ impl Decider {
         let mut reviewed = Reviewed { withdrawn: withdraw, changed: 0, already: 0, ahead: 0 };
         let mut change = Change::default();
         let mut met: Vec<AddressRange> = Vec::new();
-        for host in self.inventory.hosts().filter(|host| !host.is_provisional()) {
+        for host in self.inventory().hosts().filter(|host| !host.is_provisional()) {
             if addresses.is_some_and(|addresses| !addresses.contains(host.key.ip)) {
                 continue;
             }
@@ -48,7 +48,7 @@ impl Decider {
             }
             reviewed.changed += 1;
             let approved = (!withdraw).then(|| Approval { at: now, by: by.to_owned() });
-            change.hosts.push(HostState { approved, ..host.clone() });
+            change.hosts.push(HostState { approved, ..host });
         }
         self.absorb(change, now, batch);
         if let Some(addresses) = addresses {

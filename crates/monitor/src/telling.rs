@@ -12,7 +12,7 @@ const STORM: &str = "storm";
 impl Decider {
     /// Asks the rules about an event, and records it with the alerts it becomes.
     pub(crate) fn raise(&mut self, mut event: Event, now: Timestamp, batch: &mut Batch) {
-        let facts = event.host.as_ref().and_then(|host| self.inventory.host(host.ip)).map(inventory::HostState::facts);
+        let facts = event.host.as_ref().and_then(|host| self.inventory().host(host.ip)).map(|host| host.facts());
         let Judgement { mut alerts, dropped } = folding::judge(&self.engine, &event, facts.as_ref(), now);
         for Dropped { profile, ruleset, rule } in &dropped {
             tracing::info!(event = %event.id, kind = %event.kind, profile, ruleset, rule, "no alert: an exception matches");

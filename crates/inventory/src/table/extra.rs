@@ -5,7 +5,10 @@ use super::{
     pool::{Id, NONE},
     values::Values,
 };
-use crate::{EndpointState, Flap, HostFinding, HostState, Identity, IdentityKey, Pending, PendingOs, ServiceState};
+use crate::{
+    EndpointState, Flap, HostFinding, HostState, Identity, IdentityKey, NameTurns, Pending, PendingOs, ServiceState,
+    Turnover,
+};
 use jiff::Timestamp;
 use model::{Mac, NameSource, PartOf, Vantage};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +20,8 @@ pub(super) struct Extra {
     pub(super) endpoints: Vec<(u32, Rare)>,
     pub(super) misses: Option<Pending>,
     pub(super) pending_os: Option<Box<PendingOs>>,
+    pub(super) name_turns: Option<Box<NameTurns>>,
+    pub(super) turnover: Option<Box<Turnover>>,
     pub(super) found: Option<PartOf>,
     pub(super) flaps: Vec<Flap>,
     pub(super) findings: Vec<HostFinding>,
@@ -45,11 +50,13 @@ pub(super) struct Rare {
 
 impl Extra {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { endpoints, misses, pending_os, found, flaps, findings, blocked_since, identities, times, vantage } =
-            self;
+        let Self { endpoints, misses, pending_os, name_turns, turnover, .. } = self;
+        let Self { found, flaps, findings, blocked_since, identities, times, vantage, .. } = self;
         endpoints.is_empty()
             && misses.is_none()
             && pending_os.is_none()
+            && name_turns.is_none()
+            && turnover.is_none()
             && found.is_none()
             && flaps.is_empty()
             && findings.is_empty()
@@ -63,6 +70,8 @@ impl Extra {
     pub(super) fn is_settled(&self) -> bool {
         self.misses.is_none()
             && self.pending_os.is_none()
+            && self.name_turns.is_none()
+            && self.turnover.is_none()
             && self.found.is_none()
             && self.flaps.is_empty()
             && self.findings.is_empty()
@@ -173,7 +182,7 @@ pub(super) struct PackedIdentity {
     last: Moment,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PackedKey {
     Mac(Mac),
     Ssh(Id),
@@ -221,5 +230,20 @@ impl PackedIdentity {
 
     pub(super) fn latest(&self) -> Moment {
         self.since.max(self.last)
+    }
+
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
+    pub(super) fn mac(&self) -> Option<Mac> {
+        match self.key {
+            PackedKey::Mac(mac) => Some(mac),
+            PackedKey::Ssh(_) => None,
+        }
+    }
+
+    pub(super) fn meet(&mut self, at: Moment) {
+        self.last = self.last.max(at);
     }
 }

@@ -70,13 +70,24 @@ impl Table {
         self.chunks.iter_from(from).map(|(ip, record)| Row::new(ip, record, self))
     }
 
-    /// Replaces what was known of its address. It counts as written; whether also as met is the caller's to say.
-    pub(crate) fn insert(&mut self, host: &HostState, met: bool) {
+    /// Takes a host as it was read back, and not met yet.
+    pub(crate) fn insert(&mut self, host: &HostState) {
+        let record = Record::pack(host, &self.vantage, &mut self.values);
+        self.put(host.key.ip, record);
+    }
+
+    /// Replaces what was known of its address by what came of a look the long way. It counts as written, and as met where
+    /// that look found nothing but what was known.
+    pub(crate) fn install(&mut self, host: &HostState) {
         // Packed before the old one goes, so that what both share is not dropped in between.
         let mut record = Record::pack(host, &self.vantage, &mut self.values);
-        record.meet(met);
+        record.meet(self.chunks.get(&host.key.ip).is_some_and(|before| record.says_what(before)));
+        self.put(host.key.ip, record);
+    }
+
+    fn put(&mut self, ip: IpAddr, record: Record) {
         self.counts.add(record.counts());
-        if let Some(old) = self.chunks.insert(host.key.ip, record) {
+        if let Some(old) = self.chunks.insert(ip, record) {
             self.forget(&old);
         }
     }
@@ -210,7 +221,7 @@ mod tests {
         let mut table = Table::new(Vantage::from("scan1"));
         for round in ["connected", "syn-ack", "connected"] {
             for number in 0..=255 {
-                table.insert(&host(number, round), true);
+                table.insert(&host(number, round));
                 assert_eq!(table.get(&ip(number)), Some(host(number, round)));
             }
         }
@@ -226,7 +237,7 @@ mod tests {
     #[test]
     fn touched_hosts_are_handed_out_once_going_round() {
         let mut table = Table::new(Vantage::from("scan1"));
-        (0..=255).for_each(|number| table.insert(&host(number, "connected"), true));
+        (0..=255).for_each(|number| table.insert(&host(number, "connected")));
         let touch = |table: &mut Table, number| assert!(table.chunks.touch(&ip(number), |_| true));
         let taken = |table: &mut Table, limit| {
             table.take_touched(limit).iter().map(|host| host.key.ip.to_string()).collect::<Vec<_>>()
@@ -245,7 +256,7 @@ mod tests {
         for number in [1, 2] {
             touch(&mut table, number);
         }
-        table.insert(&host(1, "connected"), true);
+        table.insert(&host(1, "connected"));
         table.remove(&ip(2));
         assert_eq!((table.touched(), taken(&mut table, 9)), (0, Vec::new()));
     }

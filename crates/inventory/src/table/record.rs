@@ -7,7 +7,8 @@ use super::{
     slot::Slot,
     values::Values,
 };
-use crate::{Counts, EndpointState, HostState, PortStatus};
+use crate::{Counts, EndpointState, HostState, Identity, PortStatus};
+use jiff::Timestamp;
 use model::{HostKey, Transport, Vantage};
 use std::net::IpAddr;
 
@@ -45,6 +46,8 @@ impl Record {
             endpoints: Vec::new(),
             misses: host.misses.clone(),
             pending_os: host.pending_os.clone(),
+            name_turns: host.name_turns.clone(),
+            turnover: host.turnover.clone(),
             found: host.found,
             flaps: host.flaps.clone(),
             findings: host.findings.clone(),
@@ -109,14 +112,14 @@ impl Record {
         let mut host = HostState {
             up: self.is_up(),
             last_seen: self.last_seen.time(),
-            lost_since: (self.flags & LOST != 0).then(|| self.lost_since.time()),
+            lost_since: self.lost_since(),
             names: names.map(Names::names).unwrap_or_default(),
             os: values.system_of(self.os),
             endpoints: (0..self.slots.len()).filter_map(|place| self.endpoint(place, values)).collect(),
             answered_by: self.answered_by(),
             named_at: names.map(Names::named_at).unwrap_or_default(),
             approved: values.approval_of(self.approved),
-            identities: self.identities.iter().filter_map(|identity| identity.unpack(values)).collect(),
+            identities: self.identities(values),
             ..HostState::new(HostKey { vantage: vantage.clone(), ip }, self.first_seen.time())
         };
         if let Some(words) = values.words_of(self.words) {
@@ -127,19 +130,42 @@ impl Record {
         let Some(extra) = extra else { return host };
         host.misses.clone_from(&extra.misses);
         host.pending_os.clone_from(&extra.pending_os);
+        host.name_turns.clone_from(&extra.name_turns);
+        host.turnover.clone_from(&extra.turnover);
         host.found = extra.found;
         host.flaps.clone_from(&extra.flaps);
         host.findings.clone_from(&extra.findings);
         host.blocked_since = extra.blocked_since;
-        if !extra.identities.is_empty() {
-            host.identities.clone_from(&extra.identities);
-        }
         if let Some(times) = &extra.times {
             host.first_seen = times.first_seen;
             host.last_seen = times.last_seen;
             host.lost_since = times.lost_since;
         }
         host
+    }
+
+    pub(super) fn lost_since(&self) -> Option<Timestamp> {
+        (self.flags & LOST != 0).then(|| self.lost_since.time())
+    }
+
+    pub(super) fn identities(&self, values: &Values) -> Vec<Identity> {
+        match &self.extra {
+            Some(extra) if !extra.identities.is_empty() => extra.identities.clone(),
+            _ => self.identities.iter().filter_map(|identity| identity.unpack(values)).collect(),
+        }
+    }
+
+    /// Whether nothing but times differs: what the long way would make of the host's next look at the same is then known
+    /// from the last one.
+    pub(super) fn says_what(&self, before: &Self) -> bool {
+        let marks = |record: &Self| record.flags & !(TOUCHED | MET);
+        let own = |record: &Self| (marks(record), record.words, record.os, record.approved, record.answered_by());
+        own(self) == own(before)
+            && self.is_settled()
+            && self.slots.len() == before.slots.len()
+            && self.slots.iter().zip(&before.slots).all(|(now, then)| now.says_what(then))
+            && self.identities.len() == before.identities.len()
+            && self.identities.iter().zip(&before.identities).all(|(now, then)| now.is_of(then))
     }
 
     /// The endpoint at a place, in its working form.

@@ -1,7 +1,7 @@
 //! A host as it lies in the table: what can be said of it without unpacking it.
 
 use super::{Table, record::Record, slot::Slot};
-use crate::{EndpointState, HostState};
+use crate::{EndpointState, HostState, Identity};
 use jiff::Timestamp;
 use model::{Endpoint, Service, Transport};
 use std::{net::IpAddr, sync::Arc};
@@ -36,6 +36,26 @@ impl<'a> Row<'a> {
     /// See [`HostState::is_provisional`].
     pub fn is_provisional(self) -> bool {
         self.record.is_provisional()
+    }
+
+    pub fn is_up(self) -> bool {
+        self.record.is_up()
+    }
+
+    /// Since when it is lost; none while it is not.
+    pub fn lost_since(self) -> Option<Timestamp> {
+        let extra = self.record.extra.as_ref().and_then(|extra| extra.times.as_ref());
+        extra.map_or_else(|| self.record.lost_since(), |times| times.lost_since)
+    }
+
+    /// The assets that contained it when it was last looked at.
+    pub fn assets(self) -> &'a [Arc<str>] {
+        self.table.values.words_of(self.record.words).map_or(&[], |words| &words.assets)
+    }
+
+    /// The keys it is known by.
+    pub fn identities(self) -> Vec<Identity> {
+        self.record.identities(&self.table.values)
     }
 
     pub fn first_seen(self) -> Timestamp {

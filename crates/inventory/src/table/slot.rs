@@ -206,6 +206,12 @@ impl Slot {
         (self.flags & ASKED != 0).then_some(self.service_last_seen)
     }
 
+    /// Whether nothing but times and the reason differs.
+    pub(super) fn says_what(&self, before: &Self) -> bool {
+        let what = |slot: &Self| (slot.port, slot.flags, slot.recovered, slot.service, slot.key, slot.tls);
+        what(self) == what(before)
+    }
+
     /// The latest time in it.
     pub(super) fn latest(&self) -> Moment {
         let endpoint = self.first_seen.max(self.last_seen).max(self.changed_at).max(self.last_observed);

@@ -1,7 +1,7 @@
 //! Most of what is seen is what is known. A slice that says nothing else only moves times on, and that is done in place.
 
 use super::{Table, extra::Rare, moment::Moment, record::Record, values::Values};
-use crate::{PortStatus, confirm};
+use crate::{IdentityKey, PortStatus, confirm, identity::Holders};
 use jiff::Timestamp;
 use model::{HostPolicy, HostSlice, Outcome, PortObservation};
 use std::time::Duration;
@@ -17,14 +17,20 @@ enum Repeated {
 
 impl Table {
     /// See [`crate::Inventory::note_unchanged`].
-    pub(crate) fn note_unchanged(&mut self, slice: &HostSlice, policy: &HostPolicy, now: Timestamp) -> bool {
-        let says_more = !slice.services.is_empty() || !slice.names.is_empty() || slice.mac.is_some();
+    pub(crate) fn note_unchanged(
+        &mut self,
+        slice: &HostSlice,
+        policy: &HostPolicy,
+        now: Timestamp,
+        holders: &Holders,
+    ) -> bool {
+        let says_more = !slice.services.is_empty() || !slice.names.is_empty();
         if says_more || policy.pool.is_some() || slice.vantage != self.vantage {
             return false;
         }
         let Self { chunks, values, .. } = self;
         chunks.touch(&slice.ip, |record| {
-            if !record.repeats(slice, policy, now, values) {
+            if !record.repeats(slice, policy, now, values) || !record.repeats_mac(slice, holders) {
                 return false;
             }
             record.move_on(slice, values);
@@ -52,6 +58,16 @@ impl Record {
             answers |= seen.outcome.is_answer();
         }
         answers
+    }
+
+    /// The link-layer address is the only one the host ever had, and nobody else has it; or it names no machine.
+    fn repeats_mac(&self, slice: &HostSlice, holders: &Holders) -> bool {
+        let Some(mac) = slice.mac.filter(|mac| mac.names_a_machine()) else { return true };
+        let mut known = self.identities.iter().filter_map(super::extra::PackedIdentity::mac);
+        known.next() == Some(mac)
+            && known.next().is_none()
+            && Moment::new(slice.at).is_some()
+            && holders.of(&IdentityKey::Mac(mac)).eq([slice.ip])
     }
 
     fn repeated(&self, seen: &PortObservation) -> Option<Repeated> {
@@ -100,6 +116,10 @@ impl Record {
     }
 
     fn move_on(&mut self, slice: &HostSlice, values: &mut Values) {
+        let met = self.identities.iter_mut().find(|held| held.mac().is_some() && held.mac() == slice.mac);
+        if let (Some(held), Some(at)) = (met, Moment::new(slice.at)) {
+            held.meet(at);
+        }
         for seen in &slice.ports {
             let Some(at) = Moment::new(seen.at) else { continue };
             if seen.outcome.is_answer() {

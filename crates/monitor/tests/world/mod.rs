@@ -376,10 +376,6 @@ impl Journal for Disk {
             restored.pools.push(pool);
         }
         restored.baselines.extend(batch.baselines);
-        for note in batch.notes {
-            restored.notes.retain(|known| (&known.kind, &known.key) != (&note.kind, &note.key));
-            restored.notes.extend(note.value.is_some().then_some(note));
-        }
         if let Some(leases) = batch.leases {
             restored.leases = leases;
         }
