@@ -11,7 +11,7 @@ const IP: &str = "192.0.2.7";
 const NOTHING: [&str; 0] = [];
 const LANE: i64 = 300;
 
-/// Chance with a seed: SplitMix64 (Steele, Lea, Flood 2014).
+/// Chance with a seed: `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Debug)]
 struct Chance(u64);
 
