@@ -11,6 +11,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 impl<J: Journal> Monitor<J> {
@@ -90,6 +91,7 @@ impl<J: Journal> Monitor<J> {
         self.leases.retain(&scope_of(&config));
         self.rescope();
         self.lanes = lanes::lanes(&config, &self.ledger, now);
+        self.choice.reset(Instant::now());
         let mut batch = Batch { leases: Some(self.leases.records()), ..Batch::default() };
         self.retire_out_of_scope(&mut batch);
         let fill = |event: &mut model::Event| event.reason = Some("the new configuration is in force".to_owned());
