@@ -102,7 +102,8 @@ fn choose<'a>(
             continue;
         }
         let ip = host.key.ip;
-        let open = host.open().map(|state| (state.changed_at, Endpoint { ip, transport: state.transport, port: state.port }));
+        let open =
+            host.open().map(|state| (state.changed_at, Endpoint { ip, transport: state.transport, port: state.port }));
         let Some(oldest) = open.filter(|(_, endpoint)| is_sound(host, *endpoint)).min() else { continue };
         if scope.authorize(oldest.1, now).is_err() {
             continue;

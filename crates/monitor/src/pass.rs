@@ -278,7 +278,9 @@ async fn sweep_group(
 /// for it: a host that answers slowly on many ports must not hold up the watch over all others.
 fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAddr, u32>) {
     let endpoint = hit.observation.endpoint;
-    if tools.restraint.borrow().silences(endpoint.ip) || !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at) {
+    if tools.restraint.borrow().silences(endpoint.ip)
+        || !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at)
+    {
         return;
     }
     let count = per_host.entry(endpoint.ip).or_default();

@@ -117,7 +117,13 @@ impl Health {
     }
 
     /// Looks at what came of single questions.
-    pub(crate) fn examine_one(&mut self, slice: HostSlice, worth: &Worth, inventory: &Inventory, now: Now) -> Vec<HostSlice> {
+    pub(crate) fn examine_one(
+        &mut self,
+        slice: HostSlice,
+        worth: &Worth,
+        inventory: &Inventory,
+        now: Now,
+    ) -> Vec<HostSlice> {
         let mut slices = vec![slice];
         self.note_answers(&slices, now.instant);
         if self.weigh(worth, now) || self.doubts_everything() || self.is_void(worth.begun) {

@@ -1,6 +1,10 @@
 //! Troubles on disk: a restart in the middle of one tells nothing again, and still tells its end.
 
-use super::{Health, Now, recovery::Recovery, trouble::{Kind, Trouble}};
+use super::{
+    Health, Now,
+    recovery::Recovery,
+    trouble::{Kind, Trouble},
+};
 use crate::Note;
 use inventory::HostState;
 use jiff::Timestamp;

@@ -52,7 +52,8 @@ impl Health {
     /// Takes what canaries said while a trouble stands. Gives new ones where they have been dead for too long.
     pub(crate) fn checked(&mut self, verdict: &Verdict, now: Instant) -> Option<Vec<Place>> {
         self.recovery.under_way = false;
-        let standing = [Kind::Link, Kind::Canaries, Kind::Blocked].into_iter().find_map(|kind| self.troubles.get(&kind));
+        let standing =
+            [Kind::Link, Kind::Canaries, Kind::Blocked].into_iter().find_map(|kind| self.troubles.get(&kind));
         let Some(since) = standing.map(|trouble| trouble.since) else {
             self.recovery = super::Recovery::default();
             return None;

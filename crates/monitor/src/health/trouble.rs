@@ -65,12 +65,6 @@ impl Kind {
 
 impl Trouble {
     pub(super) fn new(now: Now) -> Self {
-        Self {
-            sentence: String::new(),
-            since: now.instant,
-            began: now.wall,
-            doubted: AddressSet::empty(),
-            clean: 0,
-        }
+        Self { sentence: String::new(), since: now.instant, began: now.wall, doubted: AddressSet::empty(), clean: 0 }
     }
 }

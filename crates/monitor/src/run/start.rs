@@ -90,11 +90,8 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let lane = if self.halted { None } else { self.lanes.iter().filter_map(|state| state.due(now)).min() };
         let held = self.halted || self.restraint.borrow().everything;
-        let confirm = if held || self.confirming.len() >= CONFIRMATIONS_AT_ONCE {
-            None
-        } else {
-            self.confirmations.next_at()
-        };
+        let confirm =
+            if held || self.confirming.len() >= CONFIRMATIONS_AT_ONCE { None } else { self.confirmations.next_at() };
         let next = [lane, confirm, Some(self.expiry_at)].into_iter().flatten().min();
         let wait = next.map_or(MOST_WAIT, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         Instant::now() + wait.min(MOST_WAIT)

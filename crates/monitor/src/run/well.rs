@@ -56,7 +56,10 @@ impl<J: Journal> Monitor<J> {
     ) -> Result<(), MonitorError> {
         let now = self.moment();
         if let Some(others) = self.health.checked(&verdict, now.instant) {
-            tracing::warn!(canaries = others.len(), "canaries have been dead for a day: what answers instead takes their place");
+            tracing::warn!(
+                canaries = others.len(),
+                "canaries have been dead for a day: what answers instead takes their place"
+            );
             self.choice.give_up_named();
             self.tools.canaries.set(others);
         }
