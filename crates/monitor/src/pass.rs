@@ -195,16 +195,18 @@ async fn sweep_group(
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = tools.network.sweep(job, found_sender, cancel.clone());
     let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
-    let mut outcome = None;
-    loop {
+    let (mut outcome, mut is_finding) = (None, true);
+    while is_finding || outcome.is_none() {
         tokio::select! {
-            Some(hit) = found.recv() => introduce(tools, plan, hit, &mut per_host),
+            hit = found.recv(), if is_finding => match hit {
+                Some(hit) => introduce(tools, plan, hit, &mut per_host),
+                None => is_finding = false,
+            },
             Ok(()) = restraint.changed() => if let Some((pace, rate)) = &paced {
                 let slower = if restraint.borrow_and_update().everything { SLOWER } else { 1.0 };
                 pace.set(rate / slower);
             },
             done = &mut asking, if outcome.is_none() => outcome = Some(done),
-            else => break,
         }
     }
     let mut outcome = outcome?;
