@@ -17,6 +17,8 @@ pub(crate) const AT_ONCE: usize = 3;
 const SECOND_TRY: usize = 6;
 /// An answer within this came to the first SYN. A later one shows that the path works now, not that it worked just before.
 const PROMPT: Duration = Duration::from_secs(1);
+/// A line that loses much is doubted this long after it was last seen to: two periods of the known lane.
+const LOSSY_FOR: Duration = Duration::from_mins(10);
 /// Answers after which the fastest of them is taken for what its path needs.
 const ACQUAINTED: u32 = 3;
 
@@ -29,6 +31,8 @@ struct Shared {
     pool: Mutex<Vec<Canary>>,
     /// One check at a time: those that wait take over what it found.
     asking: tokio::sync::Mutex<()>,
+    /// When a look last showed that too many packets are lost.
+    lossy: Mutex<Option<Instant>>,
 }
 
 /// An endpoint that should answer, and the asset it stands for.
@@ -52,8 +56,10 @@ struct Canary {
 /// What a check is about.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Concern {
-    /// Hosts that something negative was seen of: none of them is a witness.
+    /// Hosts of which nothing was open: none of them is a witness.
     pub(crate) hosts: BTreeSet<IpAddr>,
+    /// Endpoints that are in question, on hosts that have others.
+    pub(crate) endpoints: BTreeSet<Endpoint>,
     /// Their assets: a canary of the same asset says most.
     pub(crate) assets: BTreeSet<Arc<str>>,
     /// What answered in the same look, to be asked again where there is no canary.
@@ -83,7 +89,23 @@ pub(crate) struct Dead {
     pub(crate) refusal: Option<&'static str>,
 }
 
+impl Concern {
+    fn is_about(&self, endpoint: &Endpoint) -> bool {
+        self.hosts.contains(&endpoint.ip) || self.endpoints.contains(endpoint)
+    }
+}
+
 impl Canaries {
+    /// A look in which too much had to be asked twice: for a while, silence proves nothing.
+    pub(crate) fn note_loss(&self, now: Instant) {
+        *self.0.lossy.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    pub(crate) fn is_lossy(&self, now: Instant) -> bool {
+        let lossy = *self.0.lossy.lock().unwrap_or_else(PoisonError::into_inner);
+        lossy.is_some_and(|last| now.saturating_duration_since(last) < LOSSY_FOR)
+    }
+
     fn pool(&self) -> MutexGuard<'_, Vec<Canary>> {
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,17 +166,13 @@ impl Canaries {
     fn alive_since(&self, after: Instant, concern: &Concern) -> Vec<Place> {
         let pool = self.pool();
         let alive = pool.iter().filter(|canary| canary.alive.is_some_and(|asked| asked >= after));
-        alive
-            .filter(|canary| !concern.hosts.contains(&canary.place.endpoint.ip))
-            .map(|canary| canary.place.clone())
-            .collect()
+        alive.filter(|canary| !concern.is_about(&canary.place.endpoint)).map(|canary| canary.place.clone()).collect()
     }
 
     /// Those not concerned: of the same assets first, and those that failed last time last, the longest ago first.
     fn candidates(&self, concern: &Concern) -> Vec<Place> {
         let pool = self.pool();
-        let mut candidates: Vec<_> =
-            pool.iter().filter(|canary| !concern.hosts.contains(&canary.place.endpoint.ip)).collect();
+        let mut candidates: Vec<_> = pool.iter().filter(|canary| !concern.is_about(&canary.place.endpoint)).collect();
         candidates.sort_by_key(|canary| {
             let other = !canary.place.asset.as_ref().is_some_and(|asset| concern.assets.contains(asset));
             (other, canary.failed.map(|(at, _)| at))

@@ -18,6 +18,10 @@ use tokio::time::{Instant, sleep};
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// Endpoints of one look that are asked again.
 const AGAIN_AT_MOST: usize = 256;
+/// From so many answers on their number of attempts tells how much the line loses,
+const LOSS_SHOWS: usize = 8;
+/// and one in so many that came to a repetition is too much.
+const MOST_LATE: usize = 5;
 /// Assets of so many of the hosts concerned are looked up.
 const ASSETS_OF: usize = 16;
 /// Endpoints remembered of a look to be asked again as canaries.
@@ -52,7 +56,7 @@ pub(crate) enum Doubt {
     Moved,
     /// This machine dropped packets.
     Dropped,
-    /// A canary answered, but not at once.
+    /// A canary answered, but not at once; or the line loses so much that silence proves nothing.
     Unsteady,
     /// No canary answers.
     Dead(Dead),
@@ -78,16 +82,19 @@ impl Look {
         tools: &Tools,
         seen: impl Iterator<Item = &'a PortObservation>,
     ) -> (BTreeMap<Endpoint, Found>, Worth) {
-        let (mut refuted, mut answered, mut answers) = (BTreeMap::new(), Vec::new(), 0_usize);
+        let (mut refuted, mut answered, mut answers, mut late) =
+            (BTreeMap::new(), Answered::default(), 0_usize, 0_usize);
         for observation in seen {
             if tools.index.is_refuted_by(observation) {
                 refuted.insert(observation.endpoint, observation.clone());
             } else if observation.outcome.is_answer() {
                 answers += 1;
-                if observation.outcome.is_open() && observation.endpoint.transport == Transport::Tcp {
-                    remember(&mut answered, observation.endpoint);
-                }
+                late += usize::from(observation.attempts > 1);
+                answered.note(observation);
             }
+        }
+        if answers >= LOSS_SHOWS && late * MOST_LATE > answers {
+            tools.canaries.note_loss(Instant::now());
         }
         let mut again = BTreeMap::new();
         if refuted.is_empty() {
@@ -117,6 +124,7 @@ impl Look {
                 *before = found.observation.clone();
                 if !tools.index.is_refuted_by(&found.observation) {
                     refuted.remove(&endpoint);
+                    answered.note(&found.observation);
                 }
                 again.insert(endpoint, found);
             }
@@ -137,25 +145,30 @@ impl Look {
 
     /// What single questions are worth, without asking them again.
     pub(crate) async fn judge<'a>(&self, tools: &Tools, seen: impl Iterator<Item = &'a PortObservation>) -> Worth {
-        let refuted: BTreeMap<Endpoint, PortObservation> = seen
-            .filter(|observation| tools.index.is_refuted_by(observation))
-            .map(|observation| (observation.endpoint, observation.clone()))
-            .collect();
-        self.weigh(tools, &refuted, &[], self.dropped).await
+        let (mut refuted, mut answered) = (BTreeMap::new(), Answered::default());
+        for observation in seen {
+            if tools.index.is_refuted_by(observation) {
+                refuted.insert(observation.endpoint, observation.clone());
+            } else {
+                answered.note(observation);
+            }
+        }
+        self.weigh(tools, &refuted, &answered, self.dropped).await
     }
 
     async fn weigh(
         &self,
         tools: &Tools,
         refuted: &BTreeMap<Endpoint, PortObservation>,
-        answered: &[Endpoint],
+        answered: &Answered,
         dropped: u64,
     ) -> Worth {
         let mut worth = Worth::fine(self.begun);
         if refuted.is_empty() {
             return worth;
         }
-        worth.doubt = self.disturbance(tools, dropped);
+        let lossy = tools.canaries.is_lossy(Instant::now());
+        worth.doubt = self.disturbance(tools, dropped).or(lossy.then_some(Doubt::Unsteady));
         if worth.doubt.is_none() {
             (worth.alive, worth.doubt) = self.ask_canaries(tools, refuted, answered).await;
             // The line may have gone down while they were asked.
@@ -182,17 +195,19 @@ impl Look {
         &self,
         tools: &Tools,
         refuted: &BTreeMap<Endpoint, PortObservation>,
-        answered: &[Endpoint],
+        answered: &Answered,
     ) -> (Vec<Endpoint>, Option<Doubt>) {
-        let hosts: BTreeSet<IpAddr> = refuted.keys().map(|endpoint| endpoint.ip).collect();
+        let endpoints: BTreeSet<Endpoint> = refuted.keys().copied().collect();
+        let refuted_hosts = endpoints.iter().map(|endpoint| endpoint.ip);
+        let hosts: BTreeSet<IpAddr> = refuted_hosts.filter(|ip| !answered.hosts.contains(ip)).collect();
         let mut suspects = Vec::new();
         for endpoint in refuted.keys().filter(|endpoint| endpoint.transport == Transport::Tcp) {
             remember(&mut suspects, *endpoint);
         }
         let (scope, now) = (tools.scope.load(), tools.clock.now());
-        let assets = hosts.iter().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
-        let answered = answered.iter().filter(|endpoint| !hosts.contains(&endpoint.ip)).copied().collect();
-        let concern = Concern { hosts, assets, answered, suspects };
+        let assets = endpoints.iter().map(|endpoint| endpoint.ip).collect::<BTreeSet<_>>();
+        let assets = assets.iter().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
+        let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses.clone(), suspects };
         match tools.canaries.check(&tools.network, Instant::now(), &concern).await {
             Verdict::Alive(alive) => (alive, None),
             Verdict::Nobody => (Vec::new(), None),
@@ -210,6 +225,25 @@ impl Look {
         let verdict = tools.canaries.check(&tools.network, self.begun, &Concern::default()).await;
         let incomplete = matches!(verdict, Verdict::Dead(_) | Verdict::Unsteady);
         Worth { incomplete: incomplete || self.disturbance(tools, self.dropped).is_some(), ..Worth::fine(self.begun) }
+    }
+}
+
+/// What was open in a look.
+#[derive(Debug, Default)]
+struct Answered {
+    hosts: BTreeSet<IpAddr>,
+    /// One endpoint of each of the first few.
+    witnesses: Vec<Endpoint>,
+}
+
+impl Answered {
+    fn note(&mut self, seen: &PortObservation) {
+        if seen.outcome.is_open() {
+            self.hosts.insert(seen.endpoint.ip);
+            if seen.endpoint.transport == Transport::Tcp {
+                remember(&mut self.witnesses, seen.endpoint);
+            }
+        }
     }
 }
 

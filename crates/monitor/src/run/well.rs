@@ -20,8 +20,8 @@ impl<J: Journal> Monitor<J> {
         let now = self.moment();
         self.mind_the_clocks(now, batch);
         self.health.links(&self.tools.network.surroundings().faults, now);
-        if !self.health.keeps_canaries() {
-            let (present, scope) = (self.tools.canaries.places(), self.scope.load());
+        let (present, scope) = (self.tools.canaries.places(), self.scope.load());
+        if present.is_empty() || !self.health.keeps_canaries() {
             let inventory = &self.decider.inventory;
             let chosen = self.choice.turn(&present, &self.config, &scope, inventory, (now.wall, now.instant));
             if let Some(chosen) = chosen {
