@@ -1,5 +1,6 @@
 //! The loop in a simulated network and paused time: what is told, when, and what survives.
 
+#[expect(dead_code, reason = "the other tests of the loop use the rest")]
 mod world;
 
 use monitor::MonitorError;
