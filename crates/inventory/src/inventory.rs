@@ -55,7 +55,7 @@ impl Inventory {
     /// Goes on where it was: [`Restoration`] in one go, for those who have all of it at hand.
     pub fn restore(
         vantage: Vantage,
-        hosts: impl IntoIterator<Item = HostState>,
+        hosts: Vec<HostState>,
         certificates: Vec<CertificateState>,
         regions: Vec<Region>,
         baselines: Vec<Arc<str>>,

@@ -11,7 +11,7 @@ const IP: &str = "192.0.2.7";
 const NOTHING: [&str; 0] = [];
 const LANE: i64 = 300;
 
-/// Chance with a seed: SplitMix64 (Steele, Lea, Flood 2014).
+/// Chance with a seed: `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Debug)]
 struct Chance(u64);
 
@@ -221,7 +221,7 @@ fn an_ill_sensor_does_not_unblock_a_host() {
 fn what_a_partial_slice_does_not_list_is_not_doubted() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(22), open(80), mute(22), mute(80)]);
-    let before = world.inventory.host(address()).cloned().expect("kept");
+    let before = world.inventory.host(address()).expect("kept");
     // Half of the ports was asked, completely; and nothing was asked completely.
     for (number, covered) in (2_u64..).zip(["1-50", "1-1024", ""]) {
         let mut partial = slice(1_000 * i64::try_from(number).expect("small"), IP, number, &[open(22)]);

@@ -259,7 +259,7 @@ proptest! {
             let ports = |host: &HostState| -> Vec<_> {
                 host.endpoints.iter().map(|known| (known.port, known.status, known.changed_at)).collect()
             };
-            hosts.map(|host| (host.key.ip, host.up, ports(host), host.flaps.clone())).collect()
+            hosts.map(|host| (host.key.ip, host.up, ports(&host), host.flaps.clone())).collect()
         };
         prop_assert_eq!(ends(&straight), ends(&other));
         prop_assert_eq!(straight.inventory.pending(), other.inventory.pending());

@@ -9,7 +9,7 @@ use world::*;
 const IP: &str = "192.0.2.7";
 
 /// A host with two open ports and a closed one, one of them with a service, and with a link-layer address; met once more
-/// when all doubts were over. Gives when.
+/// when all doubts and changes were over. Gives when to look next.
 fn settled() -> (World, i64) {
     let mut world = World::new();
     world.sees(1, IP, &[open(22), open(80), open(443), speaks(22, "ssh OpenSSH 9.2"), mac(7)]);
@@ -17,10 +17,15 @@ fn settled() -> (World, i64) {
     world.sees(300, IP, &seen);
     let (told, last) = world.settles(IP, &seen);
     assert_eq!(told, ["PORT_CLOSED"]);
-    let last = last + 300;
-    world.sees(last, IP, &seen);
+    // The change is remembered for six hours: it might flap.
+    let last = last + 6 * 3_600;
+    for look in 0..2 {
+        let unchanged = world.unchanged;
+        world.sees(last + 300 * look, IP, &seen);
+        assert_eq!(world.unchanged, unchanged);
+    }
     assert_eq!(world.inventory.counts().endpoints, 2);
-    (world, last + 300)
+    (world, last + 600)
 }
 
 fn is_taken(world: &World, slice: &HostSlice, policy: &HostPolicy) -> bool {

@@ -1,7 +1,7 @@
 //! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
 use inventory::{Inventory, Known, Row};
-use model::Endpoint;
+use model::{Endpoint, PortObservation};
 use std::{
     net::IpAddr,
     ops::Bound,
@@ -39,6 +39,14 @@ impl Index {
 
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {
         self.read().remembered(endpoint)
+    }
+
+    /// Whether an observation speaks against what is believed: it was to be open and was not, or was to answer and did not.
+    pub(crate) fn is_refuted_by(&self, seen: &PortObservation) -> bool {
+        if seen.outcome.is_open() || !seen.outcome.is_evidence() {
+            return false;
+        }
+        self.get(&seen.endpoint).is_some_and(|known| known.expected && (known.open || !seen.outcome.is_answer()))
     }
 
     pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {
@@ -183,7 +191,7 @@ mod tests {
         let expect = vec![Endpoint::tcp(ip(1), 1), Endpoint::tcp(ip(1), 2), refused];
         assert_eq!(index.next_batch(None, |_| true, 256), expect);
         assert!(index.contains(&refused) && !index.contains(&Endpoint::tcp(ip(1), 3)));
-        assert_eq!(index.get(&refused), Some(Known::default()));
+        assert_eq!(index.get(&refused), Some(Known { expected: true, ..Known::default() }));
         assert_eq!(index.get(&Endpoint::tcp(ip(2), 1)), None);
     }
 }

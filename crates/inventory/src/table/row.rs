@@ -1,7 +1,7 @@
 //! A host as it lies in the table: what can be said of it without unpacking it.
 
 use super::{Table, record::Record, slot::Slot};
-use crate::{EndpointState, HostState, Identity};
+use crate::{EndpointState, HostState, Identity, PortStatus};
 use jiff::Timestamp;
 use model::{Endpoint, Service, Transport};
 use std::{net::IpAddr, sync::Arc};
@@ -18,6 +18,8 @@ pub struct Row<'a> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Known {
     pub open: bool,
+    /// Its host is up and it is what should answer there: open, or the one that shows by refusing that the host lives.
+    pub expected: bool,
     /// When it was last asked who it is under no name, and the answer of then.
     pub identified: Option<Timestamp>,
     pub prior: Option<Arc<Service>>,
@@ -63,6 +65,23 @@ impl<'a> Row<'a> {
         extra.map_or_else(|| self.record.first_seen.time(), |times| times.first_seen)
     }
 
+    /// The open endpoints, ascending, each with since when.
+    pub fn opened(self) -> impl Iterator<Item = (Timestamp, Endpoint)> + 'a {
+        let (ip, record) = (self.ip, self.record);
+        let open = record.slots.iter().enumerate().filter(|(_, slot)| slot.status() == PortStatus::Open);
+        open.map(move |(place, slot)| {
+            let (transport, port) = slot.key();
+            let since = record.rare(place).map_or_else(|| slot.changed_at.time(), |rare| rare.state.changed_at);
+            (since, Endpoint { ip, transport, port })
+        })
+    }
+
+    /// None where the endpoint is not known.
+    pub fn status(self, transport: Transport, port: u16) -> Option<PortStatus> {
+        let place = self.record.place(transport, port)?;
+        self.record.slots.get(place).map(Slot::status)
+    }
+
     /// How many endpoints are open.
     pub fn open(self) -> usize {
         self.record.open().count()
@@ -98,19 +117,22 @@ impl<'a> Row<'a> {
 
     /// None where [`Row::is_known`] is not true.
     pub fn known(self, transport: Transport, port: u16) -> Option<Known> {
+        let shows_life = self.record.answered_by() == Some((transport, port));
         let Some(place) = self.record.place(transport, port) else {
-            return (self.record.answered_by() == Some((transport, port))).then(Known::default);
+            return shows_life.then(|| Known { expected: self.is_up(), ..Known::default() });
         };
         let slot = self.record.slots.get(place)?;
-        let open = slot.status() == crate::PortStatus::Open;
+        let open = slot.status() == PortStatus::Open;
+        let expected = self.is_up() && (open || shows_life);
         let Some(rare) = self.record.rare(place) else {
             let values = &self.table.values;
             let identified = slot.identified().map(super::moment::Moment::time);
-            return Some(Known { open, identified, prior: slot.service(values), tls: slot.has_tls() });
+            return Some(Known { open, expected, identified, prior: slot.service(values), tls: slot.has_tls() });
         };
         let bare = rare.state.services.iter().find(|service| service.name.is_none());
         Some(Known {
             open,
+            expected,
             identified: bare.map(|service| service.last_observed),
             prior: bare.and_then(|service| service.service.clone()),
             tls: bare.is_some_and(|service| service.tls.is_some()),

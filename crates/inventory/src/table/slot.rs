@@ -24,7 +24,7 @@ const RARE: u8 = 1 << 6;
 pub(super) struct Slot {
     first_seen: Moment,
     pub(super) last_seen: Moment,
-    changed_at: Moment,
+    pub(super) changed_at: Moment,
     pub(super) last_observed: Moment,
     service_first_seen: Moment,
     /// Seen and observed.

@@ -5,7 +5,7 @@ use super::{
     intervals::Intervals,
     path::{Disruption, Kind, Middlebox, Paths, Recent, either},
     random::Random,
-    scenario::{Difference, Hosts, Outage, Scenario, Service},
+    scenario::{Difference, Hosts, Outage, Scenario, Service, Span},
     truth::{Machine, Offer, Truth, mac},
 };
 use model::{AddressSet, Target};
@@ -91,7 +91,7 @@ impl World {
         for proxy in &scenario.proxies {
             proxied = proxied.union(&addresses(&proxy.on)?);
         }
-        for ip in proxied.iter() {
+        for ip in &proxied {
             truth.place(ip);
         }
         let paths = paths(scenario, &truth, end, &mut random)?;
@@ -189,7 +189,7 @@ fn paths(scenario: &Scenario, truth: &Truth, end: u64, random: &mut Random) -> R
 }
 
 fn times(outage: &Outage, end: u64, random: &mut Random) -> Result<Intervals, SimulationError> {
-    let (lasting, at) = (outage.lasting.ms(), outage.at.map(|at| at.ms()));
+    let (lasting, at) = (outage.lasting.ms(), outage.at.map(Span::ms));
     match (at, outage.every) {
         (Some(at), None) => Ok(Intervals::one(at, at + lasting)),
         (at, Some(every)) => {

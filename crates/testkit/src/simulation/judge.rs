@@ -20,7 +20,7 @@ pub(super) fn judge(
     script: &Script,
     world: &World,
     scenario: &Scenario,
-    events: Vec<Event>,
+    events: &[Event],
     hosts: &[HostState],
 ) -> Report {
     let mut report = Report { title: scenario.title.clone(), ..Report::default() };
@@ -28,7 +28,7 @@ pub(super) fn judge(
     let mut learnt = false;
     let mut sides: HashMap<(IpAddr, Option<u16>), EventType> = HashMap::new();
     let mut seen = BTreeSet::new();
-    for event in &events {
+    for event in events {
         let at = u64::try_from(event.time.as_millisecond() - start).unwrap_or(0);
         if !seen.insert(event.id.0) {
             report.errors.push(format!("told twice under one id: {}", shown(event, at)));
@@ -229,14 +229,14 @@ mod tests {
         let scenario: Scenario = toml::from_str(SMALL).expect("a scenario");
         let end = scenario.lasting.ms();
         let (world, script, _, oracle) = parts(&scenario, end).expect("it fits together");
-        let events = events.iter().map(|(kind, port, minutes)| {
+        let told = events.iter().map(|(kind, port, minutes)| {
             let at = scenario.start + SignedDuration::from_mins(*minutes);
             let mut event = Event::new(*kind, at, &"scan1".into(), &(port, minutes));
             event.host = Some(EventHost { ip: [10, 0, 0, 1].into(), names: Vec::new(), os: None });
             event.endpoint = Some(EventEndpoint { transport: model::Transport::Tcp, port: *port });
             event
         });
-        judge(oracle, &script, &world, &scenario, events.collect(), &[])
+        judge(oracle, &script, &world, &scenario, &told.collect::<Vec<_>>(), &[])
     }
 
     #[test]

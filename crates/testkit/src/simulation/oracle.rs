@@ -4,7 +4,7 @@ use super::{
     SimulationError,
     build::{World, addresses},
     path::Disruption,
-    scenario::Scenario,
+    scenario::{Scenario, Span},
     script::{Fact, Script},
 };
 use config::{Config, Profile};
@@ -210,13 +210,7 @@ impl Oracle {
         };
         for one in &scenario.allow {
             let on = one.on.as_deref().map(addresses).transpose()?;
-            allow(
-                &one.kinds,
-                on,
-                one.from.ms(),
-                one.until.map_or(u64::MAX, |until| until.ms()),
-                one.most.unwrap_or(u64::MAX),
-            );
+            allow(&one.kinds, on, one.from.ms(), one.until.map_or(u64::MAX, Span::ms), one.most.unwrap_or(u64::MAX));
         }
         allow(&[EventType::BaselineDone], None, 0, u64::MAX, profiles as u64 + script.reloads);
         allow(&[EventType::ConfigReloaded], None, 0, u64::MAX, script.reloads);

@@ -263,6 +263,6 @@ mod tests {
         };
         let mut at = |at| firewall.treat(at, &mut random);
         assert_eq!((at(0), at(1), at(2)), (None, None, Some(REFUSED)));
-        assert_eq!((at(50_000), at(60_001), at(70_000)), (Some(REFUSED), None, None));
+        assert_eq!((at(50_000), at(60_002), at(70_000)), (Some(REFUSED), None, None));
     }
 }

@@ -60,7 +60,7 @@ async fn drive(scenario: &Scenario, lasting: Duration) -> Result<Report, Simulat
     sleep_until(epoch + lasting).await;
     sensor.kill().await?;
     let questions = network.world().paths.questions;
-    let mut report = judge::judge(oracle, &script, &network.world(), scenario, journal.events(), &journal.hosts());
+    let mut report = judge::judge(oracle, &script, &network.world(), scenario, &journal.events(), &journal.hosts());
     report.days = lasting.as_secs_f64() / 86_400.0;
     report.questions = questions;
     report.commits = journal.commits();

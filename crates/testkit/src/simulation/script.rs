@@ -239,7 +239,7 @@ fn pool_deeds(
         if members.iter().any(|(other, _)| *other == ip) {
             continue;
         }
-        let up = members.len() < ((pool.least + pool.most) / 2) as usize;
+        let up = members.len() < u32::midpoint(pool.least, pool.most) as usize;
         let mut one = machine(&some_hosts("", &pool.services), &mut world.truth, random);
         one.up = up;
         world.truth.apply(&Action::Add(ip, Box::new(one)));

@@ -21,7 +21,7 @@ impl Hasher for Fast {
 
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.0 = (self.0 << 8 | self.0 >> 56) ^ u64::from(byte).wrapping_mul(0x2545_f491_4f6c_dd1d);
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte).wrapping_mul(0x2545_f491_4f6c_dd1d);
         }
     }
 
