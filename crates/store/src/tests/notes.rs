@@ -14,7 +14,8 @@ fn pool(asset: &str, ports: &[u16]) -> PoolState {
         product: (*port == 80).then(|| "nginx".to_owned()),
     };
     let place = PoolPlace { first_seen: at(0), last_seen: at(60) };
-    PoolState { asset: asset.into(), offers: ports.iter().map(|port| (offer(port), place.clone())).collect() }
+    let offers = ports.iter().map(|port| (offer(port), place.clone())).collect();
+    PoolState { asset: asset.into(), offers, lost_since: ports.is_empty().then(|| at(30)) }
 }
 
 #[tokio::test]
