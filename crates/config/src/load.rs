@@ -150,7 +150,7 @@ fn read(raw: &Raw<'_>, main: FileId, around: &Surroundings, sink: &Sink) -> (Con
         .collect();
     let config = Config {
         sources: Vec::new(),
-        sensor: sensor::read(raw.sensor.as_ref(), around),
+        sensor: sensor::read(raw.sensor.as_ref(), &assets, around),
         store: store::read(raw.store.as_ref(), around),
         console: console::read(raw.console.as_ref()),
         tls: tls::read(raw.tls.as_ref(), around),

@@ -1,11 +1,15 @@
 use crate::{
-    Mode, Sensor, Surroundings,
+    Asset, Mode, Sensor, Surroundings,
     address::is_unicast,
     names::show,
     walk::{Table, Value},
 };
 use model::{AddressSet, Endpoint, Rate, Target};
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 pub(crate) const KEYS: &[&str] =
     &["name", "contact", "rate", "rate_per_host", "exclude", "interface", "source", "mode", "resolvers", "canaries"];
@@ -13,7 +17,7 @@ const RATE: u32 = 5_000;
 const RATE_PER_HOST: u32 = 500;
 const DNS: u16 = 53;
 
-pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Sensor {
+pub(crate) fn read(value: Option<&Value<'_>>, assets: &BTreeMap<Arc<str>, Asset>, around: &Surroundings) -> Sensor {
     let table = value.and_then(|value| value.table(KEYS));
     let get = |key| table.as_ref().and_then(|table: &Table<'_>| table.get(key));
     let rate = |key, default| {
@@ -21,22 +25,19 @@ pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Sensor {
             .and_then(|value| value.parse("write a rate from `1/s` to `100M/s`, like `5k/s`", str::parse::<Rate>))
             .or(Rate::per_second(default).ok())
     };
+    let exclude = get("exclude").map(|value| read_exclusions(&value)).unwrap_or_default();
+    let canaries = get("canaries").map(|value| read_canaries(&value, assets, &exclude)).unwrap_or_default();
     let least = Rate::per_second(1).unwrap_or_else(|_| unreachable!("1/s is a rate"));
     Sensor {
         name: get("name").and_then(|value| read_name(&value)).unwrap_or_else(|| around.host_name.clone()).into(),
         contact: get("contact").and_then(|value| read_contact(&value)),
         rate: rate("rate", RATE).unwrap_or(least),
         rate_per_host: rate("rate_per_host", RATE_PER_HOST).unwrap_or(least),
-        exclude: get("exclude").map(|value| read_exclusions(&value)).unwrap_or_default(),
+        exclude,
         interface: get("interface").and_then(|value| read_interface(&value)),
         source: get("source").and_then(|value| read_source(&value)),
         mode: get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto),
-        canaries: get("canaries")
-            .map(|value| {
-                let items = value.one_or_many();
-                items.iter().filter_map(|item| item.parse(CANARY_HELP, canary)).collect()
-            })
-            .unwrap_or_default(),
+        canaries,
         resolvers: get("resolvers")
             .map(|value| {
                 value
@@ -129,7 +130,28 @@ fn read_mode(value: &Value<'_>) -> Option<Mode> {
 const CANARY_HELP: &str =
     "write an address and a TCP port that always answers, like `192.0.2.1:443` or `[2001:db8::1]:443`";
 
-/// Whether it is in scope is seen when all assets are known.
+/// Canaries are asked like any target, so they must be in scope.
+fn read_canaries(value: &Value<'_>, assets: &BTreeMap<Arc<str>, Asset>, exclude: &AddressSet) -> Vec<Endpoint> {
+    let items = value.one_or_many();
+    let mut canaries = Vec::new();
+    for item in &items {
+        let Some(endpoint) = item.parse(CANARY_HELP, canary) else { continue };
+        let ip = endpoint.ip;
+        let mut ranges = assets.values().flat_map(|asset| &asset.targets).filter_map(Target::range);
+        if exclude.contains(ip) {
+            let title = format!("canary {ip} is in `sensor.exclude`, so it will never be asked");
+            item.sink.push(item.error(title).help("name one that may be asked"));
+        } else if !ranges.any(|range| range.contains(ip)) {
+            let title = format!("canary {ip} is in no asset, so it may not be asked");
+            let help = format!("name an endpoint among the targets, or add {ip} to an asset");
+            item.sink.push_if_whole(item.error(title).help(help));
+        } else {
+            canaries.push(endpoint);
+        }
+    }
+    canaries
+}
+
 fn canary(text: &str) -> Result<Endpoint, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if is_unicast(address.ip()) && address.port() != 0 => {

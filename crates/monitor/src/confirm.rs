@@ -2,12 +2,13 @@
 
 use crate::{
     conversation::Answered,
+    look::{Look, Worth},
     network::Introduction,
     pass::{Tools, asked, slice_of},
 };
 use inventory::{ConfirmRequest, Question};
 use jiff::Timestamp;
-use model::{Endpoint, HostSlice, Lane, PassId, PassKind, PassRef};
+use model::{Coverage, Endpoint, HostSlice, Lane, PassId, PassKind, PassRef};
 use probe::Found;
 use std::{
     cmp::Reverse,
@@ -62,8 +63,15 @@ impl Confirmations {
     }
 }
 
-/// Asks again and says what came back.
-pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
+/// Asks again and says what came back, and what it is worth where it is negative.
+pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) -> (HostSlice, Worth) {
+    let look = Look::begin(tools);
+    let slice = ask(tools, request, id).await;
+    let worth = look.judge(tools, slice.ports.iter()).await;
+    (slice, worth)
+}
+
+async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
     let ip = request.ip;
     let pass = PassRef { id, profile: request.profile, lane: Lane::Confirm, kind: PassKind::Confirmation };
     match request.question {
@@ -75,6 +83,7 @@ pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) ->
             let new = tools.index.get(&endpoint).is_none_or(|known| !known.open);
             for Found { observation, reply } in tools.network.ask(vec![endpoint], Duration::ZERO).await {
                 if new
+                    && !tools.restraint.borrow().silences(ip)
                     && observation.outcome.is_open()
                     && let Some(_under_way) = tools.conversations.begin(endpoint)
                 {
@@ -85,6 +94,10 @@ pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) ->
             }
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, answered)
+        }
+        // No conversations with one that refuses the sensor: the question waits.
+        Question::Service { .. } if tools.restraint.borrow().silences(ip) => {
+            slice_of(tools, pass, ip, Coverage::default(), Vec::new(), Vec::new())
         }
         Question::Service { transport, port, name } => {
             let endpoint = Endpoint { ip, transport, port };

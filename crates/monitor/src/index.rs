@@ -2,7 +2,7 @@
 
 use inventory::{HostState, PortStatus};
 use jiff::Timestamp;
-use model::{Endpoint, HostKey, Service};
+use model::{Endpoint, HostKey, PortObservation, Service};
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -13,6 +13,8 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     pub(crate) open: bool,
+    /// Its host is up and it is what should answer there: open, or the one that shows by refusing that the host lives.
+    pub(crate) expected: bool,
     /// When it was last asked who it is, and the answer of then.
     pub(crate) identified: Option<Timestamp>,
     pub(crate) prior: Option<Arc<Service>>,
@@ -37,6 +39,7 @@ impl Index {
                 let bare = state.services.iter().find(|service| service.name.is_none());
                 let known = Known {
                     open: state.status == PortStatus::Open,
+                    expected: host.up && state.status == PortStatus::Open,
                     identified: bare.map(|service| service.last_observed),
                     prior: bare.and_then(|service| service.service.clone()),
                     tls: bare.is_some_and(|service| service.tls.is_some()),
@@ -46,8 +49,9 @@ impl Index {
             .collect();
         if let Some((transport, port)) = host.answered_by {
             let endpoint = Endpoint { ip, transport, port };
-            if let Err(place) = endpoints.binary_search_by_key(&endpoint, |(known, _)| *known) {
-                endpoints.insert(place, (endpoint, Known::default()));
+            match endpoints.binary_search_by_key(&endpoint, |(known, _)| *known) {
+                Ok(place) => endpoints[place].1.expected = host.up,
+                Err(place) => endpoints.insert(place, (endpoint, Known { expected: host.up, ..Known::default() })),
             }
         }
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(ip, endpoints);
@@ -62,6 +66,14 @@ impl Index {
         let known = hosts.get(&endpoint.ip)?;
         let place = known.binary_search_by_key(endpoint, |(known, _)| *known).ok()?;
         known.get(place).map(|(_, known)| known.clone())
+    }
+
+    /// Whether an observation speaks against what is believed: it was to be open and was not, or was to answer and did not.
+    pub(crate) fn is_refuted_by(&self, seen: &PortObservation) -> bool {
+        if seen.outcome.is_open() || !seen.outcome.is_evidence() {
+            return false;
+        }
+        self.get(&seen.endpoint).is_some_and(|known| known.expected && (known.open || !seen.outcome.is_answer()))
     }
 
     pub(crate) fn contains(&self, endpoint: &Endpoint) -> bool {

@@ -3,6 +3,8 @@
 //!
 //! The sockets, the disk, the clock and the seed are handed in: [`Network`], [`Journal`], [`model::Clock`].
 
+mod canary;
+mod choose;
 mod confirm;
 mod conversation;
 mod decide;
@@ -15,6 +17,7 @@ mod journal;
 mod lanes;
 mod leases;
 mod live;
+mod look;
 mod network;
 mod pass;
 mod review;

@@ -2,8 +2,11 @@
 
 use crate::{
     PassRecord,
+    canary::Canaries,
     conversation::{Answered, Conversations},
+    health::{Restraint, SLOWER},
     index::Index,
+    look::{Look, Worth},
     network::Network,
     schedule,
 };
@@ -13,14 +16,17 @@ use model::{
     PortSet, Transport, Vantage,
 };
 use probe::{Found, HostResult, Pace, SweepJob};
-use scope::{Groups, Permutation};
+use scope::{Groups, Permutation, ScopeHandle};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// New openings of one host that are asked who they are within one group; a host that opens more is a middlebox or a trap,
@@ -54,6 +60,8 @@ pub(crate) struct Group {
     pub(crate) spoilt: AddressSet,
     pub(crate) local_errors: u64,
     pub(crate) probes: u64,
+    /// Whether what it did not find counts.
+    pub(crate) worth: Worth,
 }
 
 /// What a pass works with.
@@ -62,6 +70,10 @@ pub(crate) struct Tools {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) conversations: Conversations,
     pub(crate) index: Index,
+    pub(crate) scope: ScopeHandle,
+    pub(crate) canaries: Canaries,
+    /// What is held back now.
+    pub(crate) restraint: watch::Receiver<Restraint>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) vantage: Vantage,
     pub(crate) reports: mpsc::Sender<Report>,
@@ -81,6 +93,17 @@ pub(crate) struct Plan {
     pub(crate) budget: Duration,
     /// How old an identification may get.
     pub(crate) identify: Duration,
+}
+
+impl Tools {
+    /// Waits while everything refuses the sensor: only canaries are asked then.
+    async fn unrestrained(&self) {
+        let mut restraint = self.restraint.clone();
+        // The loop has gone: the pass is cancelled with it.
+        if restraint.wait_for(|restraint| !restraint.everything).await.is_err() {
+            self.stop.cancelled().await;
+        }
+    }
 }
 
 impl Plan {
@@ -117,11 +140,18 @@ async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         remaining = remaining.saturating_add(u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports));
     }
     while plan.record.groups_done < groups.count() && !cancel.is_cancelled() {
+        tokio::select! {
+            () = tools.unrestrained() => {}
+            () = cancel.cancelled() => break,
+        }
         let addresses = nth_group(&groups, &order, plan.record.groups_done);
         let work = u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports);
         let rate = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
         pace.set(rate);
-        let paced = rate.is_finite().then(|| pace.clone());
+        let paced = rate.is_finite().then(|| (pace.clone(), rate));
+        // Hosts that refuse the sensor are left alone; they count as not asked.
+        let refusing = tools.restraint.borrow().hosts.iter().copied().map(model::AddressRange::single).collect();
+        let addresses = addresses.difference(&refusing);
         let Some(mut group) = sweep_group(tools, &plan, addresses, paced, cancel).await else { break };
         remaining = remaining.saturating_sub(work);
         plan.record = group.record;
@@ -145,16 +175,18 @@ async fn sweep_group(
     tools: &Tools,
     plan: &Plan,
     addresses: AddressSet,
-    pace: Option<Pace>,
+    paced: Option<(Pace, f64)>,
     cancel: &CancellationToken,
 ) -> Option<Group> {
+    let look = Look::begin(tools);
+    let mut restraint = tools.restraint.clone();
     let index = tools.index.clone();
     let job = SweepJob {
         addresses: addresses.clone(),
         tcp: plan.tcp.clone(),
         udp: plan.udp.clone(),
         seed: plan.record.seed ^ plan.record.groups_done.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        pace,
+        pace: paced.as_ref().map(|(pace, _)| pace.clone()),
         known: Arc::new(move |endpoint| index.contains(endpoint)),
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
@@ -163,17 +195,38 @@ async fn sweep_group(
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = tools.network.sweep(job, found_sender, cancel.clone());
     let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
-    let mut outcome = None;
-    loop {
+    let (mut outcome, mut is_finding) = (None, true);
+    while is_finding || outcome.is_none() {
         tokio::select! {
-            Some(hit) = found.recv() => introduce(tools, plan, hit, &mut per_host),
+            hit = found.recv(), if is_finding => match hit {
+                Some(hit) => introduce(tools, plan, hit, &mut per_host),
+                None => is_finding = false,
+            },
+            Ok(()) = restraint.changed() => if let Some((pace, rate)) = &paced {
+                let slower = if restraint.borrow_and_update().everything { SLOWER } else { 1.0 };
+                pace.set(rate / slower);
+            },
             done = &mut asking, if outcome.is_none() => outcome = Some(done),
-            else => break,
         }
     }
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     if outcome.aborted || cancel.is_cancelled() {
         return None;
+    }
+    let seen = || outcome.hosts.iter().flat_map(|host| &host.ports);
+    let (mut again, mut worth) = tokio::select! {
+        settled = look.settle(tools, seen()) => settled,
+        () = cancel.cancelled() => return None,
+    };
+    if !seen().any(|port| port.outcome.is_answer()) && worth.doubt.is_none() && !worth.incomplete {
+        worth.incomplete = look.judge_dark(tools).await.incomplete;
+    }
+    for port in outcome.hosts.iter_mut().flat_map(|host| &mut host.ports) {
+        let Some(found) = again.remove(&port.endpoint) else { continue };
+        *port = found.observation.clone();
+        if port.outcome.is_open() {
+            introduce(tools, plan, found, &mut per_host);
+        }
     }
     let now = tools.clock.now();
     let coverage = Coverage { tcp: plan.tcp.clone(), udp: plan.udp.clone() };
@@ -186,7 +239,9 @@ async fn sweep_group(
     record.probes += outcome.counts.probes;
     record.attempts += outcome.counts.attempts;
     record.local_errors += outcome.counts.local_errors;
-    record.covered += u64::try_from(covered.len()).unwrap_or(u64::MAX);
+    if worth.doubt.is_none() && !worth.incomplete {
+        record.covered += u64::try_from(covered.len()).unwrap_or(u64::MAX);
+    }
     record.loss_asked += outcome.counts.known_asked;
     record.loss_missed += outcome.counts.known_missed_first;
     let slices = outcome
@@ -217,6 +272,7 @@ async fn sweep_group(
         spoilt,
         local_errors: outcome.counts.local_errors,
         probes: outcome.counts.probes + outcome.counts.local_errors,
+        worth,
     })
 }
 
@@ -224,7 +280,9 @@ async fn sweep_group(
 /// for it: a host that answers slowly on many ports must not hold up the watch over all others.
 fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAddr, u32>) {
     let endpoint = hit.observation.endpoint;
-    if !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at) {
+    if tools.restraint.borrow().silences(endpoint.ip)
+        || !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at)
+    {
         return;
     }
     let count = per_host.entry(endpoint.ip).or_default();
@@ -306,15 +364,18 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
     plan.record.groups = batches.len() as u64;
     plan.record.groups_done = 0;
     for batch in batches {
-        if cancel.is_cancelled() {
-            return plan.record;
+        tokio::select! {
+            () = tools.unrestrained() => {}
+            () = cancel.cancelled() => return plan.record,
         }
         let pace = schedule::pace(remaining as u64, deadline.saturating_duration_since(Instant::now()));
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
         let within = if pace.is_finite() { Duration::from_secs_f64(batch.len() as f64 / pace) } else { Duration::ZERO };
         remaining -= batch.len();
+        let batch = spared(batch, &tools.restraint.borrow().hosts);
         let asked = batch.len() as u64;
-        let observations = tokio::select! {
+        let look = Look::begin(tools);
+        let mut observations = tokio::select! {
             observations = tools.network.ask(batch, within) => observations,
             () = cancel.cancelled() => return plan.record,
         };
@@ -324,6 +385,15 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         };
         if observations.iter().any(halted) {
             return plan.record;
+        }
+        let (mut again, worth) = tokio::select! {
+            settled = look.settle(tools, observations.iter().map(|found| &found.observation)) => settled,
+            () = cancel.cancelled() => return plan.record,
+        };
+        for found in &mut observations {
+            if let Some(second) = again.remove(&found.observation.endpoint) {
+                *found = second;
+            }
         }
         let slices = known_slices(tools, &plan, observations);
         plan.record.probes += asked;
@@ -351,6 +421,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             spoilt: AddressSet::empty(),
             local_errors,
             probes: asked,
+            worth,
         };
         if tools.reports.send(Report::Group(group)).await.is_err() {
             return plan.record;
@@ -358,6 +429,13 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
     }
     plan.record.complete = true;
     plan.record
+}
+
+/// Leaves one endpoint of each host that refuses the sensor: enough to see whether it still does.
+fn spared(mut batch: Vec<Endpoint>, refusing: &BTreeSet<IpAddr>) -> Vec<Endpoint> {
+    let mut last = None;
+    batch.retain(|endpoint| !refusing.contains(&endpoint.ip) || last.replace(endpoint.ip) != Some(endpoint.ip));
+    batch
 }
 
 /// Makes slices of what the known endpoints answered, and starts conversations where those are due.

@@ -8,19 +8,23 @@ mod show;
 mod stale;
 mod start;
 mod take;
+mod well;
 
 pub use rescope::scope_of;
 
 use crate::{
     Batch, Journal, MonitorError, PassRecord,
+    canary::{Canaries, Verdict},
+    choose::Choice,
     confirm::Confirmations,
     conversation::Conversations,
     decide::Decider,
     handle::{Command, Handle},
-    health::Health,
+    health::{Health, Now, Restraint},
     lanes::{self, LaneState},
     leases::Leases,
     live::Live,
+    look::Worth,
     network::Network,
     pass::{Report, Tools},
     stale::Stale,
@@ -34,7 +38,7 @@ use probe::{ResolveError, Resolved};
 use scope::ScopeHandle;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, Semaphore, broadcast, mpsc},
+    sync::{Notify, Semaphore, broadcast, mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -96,6 +100,11 @@ pub struct Monitor<J> {
     decider: Decider,
     health: Health,
     stale: Stale,
+    /// What passes are to hold back.
+    restraint: watch::Sender<Restraint>,
+    choice: Choice,
+    /// Canaries being asked whether a trouble is over.
+    checking: JoinSet<Verdict>,
     lanes: Vec<LaneState>,
     /// Passes under way; a reload cancels them and the lanes begin again.
     passes: JoinSet<()>,
@@ -103,7 +112,7 @@ pub struct Monitor<J> {
     leases: Leases,
     resolutions: JoinSet<Resolution>,
     confirmations: Confirmations,
-    confirming: JoinSet<(ConfirmRequest, HostSlice)>,
+    confirming: JoinSet<(ConfirmRequest, HostSlice, Worth)>,
     confirm_slots: Arc<Semaphore>,
     halted: bool,
     learning: Learning,
@@ -129,6 +138,9 @@ impl<J: Journal> Monitor<J> {
         );
         let mut confirmations = Confirmations::default();
         confirmations.add(inventory.pending());
+        let moment = Now { wall: now, instant: Instant::now() };
+        let health = Health::restore(&restored.notes, inventory.blocked().map(|(ip, _)| ip).collect(), moment);
+        let restraint = watch::Sender::new(health.restraint(moment));
         let decider = Decider::new(vantage.clone(), config.clone(), inventory, restored.violations);
         let mut leases = Leases::restore(restored.leases);
         leases.retain(&scope_of(&config));
@@ -145,6 +157,9 @@ impl<J: Journal> Monitor<J> {
             conversations: Conversations::new(network.clone(), scope.clone(), decider.index.clone()),
             network,
             index: decider.index.clone(),
+            scope: scope.clone(),
+            canaries: Canaries::default(),
+            restraint: restraint.subscribe(),
             clock: clock.clone(),
             vantage,
             reports: report_sender,
@@ -164,8 +179,11 @@ impl<J: Journal> Monitor<J> {
             events,
             live,
             decider,
-            health: Health::default(),
             stale: Stale::default(),
+            health,
+            restraint,
+            choice: Choice::new(Instant::now()),
+            checking: JoinSet::new(),
             passes: JoinSet::new(),
             ledger: restored.passes,
             leases,
@@ -192,6 +210,7 @@ impl<J: Journal> Monitor<J> {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), MonitorError> {
         let mut batch = Batch::default();
         self.retire_out_of_scope(&mut batch);
+        self.look_after_itself(&mut batch);
         self.commit(batch, &shutdown).await?;
         loop {
             self.start_due();
@@ -207,6 +226,13 @@ impl<J: Journal> Monitor<J> {
                 Some(first) = self.confirming.join_next(), if !self.confirming.is_empty() => {
                     self.take_confirmations(first, &shutdown).await?;
                 }
+                Some(check) = self.checking.join_next(), if !self.checking.is_empty() => match check {
+                    Ok(verdict) => self.take_check(verdict, &shutdown).await?,
+                    Err(error) => {
+                        tracing::error!(%error, "a check of canaries ended in a bug");
+                        return Err(MonitorError::Bug("canary check"));
+                    }
+                },
                 Some(answer) = self.resolutions.join_next(), if !self.resolutions.is_empty() => match answer {
                     Ok(answer) => self.take_resolution(answer, &shutdown).await?,
                     Err(error) => tracing::error!(%error, "a name resolution ended in a bug"),
@@ -294,6 +320,7 @@ impl<J: Journal> Monitor<J> {
     async fn on_time(&mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         let now = self.clock.now();
         let mut batch = Batch::default();
+        self.look_after_itself(&mut batch);
         // The clock may have been set back.
         let is_due = |at: Timestamp, every: Duration| {
             now >= at || at.duration_since(now) > jiff::SignedDuration::try_from(every).unwrap_or_default()
@@ -329,6 +356,7 @@ impl<J: Journal> Monitor<J> {
     async fn end(mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         self.tools.stop.cancel();
         self.confirming.abort_all();
+        self.checking.abort_all();
         self.resolutions.abort_all();
         self.drain_passes(shutdown).await
     }

@@ -11,6 +11,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 impl<J: Journal> Monitor<J> {
@@ -91,6 +92,7 @@ impl<J: Journal> Monitor<J> {
         self.rescope();
         self.lanes = lanes::lanes(&config, &self.ledger, now);
         self.learning.configure(&config, &self.lanes);
+        self.choice.reset(Instant::now());
         let mut batch = Batch { leases: Some(self.leases.records()), ..Batch::default() };
         self.retire_out_of_scope(&mut batch);
         let fill = |event: &mut model::Event| event.reason = Some("the new configuration is in force".to_owned());

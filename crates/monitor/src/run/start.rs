@@ -31,15 +31,17 @@ impl<J: Journal> Monitor<J> {
                 }
             }
         }
+        self.start_check();
         while self.confirming.len() < CONFIRMATIONS_AT_ONCE
+            && !self.restraint.borrow().everything
             && let Some(request) = self.confirmations.take(now)
         {
             let id = self.pass_id("confirm", now);
             let (tools, slots) = (self.tools.clone(), self.confirm_slots.clone());
             self.confirming.spawn(async move {
                 let _slot = slots.acquire().await;
-                let slice = confirm::serve(&tools, request.clone(), id).await;
-                (request, slice)
+                let (slice, worth) = confirm::serve(&tools, request.clone(), id).await;
+                (request, slice, worth)
             });
         }
         for key in self.leases.due(&scope, now) {
@@ -87,11 +89,9 @@ impl<J: Journal> Monitor<J> {
     pub(super) fn next_wake(&self) -> Instant {
         let now = self.clock.now();
         let lane = if self.halted { None } else { self.lanes.iter().filter_map(|state| state.due(now)).min() };
-        let confirm = if self.halted || self.confirming.len() >= CONFIRMATIONS_AT_ONCE {
-            None
-        } else {
-            self.confirmations.next_at()
-        };
+        let held = self.halted || self.restraint.borrow().everything;
+        let confirm =
+            if held || self.confirming.len() >= CONFIRMATIONS_AT_ONCE { None } else { self.confirmations.next_at() };
         let next = [lane, confirm, Some(self.expiry_at)].into_iter().flatten().min();
         let wait = next.map_or(MOST_WAIT, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         Instant::now() + wait.min(MOST_WAIT)

@@ -3,13 +3,14 @@
 use super::{COALESCE, CONFIRM_AGAIN, Monitor, Resolution};
 use crate::{
     Batch, Journal, MonitorError, PassRecord,
-    health::{Tally, Turn, is_silent},
+    health::{Tally, strip},
+    look::Worth,
     pass::{Group, Report},
 };
 use inventory::ConfirmRequest;
-use model::{EventType, HostSlice};
+use model::{AddressSet, HostSlice};
 use probe::{ResolveError, Resolved};
-use tokio::{task::JoinError, time::Instant};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
 impl<J: Journal> Monitor<J> {
@@ -44,7 +45,7 @@ impl<J: Journal> Monitor<J> {
     /// Takes what came of a confirmation, and of the others that have come meanwhile.
     pub(super) async fn take_confirmations(
         &mut self,
-        first: Result<(ConfirmRequest, HostSlice), JoinError>,
+        first: Result<(ConfirmRequest, HostSlice, Worth), JoinError>,
         shutdown: &CancellationToken,
     ) -> Result<(), MonitorError> {
         let mut answers = Vec::new();
@@ -56,10 +57,15 @@ impl<J: Journal> Monitor<J> {
             }
             next = if answers.len() < COALESCE { self.confirming.try_join_next() } else { None };
         }
-        let (requests, mut slices): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-        let at = Instant::now();
-        slices.retain(|slice| !(is_silent(slice) && self.health.doubts(slice.ip, at)));
-        let mut batch = Batch::default();
+        let (now, mut batch) = (self.moment(), Batch::default());
+        self.mind_the_clocks(now, &mut batch);
+        let (mut requests, mut slices) = (Vec::with_capacity(answers.len()), Vec::new());
+        for (request, slice, worth) in answers {
+            requests.push(request);
+            slices.extend(self.health.examine_one(slice, &worth, &self.decider.inventory, now));
+        }
+        // First that nothing negative counts any more, then what still does.
+        self.tell_health(now, &mut batch);
         self.decide(&slices, &mut batch);
         self.ask_again(&requests);
         self.commit(batch, shutdown).await
@@ -79,22 +85,29 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
-    async fn take_slices(&mut self, slices: Vec<HostSlice>, shutdown: &CancellationToken) -> Result<(), MonitorError> {
+    /// Good news, and conversations. That a conversation came to nothing is no look: the lanes have looks of their own.
+    async fn take_slices(
+        &mut self,
+        mut slices: Vec<HostSlice>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), MonitorError> {
+        strip(&mut slices, &self.decider.inventory);
         let mut batch = Batch::default();
         self.decide(&slices, &mut batch);
         self.commit(batch, shutdown).await
     }
 
     async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, coverage, addresses, spoilt, local_errors, probes } = group;
+        let Group { record, mut slices, coverage, mut addresses, spoilt, local_errors, probes, worth } = group;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
-        let turn = self.health.examine(&mut slices, &tally, Instant::now());
-        if turn != Turn::Same {
-            let mut batch = Batch::default();
-            self.decider.forget_doubts(self.clock.now(), &mut batch);
-            self.commit(batch, shutdown).await?;
+        let (moment, mut batch) = (self.moment(), Batch::default());
+        self.mind_the_clocks(moment, &mut batch);
+        if !self.health.examine(&mut slices, &tally, &worth, &self.decider.inventory, moment) {
+            addresses = AddressSet::empty();
         }
+        self.tell_health(moment, &mut batch);
+        self.commit(batch, shutdown).await?;
         // Host by host, in pieces: a group of thousands must not hold up a command.
         for piece in slices.chunks(COALESCE) {
             let mut batch = Batch::default();
@@ -105,17 +118,6 @@ impl<J: Journal> Monitor<J> {
         let mut batch = Batch::default();
         if !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
-        }
-        match turn {
-            Turn::Same => {}
-            Turn::Degraded(sentence) => {
-                let fill = |event: &mut model::Event| event.reason = Some(sentence);
-                self.decider.own_event(EventType::SensorDegraded, "sensor", fill, now, &mut batch);
-            }
-            Turn::Recovered => {
-                let fill = |event: &mut model::Event| event.reason = Some("answers as before".to_owned());
-                self.decider.own_event(EventType::SensorOk, "sensor", fill, now, &mut batch);
-            }
         }
         if let Some(state) = self.lane(&profile, lane)
             && let Some(running) = &mut state.running

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
-use config::{Config, Surroundings};
+use config::Config;
 use jiff::Timestamp;
 use model::{
     Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed, OpenReason, Outcome, PortObservation, Service,
@@ -11,7 +11,7 @@ use model::{
 };
 use monitor::{
     Answer, Batch, Committed, Conversation, Introduction, Journal, JournalError, Monitor, MonitorError, Network, Parts,
-    PassRecord, Restored, scope_of,
+    PassRecord, Restored, Surroundings, scope_of,
 };
 use notifiers::Owed;
 use probe::{Found, HostResult, ResolveError, Resolved, SweepCounts, SweepJob, SweepOutcome};
@@ -52,14 +52,30 @@ struct Truth {
     tongue_tied: bool,
     /// Hosts that take their time over every conversation.
     slow: BTreeSet<IpAddr>,
+    /// Everything refuses.
+    banned: bool,
+    /// Questions of a thousand that are lost.
+    lost: u64,
+    around: Surroundings,
     asked: u64,
     answers: u64,
+}
+
+/// What every question does to the sensor's surroundings.
+#[derive(Clone)]
+struct Disturbance(Arc<dyn Fn(&mut Surroundings) + Send + Sync>);
+
+impl std::fmt::Debug for Disturbance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disturbance")
+    }
 }
 
 /// The network. Cheap to clone; clones are the same network.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     truth: Arc<Mutex<Truth>>,
+    disturbance: Arc<Mutex<Option<Disturbance>>>,
     clock: Arc<dyn Clock>,
     halted: Arc<AtomicBool>,
     at_work: Arc<AtomicU64>,
@@ -67,7 +83,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { truth: Arc::default(), clock, halted: Arc::default(), at_work: Arc::default() }
+        Self {
+            truth: Arc::default(),
+            disturbance: Arc::default(),
+            clock,
+            halted: Arc::default(),
+            at_work: Arc::default(),
+        }
     }
 
     fn truth(&self) -> MutexGuard<'_, Truth> {
@@ -101,6 +123,26 @@ impl World {
         self.truth().unplugged = unplugged;
     }
 
+    /// Somebody refuses whatever is asked, or does not any more.
+    pub(crate) fn ban(&self, banned: bool) {
+        self.truth().banned = banned;
+    }
+
+    /// Of a thousand questions so many are lost.
+    pub(crate) fn lose(&self, of_a_thousand: u64) {
+        self.truth().lost = of_a_thousand;
+    }
+
+    pub(crate) fn place(&self, change: impl FnOnce(&mut Surroundings)) {
+        change(&mut self.truth().around);
+    }
+
+    /// From now on every question does this to the surroundings.
+    pub(crate) fn disturb(&self, change: impl Fn(&mut Surroundings) + Send + Sync + 'static) {
+        let disturbance = Disturbance(Arc::new(change));
+        *self.disturbance.lock().unwrap_or_else(PoisonError::into_inner) = Some(disturbance);
+    }
+
     pub(crate) fn lose_route(&self, lost: bool) {
         self.truth().no_route = lost;
     }
@@ -132,15 +174,22 @@ impl World {
     }
 
     fn answer(&self, endpoint: Endpoint) -> PortObservation {
+        let disturbance = self.disturbance.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut truth = self.truth();
+        if let Some(Disturbance(change)) = disturbance {
+            change(&mut truth.around);
+        }
+        let is_lost = scattered(truth.answers) % 1_000 < truth.lost;
         let is_asked = !self.halted.load(Ordering::SeqCst) && !truth.no_route;
         truth.asked += u64::from(is_asked);
         let outcome = if self.halted.load(Ordering::SeqCst) {
             Outcome::NotProbed(NotProbed::Halted)
         } else if truth.no_route {
             Outcome::LocalError(LocalErrorKind::NoRoute)
-        } else if truth.unplugged || !truth.hosts.contains(&endpoint.ip) {
+        } else if truth.unplugged || is_lost || !truth.hosts.contains(&endpoint.ip) {
             Outcome::Silent
+        } else if truth.banned {
+            Outcome::Closed(ClosedReason::Refused)
         } else if truth.open.contains_key(&endpoint) {
             Outcome::Open(OpenReason::Connected)
         } else {
@@ -153,6 +202,14 @@ impl World {
         let at = Timestamp::from_nanosecond(at.as_nanosecond() + i128::from(step)).unwrap_or(at);
         PortObservation { endpoint, outcome, at, attempts: 1, rtt_us: None }
     }
+}
+
+/// A number that looks random (splitmix64).
+fn scattered(n: u64) -> u64 {
+    let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// Time a question takes on this network.
@@ -214,7 +271,14 @@ impl Network for World {
     fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>> {
         Box::pin(async move {
             sleep(ROUND_TRIP.max(within / 2)).await;
-            let found = |endpoint| Found { observation: self.answer(endpoint), reply: None };
+            let found = |endpoint| {
+                let mut observation = self.answer(endpoint);
+                // As the real one does: silence is asked again.
+                if observation.outcome == Outcome::Silent {
+                    observation = PortObservation { attempts: 2, ..self.answer(endpoint) };
+                }
+                Found { observation, reply: None }
+            };
             endpoints.into_iter().map(found).collect()
         })
     }
@@ -266,6 +330,10 @@ impl Network for World {
                 None => Err(ResolveError::NoSuchName(name.clone())),
             }
         })
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        self.truth().around.clone()
     }
 
     fn halt(&self, halted: bool) {
@@ -364,10 +432,6 @@ impl Journal for Disk {
             restored.pools.push(pool);
         }
         restored.baselines.extend(batch.baselines);
-        for note in batch.notes {
-            restored.notes.retain(|known| (&known.kind, &known.key) != (&note.kind, &note.key));
-            restored.notes.extend(note.value.is_some().then_some(note));
-        }
         if let Some(leases) = batch.leases {
             restored.leases = leases;
         }
@@ -427,7 +491,7 @@ impl Daemon {
 
 /// The meaning of a configuration text.
 pub(crate) fn configured(text: &str) -> Arc<Config> {
-    let surroundings = Surroundings {
+    let surroundings = config::Surroundings {
         today: jiff::civil::date(2026, 11, 21),
         host_name: "scan1".to_owned(),
         credentials: None,

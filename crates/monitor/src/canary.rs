@@ -1,0 +1,286 @@
+//! Canaries: endpoints that have always answered. Before silence or refusal is held against anybody, some of them that have
+//! nothing to do with it are asked: where none answers, it is the sensor that is deaf.
+
+use crate::network::Network;
+use model::{ClosedReason, Endpoint, FilteredReason, NotProbed, Outcome};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{task::JoinSet, time::Instant};
+
+/// Asked in one check.
+pub(crate) const AT_ONCE: usize = 3;
+/// And so many more where none of the first answered: they may have ended for good.
+const SECOND_TRY: usize = 6;
+/// An answer within this came to the first SYN. A later one shows that the path works now, not that it worked just before.
+const PROMPT: Duration = Duration::from_secs(1);
+/// A line that loses much is doubted this long after it was last seen to: two periods of the known lane.
+const LOSSY_FOR: Duration = Duration::from_mins(10);
+/// Answers after which the fastest of them is taken for what its path needs.
+const ACQUAINTED: u32 = 3;
+
+/// The canaries of all assets, shared by everything that asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Canaries(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    pool: Mutex<Vec<Canary>>,
+    /// One check at a time: those that wait take over what it found.
+    asking: tokio::sync::Mutex<()>,
+    /// When a look last showed that too many packets are lost.
+    lossy: Mutex<Option<Instant>>,
+}
+
+/// An endpoint that should answer, and the asset it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) asset: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone)]
+struct Canary {
+    place: Place,
+    /// When the last question that was answered at once was asked.
+    alive: Option<Instant>,
+    /// When the last one that was not answered was asked, and what came of it.
+    failed: Option<(Instant, Outcome)>,
+    fastest_us: Option<u32>,
+    answers: u32,
+}
+
+/// What a check is about.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Concern {
+    /// Hosts of which nothing was open: none of them is a witness.
+    pub(crate) hosts: BTreeSet<IpAddr>,
+    /// Endpoints that are in question, on hosts that have others.
+    pub(crate) endpoints: BTreeSet<Endpoint>,
+    /// Their assets: a canary of the same asset says most.
+    pub(crate) assets: BTreeSet<Arc<str>>,
+    /// What answered in the same look, to be asked again where there is no canary.
+    pub(crate) answered: Vec<Endpoint>,
+    /// What did not. Where several hosts are each other's only witnesses, they are asked themselves.
+    pub(crate) suspects: Vec<Endpoint>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// These answered at once, after the moment in question.
+    Alive(Vec<Endpoint>),
+    /// Something answered, but not at once; or nothing could be asked just now. Proves nothing either way.
+    Unsteady,
+    Dead(Dead),
+    /// There is nobody else to ask.
+    Nobody,
+}
+
+/// Nobody answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Dead {
+    pub(crate) asked: Vec<Endpoint>,
+    /// Hosts among them that somebody refuses for, and the words of it.
+    pub(crate) refusing: BTreeSet<IpAddr>,
+    pub(crate) refusal: Option<&'static str>,
+}
+
+impl Concern {
+    fn is_about(&self, endpoint: &Endpoint) -> bool {
+        self.hosts.contains(&endpoint.ip) || self.endpoints.contains(endpoint)
+    }
+}
+
+impl Canaries {
+    /// A look in which too much had to be asked twice: for a while, silence proves nothing.
+    pub(crate) fn note_loss(&self, now: Instant) {
+        *self.0.lossy.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    pub(crate) fn is_lossy(&self, now: Instant) -> bool {
+        let lossy = *self.0.lossy.lock().unwrap_or_else(PoisonError::into_inner);
+        lossy.is_some_and(|last| now.saturating_duration_since(last) < LOSSY_FOR)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Vec<Canary>> {
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the canaries, the soundest first. What is known of those that stay is kept.
+    pub(crate) fn set(&self, places: Vec<Place>) {
+        let mut pool = self.pool();
+        let old = std::mem::take(&mut *pool);
+        *pool = places
+            .into_iter()
+            .map(|place| {
+                let known = old.iter().find(|canary| canary.place.endpoint == place.endpoint).cloned();
+                match known {
+                    Some(known) => Canary { place, ..known },
+                    None => Canary { place, alive: None, failed: None, fastest_us: None, answers: 0 },
+                }
+            })
+            .collect();
+    }
+
+    pub(crate) fn places(&self) -> Vec<Place> {
+        self.pool().iter().map(|canary| canary.place.clone()).collect()
+    }
+
+    /// Asks whether anything that has nothing to do with `concern` answers, at `after` or later.
+    pub(crate) async fn check(&self, network: &Arc<dyn Network>, after: Instant, concern: &Concern) -> Verdict {
+        let _asking = self.0.asking.lock().await;
+        let same_asset = |place: &Place| place.asset.as_ref().is_some_and(|asset| concern.assets.contains(asset));
+        let alive = self.alive_since(after, concern);
+        if alive.iter().any(same_asset) || (!alive.is_empty() && concern.assets.is_empty()) {
+            return Verdict::Alive(alive.into_iter().map(|place| place.endpoint).collect());
+        }
+        let mut places = self.candidates(concern);
+        if places.is_empty() {
+            let instead = if concern.answered.is_empty() && concern.hosts.len() > 1 {
+                &concern.suspects
+            } else {
+                &concern.answered
+            };
+            let mut seen = BTreeSet::new();
+            let instead = instead.iter().filter(|endpoint| seen.insert(endpoint.ip)).take(AT_ONCE);
+            places.extend(instead.map(|&endpoint| Place { endpoint, asset: None }));
+        }
+        let near = places.iter().filter(|place| same_asset(place)).count();
+        let first = if near == 0 { AT_ONCE } else { near.min(AT_ONCE) };
+        let rest = places.split_off(first.min(places.len()));
+        let mut answers = Answers::default();
+        for round in [places, rest.into_iter().take(SECOND_TRY).collect()] {
+            self.ask(network, round, after, &mut answers).await;
+            if !answers.alive.is_empty() {
+                return Verdict::Alive(answers.alive);
+            }
+        }
+        answers.verdict()
+    }
+
+    /// Those that have answered a question asked at that time or later.
+    fn alive_since(&self, after: Instant, concern: &Concern) -> Vec<Place> {
+        let pool = self.pool();
+        let alive = pool.iter().filter(|canary| canary.alive.is_some_and(|asked| asked >= after));
+        alive.filter(|canary| !concern.is_about(&canary.place.endpoint)).map(|canary| canary.place.clone()).collect()
+    }
+
+    /// Those not concerned: of the same assets first, and those that failed last time last, the longest ago first.
+    fn candidates(&self, concern: &Concern) -> Vec<Place> {
+        let pool = self.pool();
+        let mut candidates: Vec<_> = pool.iter().filter(|canary| !concern.is_about(&canary.place.endpoint)).collect();
+        candidates.sort_by_key(|canary| {
+            let other = !canary.place.asset.as_ref().is_some_and(|asset| concern.assets.contains(asset));
+            (other, canary.failed.map(|(at, _)| at))
+        });
+        candidates.into_iter().map(|canary| canary.place.clone()).collect()
+    }
+
+    /// Asks all of them at once, from fresh source ports, until one has answered at once. What others found after that moment
+    /// is not asked again.
+    async fn ask(&self, network: &Arc<dyn Network>, places: Vec<Place>, after: Instant, answers: &mut Answers) {
+        let mut questions = JoinSet::new();
+        for Place { endpoint, .. } in places {
+            let failed = self.pool().iter().find(|canary| canary.place.endpoint == endpoint).and_then(|c| c.failed);
+            if let Some((_, outcome)) = failed.filter(|&(asked, _)| asked >= after) {
+                answers.note(endpoint, outcome, false);
+                continue;
+            }
+            let network = network.clone();
+            questions.spawn(async move {
+                let asked = Instant::now();
+                (endpoint, asked, network.ask(vec![endpoint], Duration::ZERO).await)
+            });
+        }
+        // Dropping what is still under way ends it.
+        while let Some(done) = questions.join_next().await {
+            let (endpoint, asked, found) = match done {
+                Ok(done) => done,
+                Err(error) => {
+                    tracing::error!(%error, "a question to a canary ended in a bug");
+                    continue;
+                }
+            };
+            for found in found {
+                let seen = found.observation;
+                let prompt = self.note(endpoint, asked, seen.outcome, seen.attempts, seen.rtt_us);
+                answers.note(endpoint, seen.outcome, prompt);
+            }
+            if !answers.alive.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Remembers what a canary said; tells whether it answered at once.
+    fn note(&self, endpoint: Endpoint, asked: Instant, outcome: Outcome, attempts: u8, rtt_us: Option<u32>) -> bool {
+        let mut pool = self.pool();
+        let known = pool.iter_mut().find(|canary| canary.place.endpoint == endpoint);
+        let fast = |rtt: u32| u128::from(rtt) < PROMPT.as_micros();
+        let Some(canary) = known else { return outcome.is_open() && attempts <= 1 && rtt_us.is_none_or(fast) };
+        if !outcome.is_open() {
+            if outcome.is_evidence() {
+                canary.failed = Some((asked, outcome));
+            }
+            return false;
+        }
+        let usual = canary.fastest_us.filter(|_| canary.answers >= ACQUAINTED);
+        let slow_path = |rtt: u32| usual.is_some_and(|usual| rtt <= usual.saturating_mul(2));
+        let prompt = attempts <= 1 && rtt_us.is_none_or(|rtt| fast(rtt) || slow_path(rtt));
+        if let Some(rtt) = rtt_us {
+            canary.fastest_us = Some(canary.fastest_us.map_or(rtt, |known| known.min(rtt)));
+        }
+        canary.answers = canary.answers.saturating_add(1);
+        canary.failed = None;
+        if prompt {
+            canary.alive = Some(asked);
+        }
+        prompt
+    }
+}
+
+/// What came of a check so far.
+#[derive(Debug, Default)]
+struct Answers {
+    alive: Vec<Endpoint>,
+    unsteady: bool,
+    dead: Dead,
+}
+
+impl Answers {
+    fn note(&mut self, endpoint: Endpoint, outcome: Outcome, prompt: bool) {
+        match outcome {
+            Outcome::Open(_) if prompt => self.alive.push(endpoint),
+            Outcome::NotProbed(NotProbed::OutOfScope) => {}
+            Outcome::Open(_) | Outcome::NotProbed(_) | Outcome::LocalError(_) => self.unsteady = true,
+            outcome => {
+                self.dead.asked.push(endpoint);
+                if is_refusal(outcome) {
+                    self.dead.refusing.insert(endpoint.ip);
+                    self.dead.refusal = Some(outcome.as_str());
+                }
+            }
+        }
+    }
+
+    fn verdict(self) -> Verdict {
+        match self {
+            Self { unsteady: true, .. } => Verdict::Unsteady,
+            Self { dead, .. } if dead.asked.is_empty() => Verdict::Nobody,
+            Self { dead, .. } => Verdict::Dead(dead),
+        }
+    }
+}
+
+/// Somebody says no. Routers say that a host or a network cannot be reached where a line is cut, so that is silence here.
+pub(crate) fn is_refusal(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Closed(ClosedReason::Rst | ClosedReason::Refused | ClosedReason::PortUnreachable)
+            | Outcome::Filtered(FilteredReason::Prohibited | FilteredReason::Other)
+    )
+}

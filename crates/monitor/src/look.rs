@@ -1,0 +1,255 @@
+//! What a look is worth. Endpoints that were expected to answer and did not are asked again at once; what is still negative
+//! then counts only where nothing happened to the sensor meanwhile and a canary answers.
+
+use crate::{
+    canary::{Concern, Dead, Verdict},
+    pass::Tools,
+};
+use model::{Endpoint, NotProbed, Outcome, PortObservation, Transport};
+use probe::Found;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// Pauses before an endpoint that should have answered is asked again.
+const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// Endpoints of one look that are asked again.
+const AGAIN_AT_MOST: usize = 256;
+/// From so many answers on their number of attempts tells how much the line loses,
+const LOSS_SHOWS: usize = 8;
+/// and one in so many that came to a repetition is too much.
+const MOST_LATE: usize = 5;
+/// Assets of so many of the hosts concerned are looked up.
+const ASSETS_OF: usize = 16;
+/// Endpoints remembered of a look to be asked again as canaries.
+const WITNESSES: usize = 3;
+
+/// A look that has begun, with how the sensor's surroundings were then.
+#[derive(Debug)]
+pub(crate) struct Look {
+    begun: Instant,
+    generation: u64,
+    dropped: u64,
+}
+
+/// What a look is worth, now that it is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Worth {
+    pub(crate) begun: Instant,
+    /// Why nothing negative in it counts; none where it does.
+    pub(crate) doubt: Option<Doubt>,
+    /// Canaries that answered after it.
+    pub(crate) alive: Vec<Endpoint>,
+    /// Something was lost on this machine or the route changed: the look says nothing of what it did not find.
+    pub(crate) incomplete: bool,
+}
+
+/// Why the negative part of a look proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// This machine's links or routes are broken.
+    Fault(String),
+    /// They changed meanwhile.
+    Moved,
+    /// This machine dropped packets.
+    Dropped,
+    /// A canary answered, but not at once; or the line loses so much that silence proves nothing.
+    Unsteady,
+    /// No canary answers.
+    Dead(Dead),
+}
+
+impl Worth {
+    /// Nothing negative was seen.
+    pub(crate) fn fine(begun: Instant) -> Self {
+        Self { begun, doubt: None, alive: Vec::new(), incomplete: false }
+    }
+}
+
+impl Look {
+    pub(crate) fn begin(tools: &Tools) -> Self {
+        let around = tools.network.surroundings();
+        Self { begun: Instant::now(), generation: around.generation, dropped: around.dropped }
+    }
+
+    /// Judges what came back. `seen` is all of it; gives new answers of endpoints that were asked again, and what the look is
+    /// worth. What could not be asked again is among them, as not asked.
+    pub(crate) async fn settle<'a>(
+        &self,
+        tools: &Tools,
+        seen: impl Iterator<Item = &'a PortObservation>,
+    ) -> (BTreeMap<Endpoint, Found>, Worth) {
+        let (mut refuted, mut answered, mut answers, mut late) =
+            (BTreeMap::new(), Answered::default(), 0_usize, 0_usize);
+        for observation in seen {
+            if tools.index.is_refuted_by(observation) {
+                refuted.insert(observation.endpoint, observation.clone());
+            } else if observation.outcome.is_answer() {
+                answers += 1;
+                late += usize::from(observation.attempts > 1);
+                answered.note(observation);
+            }
+        }
+        if answers >= LOSS_SHOWS && late * MOST_LATE > answers {
+            tools.canaries.note_loss(Instant::now());
+        }
+        let mut again = BTreeMap::new();
+        if refuted.is_empty() {
+            let mut worth = Worth::fine(self.begun);
+            worth.incomplete = self.disturbance(tools, self.dropped).is_some();
+            return (again, worth);
+        }
+        // More than half of it: that is an outage, and canaries tell at once. Else each gets another chance.
+        if refuted.len() > answers
+            && let Some(doubt) = self.ask_canaries(tools, &refuted, &answered).await.1
+        {
+            return (again, Worth { doubt: Some(doubt), incomplete: true, ..Worth::fine(self.begun) });
+        }
+        let mut dropped = self.dropped;
+        for pause in AGAIN_AFTER {
+            let still: Vec<Endpoint> = refuted.keys().take(AGAIN_AT_MOST).copied().collect();
+            if still.is_empty() {
+                break;
+            }
+            sleep(pause).await;
+            dropped = tools.network.surroundings().dropped;
+            for mut found in tools.network.ask(still, Duration::ZERO).await {
+                let endpoint = found.observation.endpoint;
+                let Some(before) = refuted.get_mut(&endpoint) else { continue };
+                let attempts = before.attempts.saturating_add(found.observation.attempts);
+                found.observation.attempts = attempts;
+                *before = found.observation.clone();
+                if !tools.index.is_refuted_by(&found.observation) {
+                    refuted.remove(&endpoint);
+                    answered.note(&found.observation);
+                }
+                again.insert(endpoint, found);
+            }
+        }
+        // One nobody had the time to ask again is left for the next look.
+        let unasked: Vec<Endpoint> = refuted.keys().filter(|endpoint| !again.contains_key(endpoint)).copied().collect();
+        for endpoint in unasked {
+            if let Some(mut observation) = refuted.remove(&endpoint) {
+                observation.outcome = Outcome::NotProbed(NotProbed::Aborted);
+                again.insert(endpoint, Found { observation, reply: None });
+            }
+        }
+        let incomplete = self.disturbance(tools, self.dropped).is_some();
+        let mut worth = self.weigh(tools, &refuted, &answered, dropped).await;
+        worth.incomplete |= incomplete;
+        (again, worth)
+    }
+
+    /// What single questions are worth, without asking them again.
+    pub(crate) async fn judge<'a>(&self, tools: &Tools, seen: impl Iterator<Item = &'a PortObservation>) -> Worth {
+        let (mut refuted, mut answered) = (BTreeMap::new(), Answered::default());
+        for observation in seen {
+            if tools.index.is_refuted_by(observation) {
+                refuted.insert(observation.endpoint, observation.clone());
+            } else {
+                answered.note(observation);
+            }
+        }
+        self.weigh(tools, &refuted, &answered, self.dropped).await
+    }
+
+    async fn weigh(
+        &self,
+        tools: &Tools,
+        refuted: &BTreeMap<Endpoint, PortObservation>,
+        answered: &Answered,
+        dropped: u64,
+    ) -> Worth {
+        let mut worth = Worth::fine(self.begun);
+        if refuted.is_empty() {
+            return worth;
+        }
+        let lossy = tools.canaries.is_lossy(Instant::now());
+        worth.doubt = self.disturbance(tools, dropped).or(lossy.then_some(Doubt::Unsteady));
+        if worth.doubt.is_none() {
+            (worth.alive, worth.doubt) = self.ask_canaries(tools, refuted, answered).await;
+            // The line may have gone down while they were asked.
+            worth.doubt = self.disturbance(tools, dropped).or(worth.doubt);
+        }
+        worth
+    }
+
+    /// Whether something happened to this machine since the look began, or since it had dropped that many packets.
+    fn disturbance(&self, tools: &Tools, dropped: u64) -> Option<Doubt> {
+        let around = tools.network.surroundings();
+        if !around.faults.is_empty() {
+            Some(Doubt::Fault(around.faults.join("; ")))
+        } else if around.generation != self.generation {
+            Some(Doubt::Moved)
+        } else if around.dropped > dropped {
+            Some(Doubt::Dropped)
+        } else {
+            None
+        }
+    }
+
+    async fn ask_canaries(
+        &self,
+        tools: &Tools,
+        refuted: &BTreeMap<Endpoint, PortObservation>,
+        answered: &Answered,
+    ) -> (Vec<Endpoint>, Option<Doubt>) {
+        let endpoints: BTreeSet<Endpoint> = refuted.keys().copied().collect();
+        let refuted_hosts = endpoints.iter().map(|endpoint| endpoint.ip);
+        let hosts: BTreeSet<IpAddr> = refuted_hosts.filter(|ip| !answered.hosts.contains(ip)).collect();
+        let mut suspects = Vec::new();
+        for endpoint in refuted.keys().filter(|endpoint| endpoint.transport == Transport::Tcp) {
+            remember(&mut suspects, *endpoint);
+        }
+        let (scope, now) = (tools.scope.load(), tools.clock.now());
+        let assets = endpoints.iter().map(|endpoint| endpoint.ip).collect::<BTreeSet<_>>();
+        let assets = assets.iter().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
+        let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses.clone(), suspects };
+        match tools.canaries.check(&tools.network, Instant::now(), &concern).await {
+            Verdict::Alive(alive) => (alive, None),
+            Verdict::Nobody => (Vec::new(), None),
+            Verdict::Unsteady => (Vec::new(), Some(Doubt::Unsteady)),
+            Verdict::Dead(mut dead) => {
+                let refusals = refuted.values().filter(|seen| crate::canary::is_refusal(seen.outcome));
+                dead.refusing.extend(refusals.map(|seen| seen.endpoint.ip).take(WITNESSES));
+                (Vec::new(), Some(Doubt::Dead(dead)))
+            }
+        }
+    }
+
+    /// What a group is worth in which nothing answered at all and nothing was expected to.
+    pub(crate) async fn judge_dark(&self, tools: &Tools) -> Worth {
+        let verdict = tools.canaries.check(&tools.network, self.begun, &Concern::default()).await;
+        let incomplete = matches!(verdict, Verdict::Dead(_) | Verdict::Unsteady);
+        Worth { incomplete: incomplete || self.disturbance(tools, self.dropped).is_some(), ..Worth::fine(self.begun) }
+    }
+}
+
+/// What was open in a look.
+#[derive(Debug, Default)]
+struct Answered {
+    hosts: BTreeSet<IpAddr>,
+    /// One endpoint of each of the first few.
+    witnesses: Vec<Endpoint>,
+}
+
+impl Answered {
+    fn note(&mut self, seen: &PortObservation) {
+        if seen.outcome.is_open() {
+            self.hosts.insert(seen.endpoint.ip);
+            if seen.endpoint.transport == Transport::Tcp {
+                remember(&mut self.witnesses, seen.endpoint);
+            }
+        }
+    }
+}
+
+/// Keeps an endpoint of each of the first few hosts.
+fn remember(list: &mut Vec<Endpoint>, endpoint: Endpoint) {
+    if list.len() < WITNESSES && list.iter().all(|known| known.ip != endpoint.ip) {
+        list.push(endpoint);
+    }
+}

@@ -1,0 +1,100 @@
+//! The loop looks after itself: its clocks, its links, its canaries, and what of that is to be told.
+
+use super::Monitor;
+use crate::{
+    Batch, Journal, MonitorError,
+    canary::{Concern, Verdict},
+    health::{Now, Turn},
+};
+use model::{EventType, Lane};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+impl<J: Journal> Monitor<J> {
+    pub(super) fn moment(&self) -> Now {
+        Now { wall: self.clock.now(), instant: Instant::now() }
+    }
+
+    /// Compares the clocks, asks this machine how its links are, and sees to it that there are canaries.
+    pub(super) fn look_after_itself(&mut self, batch: &mut Batch) {
+        let now = self.moment();
+        self.mind_the_clocks(now, batch);
+        self.health.links(&self.tools.network.surroundings().faults, now);
+        let (present, scope) = (self.tools.canaries.places(), self.scope.load());
+        if present.is_empty() || !self.health.keeps_canaries() {
+            let inventory = &self.decider.inventory;
+            let chosen = self.choice.turn(&present, &self.config, &scope, inventory, (now.wall, now.instant));
+            if let Some(chosen) = chosen {
+                tracing::debug!(canaries = chosen.len(), "canaries chosen");
+                self.tools.canaries.set(chosen);
+            }
+        }
+        self.tell_health(now, batch);
+    }
+
+    /// A machine that slept, or whose clock was set, has not looked at anything meanwhile.
+    pub(super) fn mind_the_clocks(&mut self, now: Now, batch: &mut Batch) {
+        if self.health.clock_jumped(now) {
+            tracing::warn!("the clock jumped: what was found silent around this moment does not count");
+            self.decider.forget_doubts(now.wall, batch);
+        }
+    }
+
+    /// Asks canaries again while nothing else is believed.
+    pub(super) fn start_check(&mut self) {
+        if self.halted || !self.health.begins_check(Instant::now()) {
+            return;
+        }
+        let (canaries, network) = (self.tools.canaries.clone(), self.tools.network.clone());
+        self.checking.spawn(async move { canaries.check(&network, Instant::now(), &Concern::default()).await });
+    }
+
+    pub(super) async fn take_check(
+        &mut self,
+        verdict: Verdict,
+        shutdown: &CancellationToken,
+    ) -> Result<(), MonitorError> {
+        let now = self.moment();
+        if let Some(others) = self.health.checked(&verdict, now.instant) {
+            tracing::warn!(
+                canaries = others.len(),
+                "canaries have been dead for a day: what answers instead takes their place"
+            );
+            self.choice.give_up_named();
+            self.tools.canaries.set(others);
+        }
+        let mut batch = Batch::default();
+        self.tell_health(now, &mut batch);
+        self.commit(batch, shutdown).await
+    }
+
+    /// Tells what changed about the sensor, and lets passes know what to hold back.
+    pub(super) fn tell_health(&mut self, now: Now, batch: &mut Batch) {
+        self.health.judge_bans(self.decider.inventory.blocked().map(|(ip, _)| ip).collect(), now);
+        while let Some(turn) = self.health.turn(now.instant) {
+            if turn.voids_doubts() {
+                self.decider.forget_doubts(now.wall, batch);
+            }
+            let (kind, reason) = match turn {
+                Turn::Degraded(sentence) => (EventType::SensorDegraded, sentence),
+                Turn::Blocked(sentence) => (EventType::SensorBlocked, sentence),
+                Turn::Recovered(why) => {
+                    // The truth is caught up with at once.
+                    for state in self.lanes.iter_mut().filter(|state| state.lane == Lane::Known) {
+                        state.wanted = true;
+                    }
+                    (EventType::SensorOk, why.to_owned())
+                }
+            };
+            let fill = |event: &mut model::Event| event.reason = Some(reason);
+            self.decider.own_event(kind, "sensor", fill, now.wall, batch);
+        }
+        batch.notes.extend(self.health.notes());
+        let restraint = self.health.restraint(now);
+        self.restraint.send_if_modified(|known| {
+            let changed = *known != restraint;
+            *known = restraint;
+            changed
+        });
+    }
+}
