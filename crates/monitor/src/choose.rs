@@ -146,9 +146,6 @@ type Prefix = (bool, u64);
 fn prefix(ip: IpAddr) -> Prefix {
     match ip {
         IpAddr::V4(ip) => (false, u64::from(u32::from(ip) >> 8)),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-            (true, u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-        }
+        IpAddr::V6(ip) => (true, u64::try_from(u128::from(ip) >> 64).unwrap_or(u64::MAX)),
     }
 }

@@ -221,7 +221,6 @@ impl Health {
                 self.told.degraded = true;
                 Turn::Degraded(sentence)
             }
-            (Some(_), _) => return None,
             (None, None) if self.told.degraded || self.told.blocked => {
                 self.told = Told::default();
                 Turn::Recovered("answers as before")
@@ -234,7 +233,7 @@ impl Health {
                 self.told.blocked = true;
                 return Some(Turn::Blocked(sentence));
             }
-            (None, _) => return None,
+            (Some(_) | None, _) => return None,
         };
         if matches!(turn, Turn::Recovered(_)) {
             self.void_before = Some(now);

@@ -6,11 +6,14 @@ use super::{
     trouble::{Kind, Trouble},
 };
 use crate::Note;
-use inventory::HostState;
 use jiff::Timestamp;
 use model::AddressSet;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 const KIND: &str = "trouble";
 
@@ -26,7 +29,7 @@ struct Kept {
 
 impl Health {
     /// Goes on where the last run ended.
-    pub(crate) fn restore(notes: &[Note], hosts: impl Iterator<Item = HostState>, now: Now) -> Self {
+    pub(crate) fn restore(notes: &[Note], refusing: BTreeSet<IpAddr>, now: Now) -> Self {
         let mut health = Self::default();
         for kind in Kind::ALL {
             let note = notes.iter().find(|note| note.kind == KIND && note.key == kind.as_str());
@@ -55,10 +58,7 @@ impl Health {
             health.recovery = Recovery::default();
             health.recovery.begin(now.instant);
         }
-        for host in hosts.filter(|host| host.blocked_since.is_some()) {
-            health.note_hosts(std::slice::from_ref(&host), &[]);
-        }
-        health.judge_bans(now);
+        health.judge_bans(refusing, now);
         health
     }
 

@@ -260,24 +260,19 @@ fn several_troubles_are_one_and_a_block_counts_for_itself() {
 #[test]
 fn hosts_that_ban_the_sensor_are_told_together_when_it_lasts() {
     let (mut health, begin) = (Health::default(), now());
-    let banned = |last: u8, since: Option<Timestamp>| HostState { blocked_since: since, ..host(last, "dmz") };
-    let turn_after = |health: &mut Health, minutes: u64| {
-        let then = later(begin, Duration::from_mins(minutes));
-        health.judge_bans(then);
-        health.turn(then.instant)
+    let turn_with = |health: &mut Health, refusing: &[u8]| {
+        health.judge_bans(refusing.iter().map(|&last| address(last)).collect(), begin);
+        health.turn(begin.instant)
     };
-    health.note_hosts(&[banned(1, Some(begin.wall)), banned(2, Some(begin.wall))], &[]);
-    assert_eq!(turn_after(&mut health, 4), None, "a restart looks the same");
-    assert!(!health.restraint(begin).silences(address(1)));
-    let Some(Turn::Blocked(sentence)) = turn_after(&mut health, 5) else { panic!("blocked") };
+    assert_eq!(turn_with(&mut health, &[]), None);
+    let Some(Turn::Blocked(sentence)) = turn_with(&mut health, &[1, 2]) else { panic!("blocked") };
     assert!(sentence.contains("192.0.2.1, 192.0.2.2"), "{sentence}");
     let restraint = health.restraint(begin);
     assert!(restraint.silences(address(1)) && !restraint.silences(address(3)) && !restraint.everything);
-    health.note_hosts(&[banned(1, None), banned(3, Some(begin.wall))], &[]);
-    assert_eq!(turn_after(&mut health, 10), None, "the same trouble goes on with others");
-    health.note_hosts(&[banned(2, None)], &[HostKey { vantage: "scan1".into(), ip: address(3) }]);
-    assert!(matches!(turn_after(&mut health, 20), Some(Turn::Recovered(_))));
-    assert_eq!(turn_after(&mut health, 21), None);
+    assert_eq!(turn_with(&mut health, &[2, 3]), None, "the same trouble goes on with others");
+    assert!(!health.restraint(begin).silences(address(1)));
+    assert!(matches!(turn_with(&mut health, &[]), Some(Turn::Recovered(_))));
+    assert_eq!(turn_with(&mut health, &[]), None);
 }
 
 #[test]
@@ -288,7 +283,7 @@ fn a_restart_tells_nothing_again() {
     assert_eq!(notes.len(), 1);
     assert!(health.notes().is_empty(), "what is written is not written again");
     let then = later(begin, Duration::from_mins(1));
-    let mut again = Health::restore(&notes, std::iter::empty(), then);
+    let mut again = Health::restore(&notes, std::collections::BTreeSet::new(), then);
     assert_eq!(again.turn(then.instant), None);
     assert_eq!(again.sentences().count(), 1);
     let alive = Verdict::Alive(vec![Endpoint::tcp(address(1), 22)]);

@@ -31,13 +31,13 @@ use crate::{
     stale::Stale,
 };
 use config::Config;
-use inventory::{ConfirmRequest, Inventory, Row};
+use inventory::{ConfirmRequest, Inventory};
 use jiff::Timestamp;
 use learning::Learning;
 use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
 use scope::ScopeHandle;
-use std::{ops::Bound, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore, broadcast, mpsc, watch},
     task::JoinSet,
@@ -132,18 +132,18 @@ impl<J: Journal> Monitor<J> {
         let restored = journal.load().await?;
         let now = clock.now();
         let vantage = Vantage(config.sensor.name.clone());
-        let inventory = Inventory::restore(
+        let mut inventory = Inventory::restore(
             vantage.clone(),
             restored.hosts,
             restored.certificates,
             restored.regions,
             restored.baselines,
         );
+        inventory.restore_pools(restored.pools);
         let mut confirmations = Confirmations::default();
         confirmations.add(inventory.pending());
         let moment = Now { wall: now, instant: Instant::now() };
-        let unsettled = inventory.rows(Bound::Unbounded).filter(|row| row.is_unsettled()).map(Row::unpack);
-        let health = Health::restore(&restored.notes, unsettled, moment);
+        let health = Health::restore(&restored.notes, inventory.blocked().map(|(ip, _)| ip).collect(), moment);
         let restraint = watch::Sender::new(health.restraint(moment));
         let decider = Decider::new(vantage.clone(), config.clone(), inventory, restored.violations);
         let mut leases = Leases::restore(restored.leases);
@@ -359,7 +359,6 @@ impl<J: Journal> Monitor<J> {
             let requests = self.decider.slice(slice, &policy, now, batch);
             self.confirmations.add(requests);
         }
-        self.health.note_hosts(&batch.hosts, &batch.removed_hosts);
     }
 
     async fn end(mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {

@@ -72,7 +72,7 @@ impl<J: Journal> Monitor<J> {
 
     /// Tells what changed about the sensor, and lets passes know what to hold back.
     pub(super) fn tell_health(&mut self, now: Now, batch: &mut Batch) {
-        self.health.judge_bans(now);
+        self.health.judge_bans(self.decider.inventory().blocked().map(|(ip, _)| ip).collect(), now);
         while let Some(turn) = self.health.turn(now.instant) {
             if turn.voids_doubts() {
                 self.decider.forget_doubts(now.wall, batch);
