@@ -10,6 +10,7 @@ mod certificate;
 mod change;
 mod closing;
 mod confirm;
+mod disown;
 mod doubt;
 mod event;
 mod expiry;

@@ -1,6 +1,7 @@
 //! The confirmation lane: questions the detector wants asked again, served as soon as they are due.
 
 use crate::{
+    control,
     conversation::Answered,
     look::{Look, Worth},
     network::Introduction,
@@ -8,7 +9,7 @@ use crate::{
 };
 use inventory::{ConfirmRequest, Question};
 use jiff::Timestamp;
-use model::{Coverage, Endpoint, HostSlice, Lane, PassId, PassKind, PassRef};
+use model::{Coverage, Endpoint, HostSlice, Lane, PassId, PassKind, PassRef, ServiceName};
 use probe::Found;
 use std::{
     cmp::Reverse,
@@ -75,6 +76,10 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
     let ip = request.ip;
     let pass = PassRef { id, profile: request.profile, lane: Lane::Confirm, kind: PassKind::Confirmation };
     match request.question {
+        // Behind a proxy only the voice of a service shows that it is there.
+        Question::Port { transport, port } if is_behind_a_mirage(tools, Endpoint { ip, transport, port }) => {
+            talk(tools, pass, Endpoint { ip, transport, port }, None).await
+        }
         Question::Port { transport, port } => {
             let endpoint = Endpoint { ip, transport, port };
             let mut ports = Vec::new();
@@ -92,6 +97,10 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
                 }
                 ports.push(observation);
             }
+            // One that says nothing may be nobody: that is told only after a look at what should not answer.
+            if new && ports.iter().any(|port| port.outcome.is_open()) && control::is_mute(&answered) {
+                control::examine(tools, endpoint).await;
+            }
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, answered)
         }
@@ -99,16 +108,7 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
         Question::Service { .. } if tools.restraint.borrow().silences(ip) => {
             slice_of(tools, pass, ip, Coverage::default(), Vec::new(), Vec::new())
         }
-        Question::Service { transport, port, name } => {
-            let endpoint = Endpoint { ip, transport, port };
-            let known = tools.index.get(&endpoint).unwrap_or_default();
-            let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls };
-            let conversation = tools.network.identify(whom).await;
-            let answered =
-                Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
-            let covered = asked(&answered.ports);
-            slice_of(tools, pass, ip, covered, Vec::new(), vec![answered])
-        }
+        Question::Service { transport, port, name } => talk(tools, pass, Endpoint { ip, transport, port }, name).await,
         Question::Host { endpoints } => {
             let endpoints = endpoints.into_iter().map(|(transport, port)| Endpoint { ip, transport, port }).collect();
             let answers = tools.network.ask(endpoints, Duration::ZERO).await;
@@ -117,6 +117,22 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
             slice_of(tools, pass, ip, covered, ports, Vec::new())
         }
     }
+}
+
+/// Whether an endpoint that was heard before is where an answer proves nothing.
+fn is_behind_a_mirage(tools: &Tools, endpoint: Endpoint) -> bool {
+    tools.mirages.hold(&endpoint)
+        && tools.index.get(&endpoint).is_some_and(|known| known.tls || known.prior.is_some())
+        && !tools.restraint.borrow().silences(endpoint.ip)
+}
+
+async fn talk(tools: &Tools, pass: PassRef, endpoint: Endpoint, name: Option<ServiceName>) -> HostSlice {
+    let known = tools.index.get(&endpoint).unwrap_or_default();
+    let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls };
+    let conversation = tools.network.identify(whom).await;
+    let answered = Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
+    let covered = asked(&answered.ports);
+    slice_of(tools, pass, endpoint.ip, covered, Vec::new(), vec![answered])
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From what was observed to what is committed: the inventory decides what changed, the rules who cares, the routes who
 //! is told. Knows no socket and no disk.
 
-use crate::{Batch, Violations, folding::Parents, index::Index, review::Ahead, storm::Storms};
+use crate::{Batch, Violations, folding::Parents, index::Index, mirage::Mirage, review::Ahead, storm::Storms};
 use config::Config;
 use inventory::{Change, ConfirmRequest, HostState, Inventory};
 use jiff::Timestamp;
@@ -189,6 +189,12 @@ impl Decider {
     /// Forgets what was covered outside these addresses: what is found there when they return is learnt.
     pub(crate) fn forget_outside(&mut self, kept: &AddressSet, now: Timestamp, batch: &mut Batch) {
         let change = self.inventory().forget_outside(kept);
+        self.absorb(change, now, batch);
+    }
+
+    /// Forgets what only a mirage had answered for.
+    pub(crate) fn disown(&mut self, mirage: Mirage, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory().disown(mirage.range(), |endpoint| mirage.holds(endpoint));
         self.absorb(change, now, batch);
     }
 

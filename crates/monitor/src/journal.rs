@@ -30,6 +30,8 @@ pub struct Batch {
     pub leases: Option<Vec<LeaseRecord>>,
     pub halted: Option<bool>,
     pub pools: Vec<PoolState>,
+    /// Assets that are pools no more.
+    pub removed_pools: Vec<Arc<str>>,
     /// What the monitor must remember of itself over a restart: each replaces the one of its kind and key.
     pub notes: Vec<Note>,
 }
@@ -69,6 +71,7 @@ impl Batch {
             && self.leases.is_none()
             && self.halted.is_none()
             && self.pools.is_empty()
+            && self.removed_pools.is_empty()
             && self.notes.is_empty()
     }
 }

@@ -6,6 +6,7 @@
 mod canary;
 mod choose;
 mod confirm;
+mod control;
 mod conversation;
 mod decide;
 mod error;
@@ -18,8 +19,10 @@ mod lanes;
 mod leases;
 mod live;
 mod look;
+mod mirage;
 mod network;
 mod pass;
+mod reverse;
 mod review;
 mod run;
 mod schedule;

@@ -3,17 +3,20 @@
 use crate::{
     PassRecord,
     canary::Canaries,
+    control,
     conversation::{Answered, Conversations},
     health::{Restraint, SLOWER},
     index::Index,
     look::{Look, Worth},
+    mirage::Mirages,
     network::Network,
     schedule,
 };
+use inventory::Known;
 use jiff::Timestamp;
 use model::{
-    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, NotProbed, Outcome, PassKind, PassRef, PortObservation,
-    PortSet, Transport, Vantage,
+    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, NotProbed, Outcome, PassKind, PassRef,
+    PortObservation, PortSet, Transport, Vantage,
 };
 use probe::{Found, HostResult, Pace, SweepJob};
 use scope::{Groups, Permutation, ScopeHandle};
@@ -72,6 +75,7 @@ pub(crate) struct Tools {
     pub(crate) index: Index,
     pub(crate) scope: ScopeHandle,
     pub(crate) canaries: Canaries,
+    pub(crate) mirages: Mirages,
     /// What is held back now.
     pub(crate) restraint: watch::Receiver<Restraint>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -257,10 +261,10 @@ async fn sweep_group(
                 pass: plan.reference(),
                 at: now,
                 covered: if complete { coverage.clone() } else { Coverage::default() },
+                mac: neighbour(tools, ip, &ports),
                 ports,
                 services: Vec::new(),
                 names: Vec::new(),
-                mac: None,
             }
         })
         .collect();
@@ -280,9 +284,15 @@ async fn sweep_group(
 /// for it: a host that answers slowly on many ports must not hold up the watch over all others.
 fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAddr, u32>) {
     let endpoint = hit.observation.endpoint;
-    if tools.restraint.borrow().silences(endpoint.ip)
-        || !is_due(&tools.index, &endpoint, plan.identify, hit.observation.at)
-    {
+    let is_due = || {
+        let known = tools.index.get(&endpoint);
+        if tools.mirages.hold(&endpoint) {
+            let speaks = known.is_some_and(|known| known.tls || known.prior.is_some());
+            return tools.mirages.may_talk(endpoint, speaks, hit.observation.at);
+        }
+        is_due(known, plan.identify, hit.observation.at)
+    };
+    if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
         return;
     }
     let count = per_host.entry(endpoint.ip).or_default();
@@ -298,7 +308,12 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
     tokio::spawn(async move {
         let talk = async {
             let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
-            let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], vec![answered]);
+            let is_new = tools.index.get(&endpoint).is_none_or(|known| !known.open || known.identified.is_none());
+            let answered = vec![answered];
+            if is_new && control::is_mute(&answered) {
+                control::examine(&tools, endpoint).await;
+            }
+            let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], answered);
             let _ = tools.reports.send(Report::Slice { slice }).await;
         };
         tokio::select! {
@@ -310,8 +325,8 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
 }
 
 /// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old.
-fn is_due(index: &Index, endpoint: &Endpoint, every: Duration, now: Timestamp) -> bool {
-    index.get(endpoint).is_none_or(|known| {
+fn is_due(known: Option<Known>, every: Duration, now: Timestamp) -> bool {
+    known.is_none_or(|known| {
         !known.open
             || known
                 .identified
@@ -340,11 +355,16 @@ pub(crate) fn slice_of(
         pass,
         at: tools.clock.now(),
         covered,
+        mac: neighbour(tools, ip, &ports),
         ports,
         services,
         names: Vec::new(),
-        mac: None,
     }
+}
+
+/// The link-layer address that answers for a host, where it just did: the kernel remembers those of the dead for a while.
+fn neighbour(tools: &Tools, ip: IpAddr, ports: &[PortObservation]) -> Option<Mac> {
+    if ports.iter().any(|port| port.outcome.is_answer()) { tools.network.mac(ip) } else { None }
 }
 
 /// Asks every known endpoint, host by host, spread over the period.

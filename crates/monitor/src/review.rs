@@ -1,10 +1,10 @@
 //! Which hosts an operator approved, also before they are seen.
 
 use crate::{Batch, Note, decide::Decider};
-use inventory::{Approval, Change, HostState};
+use inventory::{Approval, Change};
 use jiff::Timestamp;
 use model::{AddressRange, AddressSet};
-use std::fmt;
+use std::{fmt, net::IpAddr, ops::Bound};
 
 /// The kind of the note about addresses approved ahead.
 const AHEAD: &str = "approved";
@@ -34,25 +34,26 @@ impl Decider {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Reviewed {
-        let mut reviewed = Reviewed { withdrawn: withdraw, changed: 0, already: 0, ahead: 0 };
-        let mut change = Change::default();
-        let mut met: Vec<AddressRange> = Vec::new();
-        for host in self.inventory().hosts().filter(|host| !host.is_provisional()) {
-            if addresses.is_some_and(|addresses| !addresses.contains(host.key.ip)) {
-                continue;
-            }
-            met.push(AddressRange::single(host.key.ip));
-            if host.approved.is_none() == withdraw {
-                reviewed.already += 1;
-                continue;
-            }
-            reviewed.changed += 1;
-            let approved = (!withdraw).then(|| Approval { at: now, by: by.to_owned() });
-            change.hosts.push(HostState { approved, ..host });
-        }
+        let known: Vec<IpAddr> = {
+            let inventory = self.inventory();
+            let hosts = inventory.rows(Bound::Unbounded).filter(|host| !host.is_provisional()).map(inventory::Row::ip);
+            hosts.filter(|ip| addresses.is_none_or(|addresses| addresses.contains(*ip))).collect()
+        };
+        let change = if withdraw {
+            self.inventory().unapprove(Some(&known)).change
+        } else {
+            self.inventory().approve(Some(&known), by, now).change
+        };
+        let changed = change.hosts.len();
+        let mut reviewed = Reviewed {
+            withdrawn: withdraw,
+            changed: changed as u64,
+            already: known.len().saturating_sub(changed) as u64,
+            ahead: 0,
+        };
         self.absorb(change, now, batch);
         if let Some(addresses) = addresses {
-            let met: AddressSet = met.into_iter().collect();
+            let met: AddressSet = known.into_iter().map(AddressRange::single).collect();
             let unmet = addresses.difference(&met);
             reviewed.ahead = unmet.len();
             let ahead = if withdraw { self.ahead.0.difference(addresses) } else { self.ahead.0.union(&unmet) };

@@ -26,9 +26,9 @@ jsonl = "-"
 every = "immediate"
 "#;
 
-fn of(first: &str, last: &str) -> Option<AddressSet> {
+fn of(first: &str, last: &str) -> AddressSet {
     let range = AddressRange::new(first.parse().expect("an address"), last.parse().expect("an address"));
-    Some([range.expect("a range")].into_iter().collect())
+    [range.expect("a range")].into_iter().collect()
 }
 
 fn about(disk: &Disk, kind: EventType) -> Vec<String> {
@@ -45,12 +45,13 @@ async fn an_unapproved_host_breaks_the_rule_also_while_learning() {
     let disk = Disk::default();
     let daemon = Daemon::start(CONFIG, &world, &disk).await;
     // On the list before anything was seen there.
-    let ahead = daemon.handle.review(of("10.0.0.2", "10.0.0.3"), false, "list.csv".to_owned()).await.expect("at work");
+    let ahead =
+        daemon.handle.review(Some(of("10.0.0.2", "10.0.0.3")), false, "list.csv".to_owned()).await.expect("at work");
     assert_eq!((ahead.changed, ahead.ahead), (0, 2));
     pass(60).await;
     assert_eq!(about(&disk, EventType::PolicyViolation), ["10.0.0.1"]);
     let approved =
-        daemon.handle.review(of("10.0.0.1", "10.0.0.2"), false, "operator".to_owned()).await.expect("at work");
+        daemon.handle.review(Some(of("10.0.0.1", "10.0.0.2")), false, "operator".to_owned()).await.expect("at work");
     assert_eq!((approved.changed, approved.already, approved.ahead), (1, 1, 0));
     assert_eq!(about(&disk, EventType::PolicyCleared), ["10.0.0.1"]);
     // What was approved ahead outlives a restart.

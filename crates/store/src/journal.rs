@@ -113,6 +113,9 @@ fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) ->
             params![halted.to_string()],
         )?;
     }
+    for asset in &batch.removed_pools {
+        steps.execute("DELETE FROM pool WHERE vantage = ? AND asset = ?", params![&*vantage.0, &**asset])?;
+    }
     batch.pools.iter().try_for_each(|pool| put_pool(steps, vantage, pool))?;
     batch.notes.iter().try_for_each(|note| put_note(steps, vantage, note))?;
     let events = batch.events.iter().map(|event| put_event(steps, event)).collect::<rusqlite::Result<_>>()?;

@@ -3,7 +3,7 @@
 use super::{Table, record::Record, slot::Slot};
 use crate::{EndpointState, HostState, Identity, PortStatus};
 use jiff::Timestamp;
-use model::{Endpoint, Service, Transport};
+use model::{Endpoint, NameSource, Service, Transport};
 use std::{net::IpAddr, sync::Arc};
 
 /// One host of an [`crate::Inventory`], as it is kept. Asking it costs next to nothing; [`Row::unpack`] makes a copy.
@@ -74,6 +74,17 @@ impl<'a> Row<'a> {
             let since = record.rare(place).map_or_else(|| slot.changed_at.time(), |rare| rare.state.changed_at);
             (since, Endpoint { ip, transport, port })
         })
+    }
+
+    /// Whether somebody was ever heard there: a service, or TLS, on anything it has open.
+    pub fn speaks(self) -> bool {
+        self.opened()
+            .any(|(_, at)| self.known(at.transport, at.port).is_some_and(|known| known.tls || known.prior.is_some()))
+    }
+
+    /// When a source last gave its names.
+    pub fn named_at(self, source: NameSource) -> Option<Timestamp> {
+        self.record.names.as_ref()?.named_at().get(&source).copied()
     }
 
     /// None where the endpoint is not known.

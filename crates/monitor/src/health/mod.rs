@@ -178,7 +178,7 @@ impl Health {
     }
 
     /// Whether nothing negative is believed of anybody.
-    fn doubts_everything(&self) -> bool {
+    pub(crate) fn doubts_everything(&self) -> bool {
         self.troubles.keys().any(|kind| matches!(kind, Kind::Link | Kind::Canaries | Kind::Blocked))
     }
 

@@ -302,7 +302,7 @@ fn clocks_that_part_void_what_is_under_way() {
     assert!(!health.clock_jumped(begin));
     for (minutes, ahead, jumped) in [(1, 0, false), (2, 20, false), (3, 60, true), (4, 60, false), (5, -60, true)] {
         let mut then = later(begin, Duration::from_mins(minutes));
-        then.wall = then.wall + jiff::SignedDuration::from_secs(ahead);
+        then.wall += jiff::SignedDuration::from_secs(ahead);
         assert_eq!(health.clock_jumped(then), jumped, "after {minutes} min, {ahead} s ahead");
     }
 }

@@ -3,7 +3,9 @@
 
 mod commit;
 mod learning;
+mod mirage;
 mod rescope;
+mod reverse;
 mod show;
 mod stale;
 mod start;
@@ -26,16 +28,20 @@ use crate::{
     leases::Leases,
     live::Live,
     look::Worth,
+    mirage::Mirages,
     network::Network,
     pass::{Report, Tools},
+    reverse::Round,
     stale::Stale,
 };
 use config::Config;
 use inventory::{ConfirmRequest, Inventory};
 use jiff::Timestamp;
 use learning::Learning;
+use mirage::Looked;
 use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
+use reverse::Reversal;
 use scope::ScopeHandle;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -112,6 +118,11 @@ pub struct Monitor<J> {
     ledger: Vec<PassRecord>,
     leases: Leases,
     resolutions: JoinSet<Resolution>,
+    /// Mirages being looked at.
+    looking: JoinSet<Looked>,
+    /// Whose names are asked for next, and who is being asked for.
+    round: Round,
+    reversals: JoinSet<Reversal>,
     confirmations: Confirmations,
     confirming: JoinSet<(ConfirmRequest, HostSlice, Worth)>,
     confirm_slots: Arc<Semaphore>,
@@ -163,6 +174,7 @@ impl<J: Journal> Monitor<J> {
             index: decider.index.clone(),
             scope: scope.clone(),
             canaries: Canaries::default(),
+            mirages: Mirages::default(),
             restraint: restraint.subscribe(),
             clock: clock.clone(),
             vantage,
@@ -192,6 +204,9 @@ impl<J: Journal> Monitor<J> {
             ledger: restored.passes,
             leases,
             resolutions: JoinSet::new(),
+            looking: JoinSet::new(),
+            round: Round::default(),
+            reversals: JoinSet::new(),
             confirmations,
             confirming: JoinSet::new(),
             confirm_slots: Arc::new(Semaphore::new(CONFIRMATIONS_AT_ONCE)),
@@ -215,6 +230,7 @@ impl<J: Journal> Monitor<J> {
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), MonitorError> {
         let mut batch = Batch::default();
         self.retire_out_of_scope(&mut batch);
+        self.dissolve_pools(&mut batch);
         self.look_after_itself(&mut batch);
         self.commit(batch, &shutdown).await?;
         loop {
@@ -244,6 +260,14 @@ impl<J: Journal> Monitor<J> {
                 Some(answer) = self.resolutions.join_next(), if !self.resolutions.is_empty() => match answer {
                     Ok(answer) => self.take_resolution(answer, &shutdown).await?,
                     Err(error) => tracing::error!(%error, "a name resolution ended in a bug"),
+                },
+                Some(looked) = self.looking.join_next(), if !self.looking.is_empty() => match looked {
+                    Ok(looked) => self.take_look(looked, &shutdown).await?,
+                    Err(error) => tracing::error!(%error, "a look at what answers for everything ended in a bug"),
+                },
+                Some(answer) = self.reversals.join_next(), if !self.reversals.is_empty() => match answer {
+                    Ok(answer) => self.take_reversal(answer, &shutdown).await?,
+                    Err(error) => tracing::error!(%error, "a question for names ended in a bug"),
                 },
                 Some(ended) = self.passes.join_next(), if !self.passes.is_empty() => {
                     if let Err(error) = ended && error.is_panic() {
@@ -338,6 +362,7 @@ impl<J: Journal> Monitor<J> {
             self.expiry_at = now.checked_add(EXPIRY_EVERY).unwrap_or(now);
             self.decider.calm(now, &mut batch);
             self.look_for_stale_lanes(now, &mut batch);
+            self.look_at_mirages(now);
         }
         if is_due(self.purge_at, PURGE_EVERY) {
             self.decider.purge(self.config.store.retention, now, &mut batch);
@@ -366,6 +391,8 @@ impl<J: Journal> Monitor<J> {
         self.confirming.abort_all();
         self.checking.abort_all();
         self.resolutions.abort_all();
+        self.looking.abort_all();
+        self.reversals.abort_all();
         self.drain_passes(shutdown).await?;
         self.write_touched(touched::END_WRITES_FOR, shutdown).await
     }

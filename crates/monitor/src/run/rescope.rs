@@ -101,9 +101,24 @@ impl<J: Journal> Monitor<J> {
         self.choice.reset(Instant::now());
         let mut batch = Batch { leases: Some(self.leases.records()), ..Batch::default() };
         self.retire_out_of_scope(&mut batch);
+        self.dissolve_pools(&mut batch);
         let fill = |event: &mut model::Event| event.reason = Some("the new configuration is in force".to_owned());
         self.decider.own_event(EventType::ConfigReloaded, "config", fill, now, &mut batch);
         self.commit(batch, shutdown).await
+    }
+
+    /// What is a pool no more is watched host by host from now on.
+    pub(super) fn dissolve_pools(&mut self, batch: &mut Batch) {
+        let is_pool =
+            |name: &str| self.config.assets.get(name).is_some_and(|asset| asset.kind == config::AssetKind::Pool);
+        let gone: Vec<Arc<str>> = {
+            let inventory = self.decider.inventory();
+            inventory.pools().map(|pool| pool.asset.clone()).filter(|asset| !is_pool(asset)).collect()
+        };
+        for asset in &gone {
+            self.decider.index.write().remove_pool(asset);
+        }
+        batch.removed_pools.extend(gone);
     }
 
     /// Keeps what the lanes know of their last passes, for the lanes of the next configuration.

@@ -14,6 +14,7 @@ impl<J: Journal> Monitor<J> {
     pub(super) fn take_up(&mut self, notes: &[Note]) {
         self.decider.restore_storms(notes);
         self.decider.restore_approvals(notes);
+        self.restore_mirages(notes);
         for note in notes.iter().filter(|note| note.kind == STALE) {
             if let Some(Ok(since)) = note.value.as_deref().map(str::parse) {
                 self.stale.restore(&note.key, since);

@@ -44,6 +44,7 @@ impl<J: Journal> Monitor<J> {
                 (request, slice, worth)
             });
         }
+        self.start_reversals();
         for key in self.leases.due(&scope, now) {
             let network = self.tools.network.clone();
             self.resolutions.spawn(async move {

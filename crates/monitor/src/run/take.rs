@@ -7,7 +7,7 @@ use crate::{
     look::Worth,
     pass::{Group, Report},
 };
-use inventory::ConfirmRequest;
+use inventory::{ConfirmRequest, Question};
 use model::{AddressSet, HostSlice};
 use probe::{ResolveError, Resolved};
 use tokio::task::JoinError;
@@ -60,12 +60,19 @@ impl<J: Journal> Monitor<J> {
         let (now, mut batch) = (self.moment(), Batch::default());
         self.mind_the_clocks(now, &mut batch);
         let (mut requests, mut slices) = (Vec::with_capacity(answers.len()), Vec::new());
+        let mut talked = Vec::new();
         for (request, slice, worth) in answers {
+            let kept = self.health.examine_one(slice, &worth, &self.decider.inventory(), now);
+            let is_look = matches!(request.question, Question::Host { .. });
+            (if is_look { &mut slices } else { &mut talked }).extend(kept);
             requests.push(request);
-            slices.extend(self.health.examine_one(slice, &worth, &self.decider.inventory(), now));
         }
         // First that nothing negative counts any more, then what still does.
         self.tell_health(now, &mut batch);
+        self.tell_mirages(&mut batch);
+        self.sift(&mut slices, false);
+        self.sift(&mut talked, true);
+        slices.append(&mut talked);
         self.decide(&slices, &mut batch);
         self.ask_again(&requests);
         self.commit(batch, shutdown).await
@@ -92,7 +99,9 @@ impl<J: Journal> Monitor<J> {
         shutdown: &CancellationToken,
     ) -> Result<(), MonitorError> {
         strip(&mut slices, &self.decider.inventory());
+        self.sift(&mut slices, true);
         let mut batch = Batch::default();
+        self.tell_mirages(&mut batch);
         self.decide(&slices, &mut batch);
         self.commit(batch, shutdown).await
     }
@@ -103,6 +112,8 @@ impl<J: Journal> Monitor<J> {
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
         let (moment, mut batch) = (self.moment(), Batch::default());
         self.mind_the_clocks(moment, &mut batch);
+        self.tell_mirages(&mut batch);
+        self.sift(&mut slices, false);
         if !self.health.examine(&mut slices, &tally, &worth, &self.decider.inventory(), moment) {
             addresses = AddressSet::empty();
         }

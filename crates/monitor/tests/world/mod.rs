@@ -47,6 +47,8 @@ struct Truth {
     unplugged: bool,
     /// This machine has no route: nothing can be asked.
     no_route: bool,
+    /// Something answers for all of these addresses, on this port or (none) on every one.
+    proxied: Option<(Vec<IpAddr>, Option<u16>)>,
     /// Sweeps never end.
     stuck: bool,
     /// Conversations come to nothing.
@@ -152,6 +154,16 @@ impl World {
         self.truth().tongue_tied = tied;
     }
 
+    /// Something completes every handshake with these hosts, on this port or on every one, and says nothing.
+    pub(crate) fn put_a_proxy_before(&self, hosts: &[String], port: Option<u16>) {
+        let hosts = hosts.iter().map(|host| host.parse().expect("an address")).collect();
+        self.truth().proxied = Some((hosts, port));
+    }
+
+    pub(crate) fn take_the_proxy_away(&self) {
+        self.truth().proxied = None;
+    }
+
     pub(crate) fn hold_up(&self, stuck: bool) {
         self.truth().stuck = stuck;
     }
@@ -183,10 +195,16 @@ impl World {
         let is_lost = scattered(truth.answers) % 1_000 < truth.lost;
         let is_asked = !self.halted.load(Ordering::SeqCst) && !truth.no_route;
         truth.asked += u64::from(is_asked);
+        let is_proxied = truth
+            .proxied
+            .as_ref()
+            .is_some_and(|(hosts, port)| hosts.contains(&endpoint.ip) && port.is_none_or(|port| port == endpoint.port));
         let outcome = if self.halted.load(Ordering::SeqCst) {
             Outcome::NotProbed(NotProbed::Halted)
         } else if truth.no_route {
             Outcome::LocalError(LocalErrorKind::NoRoute)
+        } else if is_proxied {
+            Outcome::Open(OpenReason::Connected)
         } else if truth.unplugged || is_lost || !truth.hosts.contains(&endpoint.ip) {
             Outcome::Silent
         } else if truth.banned {

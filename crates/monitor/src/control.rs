@@ -1,0 +1,124 @@
+//! Control questions: an opening that says nothing may be a proxy's, a trap's or a firewall's. Where ports and addresses that
+//! nothing should be behind answer as well, the answer proves nothing.
+
+use crate::{
+    conversation::Answered,
+    mirage::{Mirage, block},
+    pass::Tools,
+};
+use model::{AddressRange, Endpoint, Transport};
+use siphasher::sip::SipHasher13;
+use std::{
+    collections::HashSet,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    time::Duration,
+};
+
+/// So many ports or neighbours are asked, and all must answer; of neighbours at least [`FEWEST`].
+const CONTROLS: usize = 3;
+const FEWEST: usize = 2;
+/// Ports from here on are seldom anybody's.
+const HIGH_PORTS: u16 = 20_000;
+
+/// Whether somebody said something.
+pub(crate) fn is_mute(answered: &[Answered]) -> bool {
+    answered
+        .iter()
+        .flat_map(|answer| &answer.services)
+        .all(|service| service.service.is_none() && service.tls.is_none())
+}
+
+/// Asks what should not answer beside an endpoint that opened and says nothing, and takes note of what it shows.
+pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
+    if endpoint.transport != Transport::Tcp || tools.mirages.hold(&endpoint) {
+        return;
+    }
+    let ports = other_ports(tools, endpoint, 0);
+    let neighbours = neighbours(tools, endpoint);
+    let asked = ports.iter().chain(&neighbours).copied().collect();
+    let open: HashSet<Endpoint> = tools
+        .network
+        .ask(asked, Duration::ZERO)
+        .await
+        .into_iter()
+        .filter(|found| found.observation.outcome.is_open())
+        .map(|found| found.observation.endpoint)
+        .collect();
+    let all = |endpoints: &[Endpoint], fewest: usize| {
+        endpoints.len() >= fewest && endpoints.iter().all(|endpoint| open.contains(endpoint))
+    };
+    let now = tools.clock.now();
+    let first = block(endpoint.ip).first();
+    match (all(&ports, CONTROLS), all(&neighbours, FEWEST)) {
+        (true, true) => tools.mirages.see(Mirage::Prefix(first, None), now),
+        (true, false) => tools.mirages.see(Mirage::Host(endpoint.ip), now),
+        (false, true) => tools.mirages.see(Mirage::Prefix(first, Some(endpoint.port)), now),
+        (false, false) => {}
+    }
+}
+
+/// Whether a mirage is still there: none of what it should not answer for does any more.
+pub(crate) async fn is_gone(tools: &Tools, mirage: Mirage) -> bool {
+    let turn = tools.clock.now().as_second().unsigned_abs();
+    let asked: Vec<Endpoint> = match mirage {
+        Mirage::Host(ip) => other_ports(tools, Endpoint::tcp(ip, 1), turn),
+        Mirage::Prefix(first, port) => {
+            let port = port.unwrap_or_else(|| HIGH_PORTS + u16::try_from(turn % 40_000).unwrap_or(0));
+            neighbours(tools, Endpoint::tcp(first, port))
+        }
+    };
+    if asked.is_empty() {
+        return false;
+    }
+    let found = tools.network.ask(asked, Duration::ZERO).await;
+    // What could not be asked shows nothing.
+    !found.is_empty()
+        && found.iter().all(|found| found.observation.outcome.is_evidence() && !found.observation.outcome.is_open())
+}
+
+/// High ports of the host that are not known, different ones for each endpoint and turn.
+fn other_ports(tools: &Tools, endpoint: Endpoint, turn: u64) -> Vec<Endpoint> {
+    let mut ports = Vec::new();
+    for attempt in 0_u64..16 {
+        let number = digest(&(endpoint, turn, attempt)) % u64::from(u16::MAX - HIGH_PORTS);
+        let port = HIGH_PORTS + u16::try_from(number).unwrap_or(0);
+        let other = Endpoint::tcp(endpoint.ip, port);
+        if ports.len() < CONTROLS && !ports.contains(&other) && !tools.index.contains(&other) {
+            ports.push(other);
+        }
+    }
+    ports
+}
+
+/// Addresses beside it that are in scope and at which nothing is known, or nothing but what a mirage answered.
+fn neighbours(tools: &Tools, endpoint: Endpoint) -> Vec<Endpoint> {
+    let (range, now) = (block(endpoint.ip), tools.clock.now());
+    let scope = tools.scope.load();
+    let inventory = tools.index.read();
+    let is_nobody = |ip: IpAddr| inventory.row(ip).is_none_or(|host| !host.speaks());
+    let mut others: Vec<(u64, IpAddr)> = addresses(range)
+        .filter(|ip| *ip != endpoint.ip && scope.contains(*ip, now) && is_nobody(*ip))
+        .map(|ip| (digest(&(endpoint, ip)), ip))
+        .collect();
+    others.sort_unstable();
+    others.into_iter().take(CONTROLS).map(|(_, ip)| Endpoint::tcp(ip, endpoint.port)).collect()
+}
+
+/// Those of a block, which has at most 256.
+fn addresses(range: AddressRange) -> impl Iterator<Item = IpAddr> {
+    let (first, last) = (range.first(), range.last());
+    (0_u32..256).filter_map(move |offset| {
+        let ip: IpAddr = match first {
+            IpAddr::V4(ip) => std::net::Ipv4Addr::from(u32::from(ip).checked_add(offset)?).into(),
+            IpAddr::V6(ip) => std::net::Ipv6Addr::from(u128::from(ip).checked_add(u128::from(offset))?).into(),
+        };
+        (ip <= last).then_some(ip)
+    })
+}
+
+fn digest(of: &impl Hash) -> u64 {
+    let mut hasher = SipHasher13::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}

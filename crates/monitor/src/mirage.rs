@@ -1,0 +1,353 @@
+//! What answers where nothing is: a proxy that completes every handshake of a prefix, a trap or firewall that opens every
+//! port of a host. An answer there proves nothing; what somebody says there does.
+
+use jiff::Timestamp;
+use model::{AddressRange, Endpoint, HostSlice, Outcome, PortObservation, Transport};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+/// The kind of the notes about mirages.
+pub(crate) const MIRAGE: &str = "mirage";
+
+/// Where an answer proves nothing. TCP only: a datagram that comes back was made by somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Mirage {
+    /// Every port of this host answers.
+    Host(IpAddr),
+    /// Every address of the /24 (of the /120) that begins here answers, on this port or (none) on every one.
+    Prefix(IpAddr, Option<u16>),
+}
+
+/// Since when one is known, and when it was last found to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    pub(crate) since: Timestamp,
+    pub(crate) seen: Timestamp,
+}
+
+/// Those that are known. Whoever asks the network finds and heeds them; the loop tells of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mirages {
+    known: Arc<RwLock<BTreeMap<Mirage, Known>>>,
+    /// Found and not yet told.
+    news: Arc<Mutex<Vec<Mirage>>>,
+    /// With whom behind a mirage somebody talked when.
+    talked: Arc<Mutex<HashMap<Endpoint, Timestamp>>>,
+}
+
+/// Addresses behind a mirage are asked who they are at most so often: most are nobody.
+const TALK_EVERY: Duration = Duration::from_hours(1);
+/// A real service behind one is asked more often, for only its voice shows that it lives.
+const LISTEN_EVERY: Duration = Duration::from_mins(5);
+/// More of them are not remembered.
+const MOST_TALKED: usize = 100_000;
+
+impl Mirage {
+    /// Those an endpoint may be part of.
+    pub(crate) fn around(endpoint: &Endpoint) -> Vec<Self> {
+        if endpoint.transport != Transport::Tcp {
+            return Vec::new();
+        }
+        let first = block(endpoint.ip).first();
+        vec![Self::Host(endpoint.ip), Self::Prefix(first, None), Self::Prefix(first, Some(endpoint.port))]
+    }
+
+    /// What the finding about it is called.
+    pub(crate) fn finding(self) -> &'static str {
+        match self {
+            Self::Host(_) => "answers-every-port",
+            Self::Prefix(..) => "answers-every-address",
+        }
+    }
+
+    /// The addresses it is about.
+    pub(crate) fn range(self) -> AddressRange {
+        match self {
+            Self::Host(ip) => AddressRange::single(ip),
+            Self::Prefix(first, _) => block(first),
+        }
+    }
+
+    pub(crate) fn holds(self, endpoint: &Endpoint) -> bool {
+        endpoint.transport == Transport::Tcp
+            && match self {
+                Self::Host(ip) => endpoint.ip == ip,
+                Self::Prefix(first, port) => {
+                    port.is_none_or(|port| endpoint.port == port) && block(first).contains(endpoint.ip)
+                }
+            }
+    }
+}
+
+/// The neighbours of an address: its /24, or its /120.
+pub(crate) fn block(ip: IpAddr) -> AddressRange {
+    let (first, last): (IpAddr, IpAddr) = match ip {
+        IpAddr::V4(ip) => {
+            let first = u32::from(ip) & !0xff;
+            (Ipv4Addr::from(first).into(), Ipv4Addr::from(first | 0xff).into())
+        }
+        IpAddr::V6(ip) => {
+            let first = u128::from(ip) & !0xff;
+            (Ipv6Addr::from(first).into(), Ipv6Addr::from(first | 0xff).into())
+        }
+    };
+    AddressRange::new(first, last).unwrap_or_else(|| AddressRange::single(ip))
+}
+
+impl Mirages {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Mirage, Known>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Mirage, Known>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn news(&self) -> MutexGuard<'_, Vec<Mirage>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an open answer of this endpoint proves nothing.
+    pub(crate) fn hold(&self, endpoint: &Endpoint) -> bool {
+        let known = self.read();
+        !known.is_empty() && Mirage::around(endpoint).iter().any(|mirage| known.contains_key(mirage))
+    }
+
+    /// Takes note of one. A smaller one inside a known one is no news.
+    pub(crate) fn see(&self, mirage: Mirage, now: Timestamp) {
+        let mut known = self.write();
+        let before = known.get(&mirage).map(|known| known.since);
+        let is_inside = match mirage {
+            Mirage::Host(ip) => known.contains_key(&Mirage::Prefix(block(ip).first(), None)),
+            Mirage::Prefix(first, Some(_)) => known.contains_key(&Mirage::Prefix(first, None)),
+            Mirage::Prefix(_, None) => false,
+        };
+        if is_inside {
+            return;
+        }
+        known.insert(mirage, Known { since: before.unwrap_or(now), seen: now });
+        if before.is_none() {
+            self.news().push(mirage);
+        }
+    }
+
+    /// What was found since the last call.
+    pub(crate) fn take_news(&self) -> Vec<Mirage> {
+        std::mem::take(&mut *self.news())
+    }
+
+    /// Whether others of the same prefix are known: the finding about it was told.
+    pub(crate) fn has_others(&self, mirage: Mirage) -> bool {
+        let block = block(mirage.range().first());
+        let of_block = |other: &Mirage| matches!(other, Mirage::Prefix(first, _) if *first == block.first());
+        matches!(mirage, Mirage::Prefix(..)) && self.read().keys().any(|other| *other != mirage && of_block(other))
+    }
+
+    pub(crate) fn forget(&self, mirage: Mirage) -> Option<Known> {
+        self.write().remove(&mirage)
+    }
+
+    pub(crate) fn restore(&self, mirage: Mirage, known: Known) {
+        self.write().insert(mirage, known);
+    }
+
+    /// Those last seen at least so long ago.
+    pub(crate) fn not_seen_for(&self, age: Duration, now: Timestamp) -> Vec<(Mirage, Known)> {
+        let is_old = |known: &Known| Duration::try_from(now.duration_since(known.seen)).is_ok_and(|since| since >= age);
+        self.read().iter().filter(|(_, known)| is_old(known)).map(|(mirage, known)| (*mirage, *known)).collect()
+    }
+
+    /// Whether an endpoint behind a mirage is to be asked now who it is; `speaks` where it is known to. Counts as asked.
+    pub(crate) fn may_talk(&self, endpoint: Endpoint, speaks: bool, now: Timestamp) -> bool {
+        let every = if speaks { LISTEN_EVERY } else { TALK_EVERY };
+        let mut talked = self.talked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).is_ok_and(|age| age < every);
+        if talked.get(&endpoint).is_some_and(is_recent) {
+            return false;
+        }
+        if talked.len() >= MOST_TALKED {
+            talked.retain(|_, at| is_recent(at));
+        }
+        if talked.len() < MOST_TALKED {
+            talked.insert(endpoint, now);
+        }
+        true
+    }
+
+    /// Takes out of a slice what a mirage answered. An endpoint that `speaks` (it was known to, or it does in this slice) stays;
+    /// one that was known to and says nothing when it is talked to (`talked`) has fallen silent, for behind a proxy that is how
+    /// a closed port looks. False where nothing is left that the slice could say of its host.
+    pub(crate) fn sift(&self, slice: &mut HostSlice, talked: bool, spoke: impl Fn(&Endpoint) -> bool) -> bool {
+        if self.read().is_empty() {
+            return true;
+        }
+        let is_mute = |service: &model::ServiceObservation| service.service.is_none() && service.tls.is_none();
+        let said: HashSet<Endpoint> =
+            slice.services.iter().filter(|service| !is_mute(service)).map(|service| service.endpoint).collect();
+        let had = slice.ports.len() + slice.services.len();
+        slice.services.retain(|service| !(is_mute(service) && self.hold(&service.endpoint)));
+        let mut kept: Vec<PortObservation> = Vec::with_capacity(slice.ports.len());
+        for mut seen in std::mem::take(&mut slice.ports) {
+            let is_mirage = seen.outcome.is_open() && !said.contains(&seen.endpoint) && self.hold(&seen.endpoint);
+            if is_mirage {
+                if !(talked && spoke(&seen.endpoint)) {
+                    continue;
+                }
+                seen.outcome = Outcome::Silent;
+            }
+            kept.push(seen);
+        }
+        slice.ports = kept;
+        had == 0 || !slice.ports.is_empty() || !slice.services.is_empty() || !slice.names.is_empty()
+    }
+}
+
+/// `192.0.2.7`, `192.0.2.0/24`, `192.0.2.0/24 port 443`.
+impl fmt::Display for Mirage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(ip) => ip.fmt(f),
+            Self::Prefix(first, port) => {
+                write!(f, "{first}/{}", if first.is_ipv4() { 24 } else { 120 })?;
+                port.map_or(Ok(()), |port| write!(f, " port {port}"))
+            }
+        }
+    }
+}
+
+/// A note's key that names no mirage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoMirage;
+
+impl FromStr for Mirage {
+    type Err = NoMirage;
+
+    fn from_str(text: &str) -> Result<Self, NoMirage> {
+        if let Ok(ip) = text.parse() {
+            return Ok(Self::Host(ip));
+        }
+        let (prefix, port) = match text.split_once(" port ") {
+            Some((prefix, port)) => (prefix, Some(port.parse().map_err(|_| NoMirage)?)),
+            None => (text, None),
+        };
+        let (first, _) = prefix.split_once('/').ok_or(NoMirage)?;
+        Ok(Self::Prefix(first.parse().map_err(|_| NoMirage)?, port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Coverage, Lane, OpenReason, PassId, PassKind, PassRef, Service, ServiceObservation};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn slice(ip: IpAddr, ports: &[u16], speaking: &[u16], mute: &[u16]) -> HostSlice {
+        let open = |&port: &u16| PortObservation {
+            endpoint: Endpoint::tcp(ip, port),
+            outcome: Outcome::Open(OpenReason::Connected),
+            at: NOW,
+            attempts: 1,
+            rtt_us: None,
+        };
+        let talk = |port: u16, service: Option<Service>| ServiceObservation {
+            endpoint: Endpoint::tcp(ip, port),
+            name: None,
+            at: NOW,
+            service,
+            tls: None,
+            connections: 1,
+        };
+        let spoken =
+            speaking.iter().map(|&port| talk(port, Some(Service { name: "ssh".into(), ..Service::default() })));
+        HostSlice {
+            vantage: "scan1".into(),
+            ip,
+            pass: PassRef {
+                id: PassId(model::derive_id(NOW, "pass", &1)),
+                profile: "dmz".into(),
+                lane: Lane::Hot,
+                kind: PassKind::Sweep,
+            },
+            at: NOW,
+            covered: Coverage::default(),
+            ports: ports.iter().map(open).collect(),
+            services: spoken.chain(mute.iter().map(|&port| talk(port, None))).collect(),
+            names: Vec::new(),
+            mac: None,
+        }
+    }
+
+    #[test]
+    fn what_speaks_stays_and_what_is_mute_goes() {
+        let ip: IpAddr = [192, 0, 2, 7].into();
+        let mirages = Mirages::default();
+        let sift = |mut slice: HostSlice, spoke: &[u16]| {
+            let talked = !slice.services.is_empty();
+            let left = mirages.sift(&mut slice, talked, |endpoint| spoke.contains(&endpoint.port));
+            let ports: Vec<_> = slice.ports.iter().map(|seen| (seen.endpoint.port, seen.outcome.is_open())).collect();
+            (left, ports)
+        };
+        assert_eq!(sift(slice(ip, &[443], &[], &[]), &[]), (true, vec![(443, true)]), "nothing is known");
+        let prefix = Mirage::Prefix([192, 0, 2, 0].into(), Some(443));
+        mirages.see(prefix, NOW);
+        mirages.see(prefix, NOW);
+        assert_eq!(mirages.take_news(), [prefix], "once");
+        for (ports, speaking, mute, spoke, expect) in [
+            (&[443_u16][..], &[][..], &[][..], &[][..], (false, vec![])),
+            (&[443], &[], &[443], &[], (false, vec![])),
+            (&[443], &[443], &[], &[], (true, vec![(443, true)])),
+            (&[22, 443], &[], &[], &[], (true, vec![(22, true)])),
+            (&[443], &[], &[443], &[443], (true, vec![(443, false)])),
+            (&[443], &[], &[], &[443], (false, vec![])),
+        ] {
+            assert_eq!(
+                sift(slice(ip, ports, speaking, mute), spoke),
+                expect,
+                "{ports:?} {speaking:?} {mute:?} {spoke:?}"
+            );
+        }
+        let elsewhere: IpAddr = [192, 0, 3, 7].into();
+        assert_eq!(sift(slice(elsewhere, &[443], &[], &[443]), &[]), (true, vec![(443, true)]));
+        mirages.see(Mirage::Host(elsewhere), NOW);
+        assert_eq!(sift(slice(elsewhere, &[443, 1, 2], &[2], &[443]), &[]), (true, vec![(2, true)]));
+        mirages.forget(Mirage::Host(elsewhere));
+        assert_eq!(sift(slice(elsewhere, &[1], &[], &[]), &[]), (true, vec![(1, true)]));
+        mirages.see(Mirage::Prefix([192, 0, 3, 0].into(), None), NOW);
+        mirages.see(Mirage::Host(elsewhere), NOW);
+        assert_eq!(mirages.take_news().len(), 2, "the host is part of the prefix");
+        assert!(mirages.hold(&Endpoint::tcp(elsewhere, 9)) && !mirages.hold(&Endpoint::udp(elsewhere, 9)));
+    }
+
+    #[test]
+    fn most_behind_a_mirage_are_nobody_and_are_seldom_asked() {
+        let mirages = Mirages::default();
+        let endpoint = Endpoint::tcp([192, 0, 2, 7].into(), 443);
+        let at = |minute: i64| Timestamp::from_second(minute * 60).expect("in range");
+        for (minute, speaks, may) in [
+            (0, false, true),
+            (10, false, false),
+            (10, true, true),
+            (14, true, false),
+            (69, false, false),
+            (70, false, true),
+        ] {
+            assert_eq!(mirages.may_talk(endpoint, speaks, at(minute)), may, "{minute}");
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for text in ["192.0.2.7", "2001:db8::7", "192.0.2.0/24", "192.0.2.0/24 port 443", "2001:db8::/120 port 22"] {
+            assert_eq!(text.parse::<Mirage>().map(|mirage| mirage.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("192.0.2.0 port 24".parse::<Mirage>(), Err(NoMirage));
+    }
+}

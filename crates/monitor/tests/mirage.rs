@@ -1,0 +1,111 @@
+//! What answers where nothing is becomes one finding, and behind it the real services are found by what they say.
+
+mod world;
+
+use model::{Event, EventType};
+use world::{Daemon, Disk, World, clock, pass};
+
+const CONFIG: &str = r#"
+[sensor]
+name = "scan1"
+rate = "10k/s"
+rate_per_host = "10k/s"
+[asset.dmz]
+targets = ["10.0.0.0/26"]
+authorization = { by = "the test" }
+[profile.dmz]
+assets = ["dmz"]
+scan = { hot = "1m", known = "1m", likely = "never", full = "never", hot_ports = "22,80,443", identify = "5m" }
+confirm = { port_closed = { passes = 2, at_least = "2m" }, host_lost = { passes = 3, at_least = "3m" } }
+[recipient.soc]
+jsonl = "-"
+every = "immediate"
+"#;
+
+fn everybody() -> Vec<String> {
+    (0..64).map(|last| format!("10.0.0.{last}")).collect()
+}
+
+fn of(disk: &Disk, kind: EventType) -> Vec<Event> {
+    disk.events().into_iter().filter(|event| event.kind == kind).collect()
+}
+
+fn small() -> (World, Disk) {
+    let world = World::new(clock());
+    for last in [5, 9, 20] {
+        world.open(&format!("10.0.0.{last}"), 22, "ssh OpenSSH/9.2p1");
+        world.open(&format!("10.0.0.{last}"), 443, "http nginx/1.22.1");
+    }
+    (world, Disk::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_appears_is_one_finding_and_hides_nothing() {
+    let (world, disk) = small();
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(300).await;
+    assert_eq!(disk.kinds_since(0), ["BASELINE_DONE"]);
+    world.put_a_proxy_before(&everybody(), Some(443));
+    pass(1_200).await;
+    assert_eq!(disk.kinds_since(1), ["ANSWERS_EVERYTHING"], "nobody else appeared");
+    let finding = of(&disk, EventType::AnswersEverything).remove(0);
+    assert_eq!(finding.finding.map(|finding| finding.id).as_deref(), Some("answers-every-address"));
+    assert!(
+        !finding.alerts.is_empty() && finding.name.as_deref() == Some("10.0.0.0/24 port 443"),
+        "{:?}",
+        finding.name
+    );
+    // A real service behind it, and one that ends: only its voice is missing.
+    world.open("10.0.0.33", 443, "http Apache/2.4.57");
+    pass(4_200).await;
+    let opened = of(&disk, EventType::HostFound);
+    assert_eq!(
+        opened.iter().filter_map(|event| event.host.as_ref()).map(|host| host.ip.to_string()).collect::<Vec<_>>(),
+        ["10.0.0.33"]
+    );
+    world.close("10.0.0.9", 443);
+    pass(3_600).await;
+    let closed = of(&disk, EventType::PortClosed);
+    assert_eq!(
+        closed.iter().filter_map(|event| event.host.as_ref()).map(|host| host.ip.to_string()).collect::<Vec<_>>(),
+        ["10.0.0.9"]
+    );
+    // A restart tells nothing again, and its end is told.
+    daemon.kill().await;
+    let so_far = disk.events().len();
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(1_200).await;
+    assert_eq!(disk.kinds_since(so_far), [""; 0]);
+    world.take_the_proxy_away();
+    pass(3_600).await;
+    assert_eq!(disk.kinds_since(so_far), ["FINDING_CLOSED"]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_before_everything_is_one_finding_in_the_baseline_too() {
+    let (world, disk) = small();
+    world.put_a_proxy_before(&everybody(), None);
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(2_400).await;
+    let kinds = disk.kinds_since(0);
+    let findings = kinds.iter().filter(|kind| *kind == "ANSWERS_EVERYTHING").count();
+    assert_eq!((findings, kinds.len()), (1, 2), "{kinds:?}");
+    let hosts = daemon.handle.snapshot().hosts;
+    assert_eq!(hosts, 3, "those who say something");
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_opens_everything_is_one_finding() {
+    let (world, disk) = small();
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(300).await;
+    world.put_a_proxy_before(&["10.0.0.9".to_owned()], None);
+    pass(1_800).await;
+    assert_eq!(disk.kinds_since(1), ["ANSWERS_EVERYTHING"]);
+    let finding = of(&disk, EventType::AnswersEverything).remove(0);
+    assert_eq!(finding.finding.map(|finding| finding.id).as_deref(), Some("answers-every-port"));
+    assert_eq!(finding.host.map(|host| host.ip.to_string()).as_deref(), Some("10.0.0.9"));
+    daemon.stop().await.expect("it ends cleanly");
+}
