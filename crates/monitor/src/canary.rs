@@ -56,9 +56,9 @@ struct Canary {
 /// What a check is about.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Concern {
-    /// Hosts of which nothing was open: none of them is a witness.
+    /// Hosts of which several endpoints were asked and nothing was open: none of them is a witness.
     pub(crate) hosts: BTreeSet<IpAddr>,
-    /// Endpoints that are in question, on hosts that have others.
+    /// The endpoints in question.
     pub(crate) endpoints: BTreeSet<Endpoint>,
     /// Their assets: a canary of the same asset says most.
     pub(crate) assets: BTreeSet<Arc<str>>,
@@ -140,7 +140,7 @@ impl Canaries {
         }
         let mut places = self.candidates(concern);
         if places.is_empty() {
-            let instead = if concern.answered.is_empty() && concern.hosts.len() > 1 {
+            let instead = if concern.answered.is_empty() && concern.suspects.len() > 1 {
                 &concern.suspects
             } else {
                 &concern.answered
@@ -153,7 +153,9 @@ impl Canaries {
         let first = if near == 0 { AT_ONCE } else { near.min(AT_ONCE) };
         let rest = places.split_off(first.min(places.len()));
         let mut answers = Answers::default();
-        for round in [places, rest.into_iter().take(SECOND_TRY).collect()] {
+        // In the end what answered in the same look: the canaries may be what has ended.
+        let last = concern.answered.iter().map(|&endpoint| Place { endpoint, asset: None }).collect();
+        for round in [places, rest.into_iter().take(SECOND_TRY).collect(), last] {
             self.ask(network, round, after, &mut answers).await;
             if !answers.alive.is_empty() {
                 return Verdict::Alive(answers.alive);

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 
 /// Of one asset: three are asked at a time, and the rest stands in for those that are concerned themselves or have ended.
 const OF_AN_ASSET: usize = 12;
-/// With fewer that are sound, others are looked for.
+/// And of one host, where there are few: a port may close, and its host live.
+const OF_A_HOST: usize = 3;
+/// With fewer hosts that are sound, others are looked for.
 const ENOUGH: usize = 3;
 /// They are looked through this often, and chosen anew at most so often.
 const EVERY: Duration = Duration::from_mins(1);
@@ -69,14 +71,16 @@ impl Choice {
             return (named != present).then_some(named);
         }
         let lasting = config.assets.iter().filter(|(_, asset)| asset.kind != AssetKind::Pool);
-        let mut sound: BTreeMap<Option<&Arc<str>>, usize> = lasting.map(|(name, _)| (Some(name), 0)).collect();
+        let mut sound: BTreeMap<Option<&Arc<str>>, BTreeSet<IpAddr>> =
+            lasting.map(|(name, _)| (Some(name), BTreeSet::new())).collect();
         for place in present {
             let host = inventory.host(place.endpoint.ip);
             let is_sound = host.is_some_and(|host| is_sound(&host, place.endpoint))
                 && scope.authorize(place.endpoint, wall).is_ok();
-            *sound.entry(place.asset.as_ref()).or_default() += usize::from(is_sound);
+            let hosts = sound.entry(place.asset.as_ref()).or_default();
+            hosts.extend(is_sound.then_some(place.endpoint.ip));
         }
-        let is_enough = sound.values().all(|&count| count >= ENOUGH);
+        let is_enough = sound.values().all(|hosts| hosts.len() >= ENOUGH);
         if is_enough || now < self.choose_from {
             return None;
         }
@@ -90,35 +94,41 @@ impl Choice {
 
 /// The soundest of each asset, those open the longest first, spread over networks.
 fn choose<'a>(config: &Config, scope: &Scope, hosts: impl Iterator<Item = Row<'a>>, now: Timestamp) -> Vec<Place> {
-    type Best = BTreeSet<(Timestamp, Endpoint)>;
+    // By how many of the same host come first, and since when it is open.
+    type Best = BTreeSet<(usize, Timestamp, Endpoint)>;
     let mut assets: BTreeMap<Option<Arc<str>>, BTreeMap<Prefix, Best>> = BTreeMap::new();
     let is_pool = |name: &Arc<str>| config.assets.get(name).is_some_and(|asset| asset.kind == AssetKind::Pool);
     for host in hosts {
         if host.assets().iter().any(is_pool) || !host.is_up() {
             continue;
         }
-        let ip = host.ip();
         // Nothing speaks against what is settled; only the others have to be looked at closely.
         let doubted = host.is_unsettled().then(|| host.unpack());
         let is_steady = |endpoint: Endpoint| match &doubted {
             Some(host) => is_sound(host, endpoint),
             None => endpoint.transport == Transport::Tcp,
         };
-        let Some(oldest) = host.opened().filter(|(_, endpoint)| is_steady(*endpoint)).min() else { continue };
-        if scope.authorize(oldest.1, now).is_err() {
+        let mut open: Vec<_> = host
+            .opened()
+            .filter(|(_, endpoint)| is_steady(*endpoint) && scope.authorize(*endpoint, now).is_ok())
+            .collect();
+        if open.is_empty() {
             continue;
         }
-        let best = assets.entry(host.assets().first().cloned()).or_default().entry(prefix(ip)).or_default();
-        best.insert(oldest);
-        if best.len() > OF_AN_ASSET {
-            best.pop_last();
+        open.sort_unstable();
+        let best = assets.entry(host.assets().first().cloned()).or_default().entry(prefix(host.ip())).or_default();
+        for (nth, (since, endpoint)) in open.into_iter().take(OF_A_HOST).enumerate() {
+            best.insert((nth, since, endpoint));
+            if best.len() > OF_AN_ASSET {
+                best.pop_last();
+            }
         }
     }
     let mut places = Vec::new();
     for (asset, networks) in assets {
         let mut ranked: Vec<(usize, Timestamp, Endpoint)> = networks
             .into_values()
-            .flat_map(|best| best.into_iter().enumerate().map(|(rank, (since, endpoint))| (rank, since, endpoint)))
+            .flat_map(|best| best.into_iter().enumerate().map(|(rank, (_, since, endpoint))| (rank, since, endpoint)))
             .collect();
         // The first of each network before the second of any.
         ranked.sort_unstable();

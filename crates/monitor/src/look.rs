@@ -198,15 +198,19 @@ impl Look {
         answered: &Answered,
     ) -> (Vec<Endpoint>, Option<Doubt>) {
         let endpoints: BTreeSet<Endpoint> = refuted.keys().copied().collect();
-        let refuted_hosts = endpoints.iter().map(|endpoint| endpoint.ip);
-        let hosts: BTreeSet<IpAddr> = refuted_hosts.filter(|ip| !answered.hosts.contains(ip)).collect();
+        // Of a host that was asked one thing, the rest may well answer.
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for endpoint in &endpoints {
+            *counts.entry(endpoint.ip).or_default() += 1;
+        }
+        let is_silent = |(ip, count): &(&IpAddr, &usize)| **count > 1 && !answered.hosts.contains(ip);
+        let hosts: BTreeSet<IpAddr> = counts.iter().filter(is_silent).map(|(ip, _)| *ip).collect();
         let mut suspects = Vec::new();
         for endpoint in refuted.keys().filter(|endpoint| endpoint.transport == Transport::Tcp) {
             remember(&mut suspects, *endpoint);
         }
         let (scope, now) = (tools.scope.load(), tools.clock.now());
-        let assets = endpoints.iter().map(|endpoint| endpoint.ip).collect::<BTreeSet<_>>();
-        let assets = assets.iter().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
+        let assets = counts.keys().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
         let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses.clone(), suspects };
         match tools.canaries.check(&tools.network, Instant::now(), &concern).await {
             Verdict::Alive(alive) => (alive, None),
