@@ -132,7 +132,11 @@ async fn talk(tools: &Tools, pass: PassRef, endpoint: Endpoint, name: Option<Ser
     let conversation = tools.network.identify(whom).await;
     let answered = Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
     let covered = asked(&answered.ports);
-    slice_of(tools, pass, endpoint.ip, covered, Vec::new(), vec![answered])
+    let mut answered = vec![answered];
+    if tools.mirages.hold(&endpoint) && control::is_mute(&answered) {
+        answered.push(control::witness(tools, endpoint).await);
+    }
+    slice_of(tools, pass, endpoint.ip, covered, Vec::new(), answered)
 }
 
 #[cfg(test)]

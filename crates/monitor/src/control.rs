@@ -4,6 +4,7 @@
 use crate::{
     conversation::Answered,
     mirage::{Mirage, block},
+    network::Introduction,
     pass::Tools,
 };
 use model::{AddressRange, Endpoint, Transport};
@@ -18,6 +19,8 @@ use std::{
 /// So many ports or neighbours are asked, and all must answer; of neighbours at least [`FEWEST`].
 const CONTROLS: usize = 3;
 const FEWEST: usize = 2;
+/// Endpoints looked through for a witness.
+const MOST_WITNESSES: usize = 32;
 /// Ports from here on are seldom anybody's.
 const HIGH_PORTS: u16 = 20_000;
 
@@ -27,6 +30,31 @@ pub(crate) fn is_mute(answered: &[Answered]) -> bool {
         .iter()
         .flat_map(|answer| &answer.services)
         .all(|service| service.service.is_none() && service.tls.is_none())
+}
+
+/// Hears another endpoint of a host one of whose services behind a mirage has fallen mute: silence says something of a port
+/// only while its host is heard elsewhere. First one where an answer proves something, else one that speaks.
+pub(crate) async fn witness(tools: &Tools, endpoint: Endpoint) -> Answered {
+    let others: Vec<Endpoint> = {
+        let inventory = tools.index.read();
+        let opened = inventory.row(endpoint.ip).into_iter().flat_map(inventory::Row::opened);
+        opened.map(|(_, other)| other).filter(|other| *other != endpoint).take(MOST_WITNESSES).collect()
+    };
+    let (behind, before): (Vec<Endpoint>, Vec<Endpoint>) =
+        others.into_iter().partition(|other| tools.mirages.hold(other));
+    if let Some(&sound) = before.first() {
+        let found = tools.network.ask(vec![sound], Duration::ZERO).await;
+        return Answered { ports: found.into_iter().map(|found| found.observation).collect(), services: Vec::new() };
+    }
+    for other in behind {
+        let known = tools.index.get(&other).unwrap_or_default();
+        if known.prior.is_some() || known.tls {
+            let whom = Introduction { endpoint: other, name: None, prior: known.prior, prior_tls: known.tls };
+            let conversation = tools.network.identify(whom).await;
+            return Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
+        }
+    }
+    Answered::default()
 }
 
 /// Asks what should not answer beside an endpoint that opened and says nothing, and takes note of what it shows.

@@ -2,7 +2,7 @@
 //! port of a host. An answer there proves nothing; what somebody says there does.
 
 use jiff::Timestamp;
-use model::{AddressRange, Endpoint, HostSlice, Outcome, PortObservation, Transport};
+use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome, PortObservation, Transport};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -46,6 +46,8 @@ pub(crate) struct Mirages {
 const TALK_EVERY: Duration = Duration::from_hours(1);
 /// A real service behind one is asked more often, for only its voice shows that it lives.
 const LISTEN_EVERY: Duration = Duration::from_mins(5);
+/// By then everybody behind a new mirage has been asked once.
+const HEARD_BY: Duration = Duration::from_mins(70);
 /// More of them are not remembered.
 const MOST_TALKED: usize = 100_000;
 
@@ -162,6 +164,14 @@ impl Mirages {
     pub(crate) fn not_seen_for(&self, age: Duration, now: Timestamp) -> Vec<(Mirage, Known)> {
         let is_old = |known: &Known| Duration::try_from(now.duration_since(known.seen)).is_ok_and(|since| since >= age);
         self.read().iter().filter(|(_, known)| is_old(known)).map(|(mirage, known)| (*mirage, *known)).collect()
+    }
+
+    /// Where those who may be behind a mirage have not all been asked since it was found: who is met there is learnt, unless what
+    /// was there was known before.
+    pub(crate) fn unheard(&self, now: Timestamp) -> AddressSet {
+        let is_young =
+            |known: &Known| Duration::try_from(now.duration_since(known.since)).is_ok_and(|age| age <= HEARD_BY);
+        self.read().iter().filter(|(_, known)| is_young(known)).map(|(mirage, _)| mirage.range()).collect()
     }
 
     /// Whether an endpoint behind a mirage is to be asked now who it is; `speaks` where it is known to. Counts as asked.

@@ -309,9 +309,13 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
         let talk = async {
             let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
             let is_new = tools.index.get(&endpoint).is_none_or(|known| !known.open || known.identified.is_none());
-            let answered = vec![answered];
-            if is_new && control::is_mute(&answered) {
-                control::examine(&tools, endpoint).await;
+            let mut answered = vec![answered];
+            if control::is_mute(&answered) {
+                if is_new {
+                    control::examine(&tools, endpoint).await;
+                } else if tools.mirages.hold(&endpoint) {
+                    answered.push(control::witness(&tools, endpoint).await);
+                }
             }
             let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], answered);
             let _ = tools.reports.send(Report::Slice { slice }).await;

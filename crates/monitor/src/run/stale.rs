@@ -24,9 +24,14 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
-    /// `SCAN_STALE` and `SCAN_RECOVERED`, once each for every lane. A halted sensor is not late.
+    /// `SCAN_STALE` and `SCAN_RECOVERED`, once each for every lane. A halted sensor is not late, nor is one in trouble.
     pub(super) fn look_for_stale_lanes(&mut self, now: Timestamp, batch: &mut Batch) {
         if self.halted {
+            return;
+        }
+        // What a trouble of the sensor holds up is told with the trouble.
+        if self.health.sentences().next().is_some() {
+            self.lanes.iter_mut().for_each(|state| state.rested(now));
             return;
         }
         for state in &self.lanes {

@@ -127,6 +127,7 @@ impl<J: Journal> Monitor<J> {
         }
         let now = self.clock.now();
         let mut batch = Batch::default();
+        addresses = addresses.difference(&self.tools.mirages.unheard(now));
         if !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
         }
