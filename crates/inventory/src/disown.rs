@@ -1,7 +1,7 @@
 //! What turns out to be nobody's: endpoints that only a middlebox answered for.
 
 use crate::{Change, EndpointState, Inventory};
-use model::{AddressRange, Endpoint};
+use model::{AddressRange, AddressSet, Endpoint};
 use std::ops::Bound;
 
 impl EndpointState {
@@ -13,7 +13,8 @@ impl EndpointState {
 
 impl Inventory {
     /// Forgets, in silence, the endpoints in a range that `is_nobodys` and at which nobody was ever heard, and the hosts of which
-    /// nothing else is known. What was covered stays covered: who is found there later is news.
+    /// nothing else is known. What was covered stays covered, so that who is found there later is news, but while a profile
+    /// learns.
     pub fn disown(&self, range: AddressRange, is_nobodys: impl Fn(&Endpoint) -> bool) -> Change {
         let mut change = Change::default();
         let rows = self.rows(Bound::Included(range.first())).take_while(|row| row.ip() <= range.last());
@@ -32,6 +33,14 @@ impl Inventory {
                 change.removed_hosts.push(host.key);
             } else {
                 change.hosts.push(host);
+            }
+        }
+        // Who is behind it and has not been heard yet is learnt, as long as all the rest is.
+        let range: AddressSet = std::iter::once(range).collect();
+        for region in self.regions.values().filter(|region| !self.has_baseline(&region.profile)) {
+            let shrunk = region.without(&range);
+            if shrunk != *region {
+                change.regions.push(shrunk);
             }
         }
         change

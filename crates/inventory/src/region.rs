@@ -86,6 +86,17 @@ impl Region {
         shrunk
     }
 
+    /// The part of it at other addresses.
+    pub(crate) fn without(&self, gone: &AddressSet) -> Self {
+        let mut shrunk = self.clone();
+        shrunk.covered = shrunk.covered.difference(gone);
+        for part in &mut shrunk.earlier {
+            part.addresses = part.addresses.difference(gone);
+        }
+        shrunk.earlier.retain(|part| !part.addresses.is_empty());
+        shrunk
+    }
+
     /// Forgets addresses: what is found there next is learnt.
     pub(crate) fn forget(&mut self, ips: &[IpAddr]) {
         let gone: AddressSet = ips.iter().map(|&ip| AddressRange::single(ip)).collect();

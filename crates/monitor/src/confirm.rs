@@ -110,11 +110,18 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
         }
         Question::Service { transport, port, name } => talk(tools, pass, Endpoint { ip, transport, port }, name).await,
         Question::Host { endpoints } => {
-            let endpoints = endpoints.into_iter().map(|(transport, port)| Endpoint { ip, transport, port }).collect();
-            let answers = tools.network.ask(endpoints, Duration::ZERO).await;
+            let endpoints = endpoints.into_iter().map(|(transport, port)| Endpoint { ip, transport, port });
+            let (behind, before): (Vec<_>, Vec<_>) =
+                endpoints.partition(|endpoint| is_behind_a_mirage(tools, *endpoint));
+            let answers = tools.network.ask(before, Duration::ZERO).await;
             let ports: Vec<_> = answers.into_iter().map(|found| found.observation).collect();
-            let covered = asked(&ports);
-            slice_of(tools, pass, ip, covered, ports, Vec::new())
+            let mut answered = Vec::new();
+            for endpoint in behind {
+                answered.push(hear(tools, endpoint, None).await);
+            }
+            let listed = ports.iter().chain(answered.iter().flat_map(|answer| &answer.ports));
+            let covered = asked(&listed.cloned().collect::<Vec<_>>());
+            slice_of(tools, pass, ip, covered, ports, answered)
         }
     }
 }
@@ -126,11 +133,15 @@ fn is_behind_a_mirage(tools: &Tools, endpoint: Endpoint) -> bool {
         && !tools.restraint.borrow().silences(endpoint.ip)
 }
 
-async fn talk(tools: &Tools, pass: PassRef, endpoint: Endpoint, name: Option<ServiceName>) -> HostSlice {
+async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> Answered {
     let known = tools.index.get(&endpoint).unwrap_or_default();
     let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls };
     let conversation = tools.network.identify(whom).await;
-    let answered = Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
+    Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }
+}
+
+async fn talk(tools: &Tools, pass: PassRef, endpoint: Endpoint, name: Option<ServiceName>) -> HostSlice {
+    let answered = hear(tools, endpoint, name).await;
     let covered = asked(&answered.ports);
     let mut answered = vec![answered];
     if tools.mirages.hold(&endpoint) && control::is_mute(&answered) {

@@ -7,7 +7,7 @@ use crate::{
     look::Worth,
     pass::{Group, Report},
 };
-use inventory::{ConfirmRequest, Question};
+use inventory::ConfirmRequest;
 use model::{AddressSet, HostSlice};
 use probe::{ResolveError, Resolved};
 use tokio::task::JoinError;
@@ -60,19 +60,15 @@ impl<J: Journal> Monitor<J> {
         let (now, mut batch) = (self.moment(), Batch::default());
         self.mind_the_clocks(now, &mut batch);
         let (mut requests, mut slices) = (Vec::with_capacity(answers.len()), Vec::new());
-        let mut talked = Vec::new();
         for (request, slice, worth) in answers {
-            let kept = self.health.examine_one(slice, &worth, &self.decider.inventory(), now);
-            let is_look = matches!(request.question, Question::Host { .. });
-            (if is_look { &mut slices } else { &mut talked }).extend(kept);
+            slices.extend(self.health.examine_one(slice, &worth, &self.decider.inventory(), now));
             requests.push(request);
         }
         // First that nothing negative counts any more, then what still does.
         self.tell_health(now, &mut batch);
         self.tell_mirages(&mut batch);
-        self.sift(&mut slices, false);
-        self.sift(&mut talked, true);
-        slices.append(&mut talked);
+        // Confirmations talk to whom they ask about behind a mirage.
+        self.sift(&mut slices, true);
         self.decide(&slices, &mut batch);
         self.ask_again(&requests);
         self.commit(batch, shutdown).await
