@@ -18,13 +18,14 @@ use std::{
     env,
     path::Path,
     process::{Command, ExitCode},
-    time::Instant,
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 use trace::Step;
 
 const CUTS: usize = 500;
 
+#[expect(clippy::print_stdout, reason = "a harness of its own says what it found")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
     match arguments.get(1).map(String::as_str) {
@@ -50,6 +51,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
+#[expect(clippy::print_stdout, reason = "a harness of its own says what it found")]
 fn power_loss() {
     let began = Instant::now();
     let cuts = env::var("PERIMETERD_POWER_CUTS").ok().map_or(CUTS, |text| text.parse().expect("a number"));
