@@ -55,7 +55,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn power_loss() {
     let began = Instant::now();
     let cuts = env::var("PERIMETERD_POWER_CUTS").ok().map_or(CUTS, |text| text.parse().expect("a number"));
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = memory();
     let steps = record(folder.path());
     let states = workload::states(&steps);
     let syncs = steps.iter().filter(|step| matches!(step, Step::Sync { .. })).count();
@@ -89,7 +89,7 @@ fn power_loss() {
     );
 }
 
-/// A folder that costs no waiting for a disk: what is left after a cut is put there by us.
+/// A folder that costs no waiting for a disk: what a sync means is decided here, not there.
 fn memory() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
