@@ -176,7 +176,6 @@ fn killed_over_and_over_it_loses_nothing() {
     }
     assert!(known.len() as u64 > 2 * kills, "only {} events: not busy", known.len());
     assert!(!heard.is_empty(), "nothing was told");
-    println!("{kills} kills, {} events, {} told before the last", known.len(), heard.len());
 }
 
 /// The ids of all alerts there are.

@@ -10,9 +10,9 @@ use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Instant,
 };
 use store::{Options, PastFilter, Store};
+use tokio::time::Instant;
 
 const CHANGES: u32 = 1_000;
 
@@ -34,7 +34,7 @@ async fn main() {
     println!("filled with {hosts} hosts in {:.0} s", began.elapsed().as_secs_f64());
     store.close().await.expect("closes");
     let size = fs::metadata(&path).expect("is there").len();
-    println!("file: {:.2} GiB, {} bytes a host", size as f64 / f64::from(1 << 30), size / u64::from(hosts));
+    println!("file: {} MiB, {} bytes a host", size >> 20, size / u64::from(hosts));
 
     let began = Instant::now();
     let store = open();

@@ -291,6 +291,8 @@ fn settings(connection: &Connection, options: &Options) -> rusqlite::Result<()> 
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // A commit of many hosts touches pages all over a large file; 64 MiB hold the inner ones.
+    connection.pragma_update(None, "cache_size", -65_536)?;
     connection.pragma_update_and_check(None, "journal_size_limit", options.log_limit, |_| Ok(()))
 }
 

@@ -240,10 +240,9 @@ mod tests {
 
     #[test]
     fn neighbours_are_asked_for_together() {
-        let hosts: String = ["192.0.2.1", "192.0.2.9", "198.51.100.1", "2001:db8::1"]
-            .iter()
+        let hosts = ["192.0.2.1", "192.0.2.9", "198.51.100.1", "2001:db8::1"]
             .map(|ip| format!("<host><status state='up'/><address addr='{ip}'/></host>"))
-            .collect();
+            .concat();
         let scan = nmap::parse(format!("<nmaprun>{hosts}</nmaprun>").as_bytes()).expect("parses");
         let shown: Vec<_> = ranges(&scan).into_iter().map(|range| range.to_string()).collect();
         assert_eq!(shown, ["192.0.2.1-192.0.2.9", "198.51.100.1", "2001:db8::1"]);

@@ -137,12 +137,10 @@ impl Now {
             }
             ("nmaprun", "host") => *self = Self::default(),
             ("host", "status") => self.up = attribute(element, "state")?.as_deref() == Some("up"),
-            ("host", "address") => {
-                // A MAC address is one too.
-                if attribute(element, "addrtype")?.as_deref() != Some("mac") {
-                    let text = attribute(element, "addr")?.unwrap_or_default();
-                    self.addresses.push(text.parse().map_err(|_| odd("an address", &text))?);
-                }
+            // A MAC address is one too.
+            ("host", "address") if attribute(element, "addrtype")?.as_deref() != Some("mac") => {
+                let text = attribute(element, "addr")?.unwrap_or_default();
+                self.addresses.push(text.parse().map_err(|_| odd("an address", &text))?);
             }
             ("ports", "extraports") => self.host.extra.extend(attribute(element, "state")?),
             ("ports", "port") => {

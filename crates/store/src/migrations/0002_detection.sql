@@ -28,6 +28,10 @@ UPDATE service SET since = changed_at
     WHERE status = 'open' AND EXISTS (SELECT 1 FROM host
         WHERE host.address = service.address AND host.vantage = service.vantage AND host.up_since IS NOT NULL);
 
+-- What began in a time, without reading everything that lasts.
+CREATE INDEX host_by_beginning ON host (up_since, address, vantage) WHERE up_since IS NOT NULL;
+CREATE INDEX service_by_beginning ON service (since) WHERE since IS NOT NULL;
+
 -- `ending` says why it ended: `lost`, `closed`, `changed`, `renamed`, `purged` or `released`.
 CREATE TABLE host_past (
     vantage TEXT    NOT NULL,

@@ -116,11 +116,18 @@ fn touched(
         ":address": place, ":vantage": vantage, ":limit": limit,
     };
     let part = "address BETWEEN :first AND :last AND (address, vantage) > (:address, :vantage)";
+    // Of everything that lasts, what began in the time is found by its beginning; of a few addresses, by the address. The
+    // plus signs keep the columns from being searched by.
+    let lasting = if filter.within.is_empty() {
+        "+address BETWEEN :first AND :last AND (+address, +vantage) > (:address, :vantage)"
+    } else {
+        part
+    };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT address, vantage FROM host WHERE up_since > :from AND up_since <= :to AND {part}
+        "SELECT address, vantage FROM host WHERE up_since > :from AND up_since <= :to AND {lasting}
          UNION SELECT address, vantage FROM host_past
              WHERE until > :from AND (since > :from AND since <= :to OR until <= :to) AND {part}
-         UNION SELECT address, vantage FROM service WHERE since > :from AND since <= :to AND {part}
+         UNION SELECT address, vantage FROM service WHERE since > :from AND since <= :to AND {lasting}
          UNION SELECT address, vantage FROM service_past
              WHERE until > :from AND (since > :from AND since <= :to OR until <= :to) AND {part}
          ORDER BY address, vantage LIMIT :limit"

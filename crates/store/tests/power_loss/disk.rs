@@ -124,12 +124,10 @@ impl Disk {
             let kept = usize::try_from(chance.next() >> 1).unwrap_or(0).checked_rem(pending.len() + 1).unwrap_or(0);
             for (index, change) in pending.iter().enumerate() {
                 match luck {
-                    Luck::Nothing => {}
                     Luck::Everything => change.apply(&mut bytes),
                     Luck::Beginning(_) if index < kept => change.apply(&mut bytes),
-                    Luck::Beginning(_) => {}
                     Luck::Some(_) if chance.flip() => change.apply(&mut bytes),
-                    Luck::Some(_) => {}
+                    Luck::Nothing | Luck::Beginning(_) | Luck::Some(_) => {}
                     Luck::Torn(_) => change.torn(&mut bytes, &mut chance),
                 }
             }

@@ -176,7 +176,7 @@ async fn operate(store: &Store, day: &Day, number: usize) {
             }
         }
         7 if is_in_parts(number) => {
-            store.expire(at(number), Duration::from_mins(60)).await.expect("expires");
+            store.expire(at(number), Duration::from_hours(1)).await.expect("expires");
         }
         _ => drop(store.commit(batch(number)).await.expect("commits")),
     }
@@ -222,7 +222,7 @@ fn batch(number: usize) -> Batch {
             host: key(number),
             broken: vec![("dmz".to_owned(), "strict".to_owned(), number.to_string(), at(number))],
         }],
-        leases: (number % 3 == 0).then(|| {
+        leases: number.is_multiple_of(3).then(|| {
             vec![LeaseRecord {
                 asset: "dmz".into(),
                 name: "www.example.org".to_owned(),
@@ -230,7 +230,7 @@ fn batch(number: usize) -> Batch {
                 until: at(number + 5),
             }]
         }),
-        halted: Some(number % 2 == 0),
+        halted: Some(number.is_multiple_of(2)),
         notes: vec![Note { kind: "step".to_owned(), key: String::new(), value: Some(number.to_string()) }],
         ..Batch::default()
     };
