@@ -309,14 +309,15 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
     });
 }
 
-/// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old.
+/// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old; and where
+/// conversations came to nothing, that it is time for another.
 fn is_due(index: &Index, endpoint: &Endpoint, every: Duration, now: Timestamp) -> bool {
     index.get(endpoint).is_none_or(|known| {
         !known.open
             || known
                 .identified
                 .is_none_or(|last| Duration::try_from(now.duration_since(last)).is_ok_and(|age| age >= every))
-    })
+    }) && index.may_try(endpoint, every, now)
 }
 
 /// Joins what was seen of one host into a slice.
