@@ -22,6 +22,9 @@ use tokio::time::timeout;
 /// How long an opening that is certain waits to be told with the name of what opened.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A service that came to be in doubt and tells nothing more is asked at least this often.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
 /// Requests by when they are due, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmations {
@@ -104,8 +107,11 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, answered)
         }
-        // No conversations with one that refuses the sensor: the question waits.
-        Question::Service { .. } if tools.restraint.borrow().silences(ip) => {
+        // No conversations with one that refuses the sensor, nor at once with one that breaks them: the question waits.
+        Question::Service { transport, port, .. }
+            if tools.restraint.borrow().silences(ip)
+                || !tools.index.tries.may_try(&Endpoint { ip, transport, port }, LONGEST_PAUSE, tools.clock.now()) =>
+        {
             slice_of(tools, pass, ip, Coverage::default(), Vec::new(), Vec::new())
         }
         Question::Service { transport, port, name } => talk(tools, pass, Endpoint { ip, transport, port }, name).await,
@@ -137,6 +143,7 @@ async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> A
     let known = tools.index.get(&endpoint).unwrap_or_default();
     let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls };
     let conversation = tools.network.identify(whom).await;
+    tools.index.tries.note(conversation.observation.is_some(), conversation.ports.last());
     Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }
 }
 

@@ -126,7 +126,11 @@ impl Conversations {
         // Neither semaphore is ever closed; were it, asking without a slot harms nobody.
         let _host = host.acquire().await;
         let _slot = self.slots.acquire().await;
+        let bare = whom.name.is_none();
         let conversation = self.network.identify(whom).await;
+        if bare {
+            self.index.tries.note(conversation.observation.is_some(), conversation.ports.last());
+        }
         answered.ports.extend(conversation.ports);
         let Some(observation) = conversation.observation else { return false };
         let named =

@@ -29,6 +29,7 @@ mod schedule;
 mod stale;
 mod storm;
 mod telling;
+mod tries;
 mod wired;
 
 pub use error::MonitorError;

@@ -290,7 +290,9 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
             let speaks = known.is_some_and(|known| known.tls || known.prior.is_some());
             return tools.mirages.may_talk(endpoint, speaks, hit.observation.at);
         }
+        // And where conversations came to nothing, that it is time for another.
         is_due(known, plan.identify, hit.observation.at)
+            && tools.index.tries.may_try(&endpoint, plan.identify, hit.observation.at)
     };
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
         return;
