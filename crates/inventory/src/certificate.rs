@@ -1,7 +1,8 @@
 //! Certificates on services: new, replaced, taking turns, not allowed.
 
 use crate::{
-    CertificateState, EndpointState, Pending, PendingCertificate, ServiceState, Standing, TlsState, apply::Plan,
+    CertificateState, EndpointState, Pending, PendingCertificate, ServiceState, Standing, TlsState,
+    apply::Plan,
     confirm, event,
     turns::{FORSAKEN, LEARNING, MOST_TURNS, is_forsaken, rule_for},
 };
@@ -88,8 +89,7 @@ impl Plan<'_> {
                 *missed = missed.saturating_add(1);
             }
         }
-        state.pending_certificate =
-            pending.filter(|pending| pending.evidence.count > 0 || !pending.missed.is_empty());
+        state.pending_certificate = pending.filter(|pending| pending.evidence.count > 0 || !pending.missed.is_empty());
         if let Some((member, _)) = joined
             && let Some(known) = self.known(&member)
         {

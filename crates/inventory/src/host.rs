@@ -30,7 +30,13 @@ impl Plan<'_> {
             let ports = self.ports().filter(|seen| seen.outcome.is_answer()).map(|seen| seen.at);
             ports.chain(self.services().map(|seen| seen.at))
         };
-        let (Some(first), Some(last)) = (answers().min(), answers().max()) else { return };
+        let (Some(first), Some(last)) = (answers().min(), answers().max()) else {
+            if self.host.lost_since.is_some() {
+                // A silence takes back what refusals there were.
+                self.refuses_surely();
+            }
+            return;
+        };
         if self.before.is_none() {
             self.host.first_seen = first;
         }
@@ -59,10 +65,7 @@ impl Plan<'_> {
         event.reason = Some(format!("answers again after {}", model::format_duration(shown)));
         event.evidence = vec![event::evidence(
             last,
-            &by.map_or_else(
-                || "answered".to_owned(),
-                |seen| format!("{} {}", seen.endpoint, seen.outcome.as_str()),
-            ),
+            &by.map_or_else(|| "answered".to_owned(), |seen| format!("{} {}", seen.endpoint, seen.outcome.as_str())),
         )];
         event.first_seen = Some(self.host.first_seen);
         event.last_seen = Some(last);
@@ -109,6 +112,7 @@ impl Plan<'_> {
             if self.host.answered_by == Some(key) && confirm::between(sign.last, at) >= REFUSALS_GAP {
                 sign.add(at, &self.slice.pass, reason);
                 sign.schedule(&REFUSALS, self.now);
+                sign.due = sign.due.max(confirm::after(sign.last, REFUSALS_GAP));
             }
         }
         sign.satisfies(&REFUSALS)

@@ -139,7 +139,8 @@ impl Plan<'_> {
         seen: &ServiceObservation,
     ) -> (Box<PendingService>, bool) {
         let member = pending.turns.iter().find_map(|turn| {
-            let again = Answer { service: merged(turn.service.as_ref(), seen.service.as_ref()), tls: seen.tls.is_some() };
+            let again =
+                Answer { service: merged(turn.service.as_ref(), seen.service.as_ref()), tls: seen.tls.is_some() };
             again.says_the_same_as(&Answer::of_turn(turn)).then_some(again)
         });
         let (is_stranger, answer) = (member.is_none(), member.unwrap_or(answer));
