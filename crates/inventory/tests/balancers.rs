@@ -134,16 +134,16 @@ fn watch(seed: u64, members: u64, period: i64, days: i64) -> Vec<String> {
     told
 }
 
-/// Chance completes one doubt of two members in 8,192: of 210 such balancers with three services each 0.08 in all; with
+/// Chance completes one doubt of two members in 8,192: of 84 such balancers with three services each 0.03 in all; with
 /// these seeds none.
 #[test]
 fn chance_tells_nothing_of_balancers() {
-    for seed in 1..=200 {
+    for seed in 1..=80 {
         for members in [2, 3] {
             assert_eq!(watch(seed, members, HOUR, 2), NOTHING, "seed {seed}, {members} members");
         }
     }
-    for seed in 201..=210 {
+    for seed in 81..=84 {
         assert_eq!(watch(seed, 2, HOUR, 30), NOTHING, "seed {seed}");
         assert_eq!(watch(seed, 3, HOUR, 30), NOTHING, "seed {seed}");
     }
