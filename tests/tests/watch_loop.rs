@@ -62,7 +62,7 @@ certificates = {{ issuers = ["O=Lab Example CA"] }}
 assets = ["lab"]
 rulesets = ["builtin:perimeter", "builtin:certificates"]
 scan = {{ hot = "2s", known = "2s", likely = "2s", full = "never", identify = "2s", hot_ports = "22,80,443", tcp = "21,22,25,53,80,443,8080-8082", udp = "53" }}
-confirm = {{ port_closed = {{ passes = 2, at_least = "3s" }}, host_lost = {{ passes = 3, at_least = "5s" }} }}
+confirm = {{ port_closed = {{ passes = 2, at_least = "3s" }}, host_lost = {{ passes = 3, at_least = "5s" }}, service_changed = {{ passes = 2, at_least = "5s" }}, certificate_changed = {{ passes = 3, at_least = "5s" }} }}
 
 [recipient.mail]
 email = "soc@example.org"

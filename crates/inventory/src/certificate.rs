@@ -1,22 +1,14 @@
 //! Certificates on services: new, replaced, taking turns, not allowed.
 
 use crate::{
-    CertificateState, EndpointState, Pending, PendingCertificate, ServiceState, Standing, TlsState, apply::Plan,
+    CertificateState, EndpointState, Pending, PendingCertificate, ServiceState, Standing, TlsState,
+    apply::Plan,
     confirm, event,
+    turns::{FORSAKEN, LEARNING, MOST_TURNS, is_forsaken, rule_for},
 };
 use jiff::Timestamp;
-use model::{AllowList, Certificate, ConfirmRule, Endpoint, Event, EventType, ServiceName, Severity, Sha256, Verdict};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
-
-/// A member of a balancer that was not met for so long, in so many handshakes, is gone from it.
-const FORSAKEN: ConfirmRule = ConfirmRule { passes: 8, at_least: Duration::from_hours(24) };
-/// A balancer has no more members than this to us.
-const MOST_ALTERNATES: usize = 16;
-/// On a learnt endpoint, a balancer's members come to light over the first day; they belong to the baseline.
-const LEARNING: Duration = Duration::from_hours(24);
+use model::{AllowList, Certificate, Endpoint, Event, EventType, ServiceName, Severity, Sha256, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A leaf as a handshake showed it.
 #[derive(Debug, Clone, Copy)]
@@ -57,41 +49,65 @@ impl Plan<'_> {
             return self.adopt_leaf(endpoint, state, leaf, !endpoint.learnt, told);
         };
         self.note(leaf.certificate, leaf.at);
-        let pending = state.pending_certificate.take();
-        let stranger = pending.as_ref().filter(|pending| !tls.alternates.contains_key(&pending.certificate));
-        if sha256 == primary || tls.alternates.contains_key(&sha256) {
-            // An old acquaintance: what was seen in between takes turns with it.
-            let joined = stranger.map(|pending| (pending.certificate, pending.evidence.last));
-            if let Some((member, last)) = joined {
-                tls.alternates.insert(member, last);
-                tls.alternates.insert(primary, leaf.at);
-            }
-            if !tls.alternates.is_empty() {
-                tls.alternates.insert(sha256, leaf.at);
-            }
-            if sha256 == primary {
-                tls.verdicts = leaf.verdicts.to_vec();
-            } else {
-                state.pending_certificate = Some(self.gather(pending.filter(|_| joined.is_none()), leaf));
-            }
-            if let Some((member, _)) = joined
-                && let Some(known) = self.known(&member)
-            {
-                let member = Leaf { certificate: &known.certificate, verdicts: &[], at: leaf.at };
-                let news = !endpoint.learnt || confirm::between(state.first_seen, leaf.at) > LEARNING;
-                self.serve(endpoint, state, member, news, told);
-            }
-            self.serve(endpoint, state, leaf, false, told);
-            self.forsake(endpoint, state, leaf, told);
-            return;
+        let mut pending = state.pending_certificate.take();
+        let is_member = |sha256: &Sha256| *sha256 == primary || tls.alternates.contains_key(sha256);
+        let is_stranger = !is_member(&sha256);
+        let suspect = pending
+            .as_ref()
+            .filter(|pending| pending.evidence.count > 0 && !is_member(&pending.certificate))
+            .map(|pending| (pending.certificate, pending.evidence.last));
+        // Another one was shown: what was in doubt takes turns with it.
+        let joined = suspect.filter(|(member, _)| *member != sha256);
+        if let Some((member, last)) = joined {
+            tls.alternates.insert(member, last);
+            tls.alternates.entry(primary).or_insert(last);
         }
-        let mut pending = self.gather(stranger.cloned(), leaf);
-        let rule = self.policy.confirm.certificate_changed;
+        if !is_stranger && !tls.alternates.is_empty() {
+            tls.alternates.insert(sha256, leaf.at);
+        }
+        let goes_on = joined.is_none() && (suspect.is_some() || !is_stranger);
+        if let Some(pending) = &mut pending {
+            pending.missed.remove(&sha256);
+            if !goes_on || sha256 == primary {
+                pending.evidence.count = 0;
+            }
+        }
+        if sha256 == primary {
+            tls.verdicts = leaf.verdicts.to_vec();
+        } else {
+            pending = Some(self.gather(pending, leaf));
+        }
+        let missing: Vec<Sha256> =
+            tls.alternates.keys().filter(|member| **member != sha256 && **member != primary).copied().collect();
+        if !missing.is_empty() {
+            let pending = pending.get_or_insert_with(|| {
+                let begun = self.gather(None, leaf);
+                Box::new(PendingCertificate { evidence: Pending { count: 0, ..begun.evidence.clone() }, ..*begun })
+            });
+            for member in missing {
+                let missed = pending.missed.entry(member).or_default();
+                *missed = missed.saturating_add(1);
+            }
+        }
+        state.pending_certificate = pending.filter(|pending| pending.evidence.count > 0 || !pending.missed.is_empty());
+        if let Some((member, _)) = joined
+            && let Some(known) = self.known(&member)
+        {
+            let member = Leaf { certificate: &known.certificate, verdicts: &[], at: leaf.at };
+            let news = !endpoint.learnt || confirm::between(state.first_seen, leaf.at) > LEARNING;
+            self.serve(endpoint, state, member, news, told);
+        }
+        if !is_stranger {
+            self.serve(endpoint, state, leaf, false, told);
+            return self.forsake(endpoint, state, leaf, told);
+        }
+        let rule = rule_for(self.policy.confirm.certificate_changed, state.changed_at, leaf.at);
+        let Some(pending) = &mut state.pending_certificate else { return };
         if pending.evidence.satisfies(&rule) {
-            self.replace_leaf(endpoint, state, leaf, &pending.evidence, told);
+            let evidence = pending.evidence.clone();
+            self.replace_leaf(endpoint, state, leaf, &evidence, BTreeMap::new(), told);
         } else {
             pending.evidence.schedule(&rule, self.now);
-            state.pending_certificate = Some(pending);
         }
     }
 
@@ -99,16 +115,18 @@ impl Plan<'_> {
     fn gather(&self, pending: Option<Box<PendingCertificate>>, leaf: Leaf<'_>) -> Box<PendingCertificate> {
         let sha256 = leaf.certificate.sha256;
         let text = format!("certificate {sha256}");
+        let begun = || Pending::begin(leaf.at, &self.slice.pass, &text, self.now);
         match pending {
             Some(mut pending) => {
-                pending.evidence.add(leaf.at, &self.slice.pass, &text);
+                if pending.evidence.count == 0 {
+                    pending.evidence = begun();
+                } else {
+                    pending.evidence.add(leaf.at, &self.slice.pass, &text);
+                }
                 pending.certificate = sha256;
                 pending
             }
-            None => Box::new(PendingCertificate {
-                evidence: Pending::begin(leaf.at, &self.slice.pass, &text, self.now),
-                certificate: sha256,
-            }),
+            None => Box::new(PendingCertificate { evidence: begun(), certificate: sha256, missed: BTreeMap::new() }),
         }
     }
 
@@ -116,15 +134,13 @@ impl Plan<'_> {
     fn forsake(&mut self, endpoint: &EndpointState, state: &mut ServiceState, leaf: Leaf<'_>, told: &mut Vec<Event>) {
         let Some(tls) = &mut state.tls else { return };
         let primary = tls.certificate;
-        let mut gone: BTreeSet<Sha256> = tls
-            .alternates
-            .iter()
-            .filter(|(member, last)| {
-                Some(**member) != primary && confirm::between(**last, leaf.at) >= FORSAKEN.at_least
-            })
-            .map(|(member, _)| *member)
-            .collect();
-        while tls.alternates.len() - gone.len() > MOST_ALTERNATES {
+        let missed = state.pending_certificate.as_ref().map(|pending| pending.missed.clone()).unwrap_or_default();
+        let is_gone = |member: &Sha256, last: Timestamp| {
+            Some(*member) != primary && is_forsaken(missed.get(member).copied().unwrap_or_default(), last, leaf.at)
+        };
+        let mut gone: BTreeSet<Sha256> =
+            tls.alternates.iter().filter(|(member, last)| is_gone(member, **last)).map(|(member, _)| *member).collect();
+        while tls.alternates.len() - gone.len() > MOST_TURNS {
             let rest = tls.alternates.iter().filter(|(member, _)| Some(**member) != primary && !gone.contains(*member));
             let Some((oldest, _)) = rest.min_by_key(|(member, last)| (**last, **member)) else { break };
             gone.insert(*oldest);
@@ -137,32 +153,41 @@ impl Plan<'_> {
         for member in &gone {
             self.unserve(&place, member);
         }
-        let forsaken = state
-            .pending_certificate
-            .as_ref()
-            .filter(|pending| pending.certificate == leaf.certificate.sha256 && pending.evidence.satisfies(&FORSAKEN));
-        if let Some(pending) = forsaken.cloned() {
-            self.replace_leaf(endpoint, state, leaf, &pending.evidence, told);
+        let Some(mut pending) = state.pending_certificate.take() else { return };
+        pending.missed.retain(|member, _| !gone.contains(member));
+        if pending.evidence.count > 0
+            && pending.certificate == leaf.certificate.sha256
+            && pending.evidence.satisfies(&FORSAKEN)
+        {
+            let mut rest = state.tls.as_ref().map(|tls| tls.alternates.clone()).unwrap_or_default();
+            rest.retain(|member, _| Some(*member) != primary);
+            self.replace_leaf(endpoint, state, leaf, &pending.evidence, rest, told);
+        } else if pending.evidence.count > 0 || !pending.missed.is_empty() {
+            state.pending_certificate = Some(pending);
         }
     }
 
-    /// `SSL_CHANGED`: the old one and everything that took turns with it are gone.
+    /// `SSL_CHANGED`: the old one is gone, and everything that took turns with it but the `rest`.
     fn replace_leaf(
         &mut self,
         endpoint: &EndpointState,
         state: &mut ServiceState,
         leaf: Leaf<'_>,
         evidence: &Pending,
+        rest: BTreeMap<Sha256, Timestamp>,
         told: &mut Vec<Event>,
     ) {
         state.pending_certificate = None;
         state.changed_at = leaf.at;
         let place = self.host.endpoint_at(endpoint);
         let Some(mut tls) = state.tls.take() else { return };
-        self.withdraw(place, state.name.as_ref(), &tls);
+        let service = (place, state.name.clone());
+        for member in tls.certificates().iter().filter(|member| !rest.contains_key(*member)) {
+            self.unserve(&service, member);
+        }
         let old = tls.certificate.and_then(|sha256| self.known(&sha256));
         tls.certificate = Some(leaf.certificate.sha256);
-        tls.alternates = BTreeMap::new();
+        tls.alternates = if rest.len() > 1 { rest } else { BTreeMap::new() };
         tls.verdicts = leaf.verdicts.to_vec();
         state.tls = Some(tls);
         let subject = (place, &state.name, leaf.certificate.sha256);

@@ -87,7 +87,7 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
     };
     if let Some(misses) = &host.misses {
         match host.answered_by {
-            Some((transport, port)) if host.is_provisional() => ask(misses, Question::Port { transport, port }),
+            Some((transport, port)) if !host.up => ask(misses, Question::Port { transport, port }),
             _ => ask(misses, Question::Host { endpoints: witnesses.iter().copied().take(HOST_QUESTION).collect() }),
         }
     }
@@ -108,11 +108,12 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
         }
         for service in &endpoint.services {
             let replaced = service.pending_certificate.as_ref().filter(|pending| {
-                !service.tls.as_ref().is_some_and(|tls| tls.alternates.contains_key(&pending.certificate))
+                pending.evidence.count > 0
+                    && !service.tls.as_ref().is_some_and(|tls| tls.alternates.contains_key(&pending.certificate))
             });
             let rekeyed = service.pending_key.as_ref().filter(|pending| !host.holds(&pending.key));
             let evidence = [
-                service.pending_service.as_ref().map(|pending| &pending.evidence),
+                service.doubt().map(|pending| &pending.evidence),
                 replaced.map(|pending| &pending.evidence),
                 rekeyed.map(|pending| &pending.evidence),
             ];
@@ -140,6 +141,11 @@ impl HostState {
         let sound = self.open().filter(|endpoint| endpoint.pending.is_none());
         let doubted = self.open().filter(|endpoint| endpoint.pending.is_some());
         let open = sound.chain(doubted).map(|endpoint| (endpoint.transport, endpoint.port));
-        open.chain(self.answered_by).take(most).collect()
+        let mut witnesses: Vec<_> = open.chain(self.answered_by).take(most).collect();
+        if witnesses.is_empty() {
+            // Nothing is left but what was open once: it may still refuse.
+            witnesses.extend(self.endpoints.iter().map(|endpoint| (endpoint.transport, endpoint.port)).take(most));
+        }
+        witnesses
     }
 }

@@ -143,8 +143,8 @@ impl HostState {
             FlapSubject::Host => None,
             FlapSubject::Endpoint(transport, port) => {
                 let endpoint = self.endpoint(transport, port)?;
-                let is_settled = endpoint.pending.is_none()
-                    && endpoint.services.iter().all(|service| service.pending_service.is_none());
+                let is_settled =
+                    endpoint.pending.is_none() && endpoint.services.iter().all(|service| service.doubt().is_none());
                 match endpoint.status {
                     PortStatus::Open if is_settled && self.up => Some(("open", endpoint.last_seen)),
                     PortStatus::Closed if is_settled => Some(("closed", endpoint.last_observed)),

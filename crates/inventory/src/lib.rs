@@ -36,6 +36,7 @@ mod software;
 mod ssh_key;
 mod state;
 mod table;
+mod turns;
 mod version;
 mod watch;
 
@@ -46,6 +47,6 @@ pub use review::Reviewed;
 pub use state::{
     Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
     IdentityKey, NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService,
-    PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turnover,
+    PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turn, Turnover,
 };
 pub use table::{Known, Row};

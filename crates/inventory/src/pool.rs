@@ -211,7 +211,7 @@ fn is_heard_again(endpoint: &EndpointState, offer: &PoolOffer) -> bool {
     endpoint.services.iter().any(|state| {
         let is_it = state.service.as_deref().and_then(kind_of)
             == offer.service.clone().map(|service| (service, offer.product.clone()));
-        is_it && state.pending_service.is_none() && state.last_observed > state.changed_at
+        is_it && state.doubt().is_none() && state.last_observed > state.changed_at
     })
 }
 

@@ -1,10 +1,10 @@
 //! What answers on an endpoint, and when another answer is a change.
 
 use crate::{
-    EndpointState, Pending, PendingService, ServiceState, TlsState,
+    EndpointState, Pending, PendingService, ServiceState, TlsState, Turn,
     apply::Plan,
     certificate::Leaf,
-    confirm, event, software,
+    confirm, event, software, turns,
     version::{self, Direction},
 };
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ const FIRST_LOOK: Duration = Duration::from_hours(24);
 
 /// What of an answer counts as a change, side by side with what was known.
 #[derive(Debug, PartialEq)]
-struct Answer {
+pub(crate) struct Answer {
     service: Option<Arc<Service>>,
     tls: bool,
 }
@@ -101,35 +101,71 @@ impl Plan<'_> {
         }
         let answer = Answer { service: merged(state.service.as_ref(), seen.service.as_ref()), tls: seen.tls.is_some() };
         let known = Answer { service: state.service.clone(), tls: state.tls.is_some() };
+        let pending = state.pending_service.take();
         if answer.says_the_same_as(&known) {
-            state.pending_service = None;
             state.service = answer.service;
+            state.pending_service = pending.and_then(|mut pending| {
+                pending.join();
+                pending.clear();
+                pending.meet(None, seen.at);
+                (!pending.turns.is_empty()).then_some(pending)
+            });
         } else {
-            let pending = state.pending_service.take();
-            let mut pending = match pending {
-                Some(pending) if answer.says_the_same_as(&Answer::of(&pending)) => pending,
-                _ => Box::new(PendingService {
-                    evidence: Pending { count: 0, ..Pending::begin(seen.at, &self.slice.pass, "", self.now) },
-                    service: None,
-                    tls: answer.tls,
-                }),
+            let empty = || PendingService::empty(Pending::begin(seen.at, &self.slice.pass, "", self.now));
+            let (mut pending, is_stranger) = self.gather_answer(pending.unwrap_or_else(empty), answer, seen);
+            // Who only takes its turn is believed to have taken over when the one in force was not met for long.
+            let rule = if is_stranger {
+                turns::rule_for(self.policy.confirm.service_changed, state.changed_at, seen.at)
+            } else {
+                turns::FORSAKEN
             };
-            pending.service = answer.service;
-            let text = format!("identified as {}", describe(pending.service.as_deref(), pending.tls));
-            if pending.evidence.count == 0 || pending.evidence.last_pass != self.slice.pass.id {
-                pending.evidence.add(seen.at, &self.slice.pass, &event::printable(&text));
-                let rule = self.policy.confirm.service_changed;
-                if pending.evidence.satisfies(&rule) {
-                    return self.change(endpoint, state, &pending, seen, told);
-                }
-                pending.evidence.schedule(&rule, self.now);
+            if pending.evidence.last == seen.at && pending.evidence.satisfies(&rule) {
+                return self.change(endpoint, state, &pending, seen, told);
             }
+            pending.evidence.schedule(&rule, self.now);
             state.pending_service = Some(pending);
         }
         // While TLS itself is in doubt there is no leaf to compare.
         if let Some(tls) = seen.tls.as_ref().filter(|_| state.tls.is_some()) {
             self.judge_leaf(endpoint, state, tls, seen.at, told);
         }
+    }
+
+    /// One more conversation without the answer in force. Tells whether what was answered is a stranger to it.
+    fn gather_answer(
+        &self,
+        mut pending: Box<PendingService>,
+        answer: Answer,
+        seen: &ServiceObservation,
+    ) -> (Box<PendingService>, bool) {
+        let member = pending.turns.iter().find_map(|turn| {
+            let again =
+                Answer { service: merged(turn.service.as_ref(), seen.service.as_ref()), tls: seen.tls.is_some() };
+            again.says_the_same_as(&Answer::of_turn(turn)).then_some(again)
+        });
+        let (is_stranger, answer) = (member.is_none(), member.unwrap_or(answer));
+        let (in_doubt, suspect) = (pending.is_doubt(), Answer::of(&pending));
+        let says_less = is_vague(answer.service.as_deref()) && !is_vague(suspect.service.as_deref());
+        if is_stranger && in_doubt && says_less {
+            // A conversation that got less far speaks neither for the suspect nor against it.
+            return (pending, true);
+        }
+        pending.meet((!is_stranger).then_some(&answer), seen.at);
+        let goes_on = if is_stranger { in_doubt && answer.says_the_same_as(&suspect) } else { !in_doubt };
+        if !goes_on || pending.evidence.count == 0 {
+            if is_vague(suspect.service.as_deref()) && is_stranger {
+                pending.clear();
+            }
+            pending.join();
+            pending.evidence = Pending { count: 0, ..Pending::begin(seen.at, &self.slice.pass, "", self.now) };
+        }
+        let text = format!("identified as {}", describe(answer.service.as_deref(), answer.tls));
+        if pending.evidence.count == 0 || pending.evidence.last_pass != self.slice.pass.id {
+            pending.evidence.add(seen.at, &self.slice.pass, &event::printable(&text));
+        }
+        pending.service = answer.service;
+        pending.tls = answer.tls;
+        (pending, is_stranger)
     }
 
     /// Takes a confirmed change over and tells it.
@@ -143,6 +179,11 @@ impl Plan<'_> {
     ) {
         let old = Answer { service: state.service.take(), tls: state.tls.is_some() };
         let new = Answer::of(pending);
+        // A stranger that is believed stands alone; one of those that took turns leaves the others in place.
+        let mut rest = PendingService::empty(pending.evidence.clone());
+        rest.turns.clone_from(&pending.turns);
+        rest.turns.retain(|turn| !pending.is_doubt() && !Answer::of_turn(turn).says_the_same_as(&new));
+        state.pending_service = (!rest.turns.is_empty()).then_some(rest);
         let before = state.changed_at;
         state.changed_at = seen.at;
         state.service.clone_from(&new.service);
@@ -274,8 +315,12 @@ impl EndpointState {
 }
 
 impl Answer {
-    fn of(pending: &PendingService) -> Self {
+    pub(crate) fn of(pending: &PendingService) -> Self {
         Self { service: pending.service.clone(), tls: pending.tls }
+    }
+
+    pub(crate) fn of_turn(turn: &Turn) -> Self {
+        Self { service: turn.service.clone(), tls: turn.tls }
     }
 
     fn name(&self) -> Option<String> {
@@ -290,7 +335,7 @@ impl Answer {
         self.service.as_ref()?.version.as_deref()
     }
 
-    fn says_the_same_as(&self, other: &Self) -> bool {
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
         self.tls == other.tls
             && self.name() == other.name()
             && self.product() == other.product()

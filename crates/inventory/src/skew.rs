@@ -67,7 +67,10 @@ impl HostState {
                 ];
                 times.into_iter().for_each(back);
                 service.tls.iter_mut().flat_map(|tls| tls.alternates.values_mut()).for_each(back);
-                service.pending_service.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
+                if let Some(pending) = &mut service.pending_service {
+                    pending_back(&mut pending.evidence);
+                    pending.turns.iter_mut().for_each(|turn| back(&mut turn.last));
+                }
                 service.pending_certificate.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
                 service.pending_key.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
             }

@@ -1,15 +1,20 @@
 //! SSH host keys on services: known, taking turns, replaced.
 //!
 //! A server has one key of each algorithm and shows one of them at a time, so only another key of the same algorithm is a
-//! change. Keys that were told once and then take turns are a balancer's, and silent.
+//! change. In a service's first day keys that take turns are a balancer's, and learnt; so another one counts as a change
+//! only while the known one is absent (see [`crate::turns`]). Later a key never met before is news wherever it comes from,
+//! and told as soon as it was shown in the passes the profile asks for, the known one in between or not: once, for then it
+//! is known, and takes turns in silence.
 
-use crate::{EndpointState, HostState, IdentityKey, Pending, PendingKey, ServiceState, apply::Plan, confirm, event};
+use crate::{
+    EndpointState, HostState, IdentityKey, Pending, PendingKey, ServiceState,
+    apply::Plan,
+    confirm, event,
+    turns::{self, FORSAKEN, LEARNING},
+};
 use jiff::Timestamp;
 use model::{ConfirmRule, Event, EventType, ServiceObservation, SshKey};
 use std::{sync::Arc, time::Duration};
-
-/// When the key in force was not shown for so long, in so many handshakes, another known one takes its place.
-const FORSAKEN: ConfirmRule = ConfirmRule { passes: 8, at_least: Duration::from_hours(24) };
 
 impl Plan<'_> {
     /// Compares the key of an answer, after the answer itself was taken in.
@@ -31,6 +36,7 @@ impl Plan<'_> {
             if awaited {
                 state.pending_key = None;
             }
+            self.learn_turn(state, None, seen.at);
             return self.meet(&IdentityKey::Ssh(shown.clone()), seen.at);
         }
         let old = in_force
@@ -52,6 +58,9 @@ impl Plan<'_> {
         if old == shown {
             return;
         }
+        if state.pending_key.as_ref().is_some_and(|pending| !self.host.holds(&pending.key)) {
+            self.learn_turn(state, Some(shown), at);
+        }
         let mut pending = self.gather_key(state.pending_key.take(), shown, at);
         if pending.evidence.satisfies(&FORSAKEN) {
             take_over(state, shown);
@@ -59,6 +68,17 @@ impl Plan<'_> {
         } else {
             pending.evidence.schedule(&FORSAKEN, self.now);
             state.pending_key = Some(pending);
+        }
+    }
+
+    /// In a service's first day: what was in doubt takes turns with another key, so it is a balancer's.
+    fn learn_turn(&mut self, state: &mut ServiceState, shown: Option<&SshKey>, at: Timestamp) {
+        let is_other = |pending: &PendingKey| Some(&pending.key) != shown;
+        if confirm::between(state.first_seen, at) < LEARNING
+            && let Some(pending) = state.pending_key.take_if(|pending| is_other(pending))
+            && !self.host.holds(&pending.key)
+        {
+            self.meet(&IdentityKey::Ssh(pending.key), pending.evidence.last);
         }
     }
 
@@ -71,8 +91,14 @@ impl Plan<'_> {
         at: Timestamp,
         told: &mut Vec<Event>,
     ) {
+        self.learn_turn(state, Some(shown), at);
         let mut pending = self.gather_key(state.pending_key.take(), shown, at);
-        let rule = self.policy.confirm.service_changed;
+        let profile = self.policy.confirm.service_changed;
+        let rule = if confirm::between(state.first_seen, at) < LEARNING {
+            turns::rule_for(profile, state.first_seen, at)
+        } else {
+            ConfirmRule { at_least: Duration::ZERO, ..profile }
+        };
         if !pending.evidence.satisfies(&rule) {
             pending.evidence.schedule(&rule, self.now);
             state.pending_key = Some(pending);

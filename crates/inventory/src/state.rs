@@ -259,15 +259,36 @@ pub struct Pending {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PendingService {
+    /// Conversations in a row that gave this answer; a count of nought where only `turns` are remembered.
     pub evidence: Pending,
     pub service: Option<Arc<Service>>,
     pub tls: bool,
+    /// Other answers that take turns with the one in force: a balancer's.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub turns: Vec<Turn>,
+}
+
+/// An answer that takes turns with others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<Arc<Service>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub tls: bool,
+    /// When it was last given, and in how many conversations since it was not.
+    pub last: Timestamp,
+    pub missed: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingCertificate {
+    /// Handshakes in a row without the one in force; a count of nought where only `missed` is remembered.
     pub evidence: Pending,
+    /// The one shown instead, last.
     pub certificate: Sha256,
+    /// Of those that take turns: in how many handshakes since it was last met each was not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub missed: BTreeMap<Sha256, u16>,
 }
 
 /// Another SSH host key than the one in the service.

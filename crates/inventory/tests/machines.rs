@@ -115,11 +115,20 @@ fn a_key_of_another_algorithm_is_none() {
 
 #[test]
 fn keys_that_take_turns_are_told_once() {
+    // Those of its first day are learnt; one that shows up later beside the known one is told.
+    for (from, expect) in [(1, vec![]), (30, vec!["HOSTKEY_CHANGED"])] {
+        let mut world = World::covered();
+        world.policy.confirm = model::Confirm::default();
+        world.sees(1, IP, &server(1));
+        let number = |hour| u8::from(hour >= from && hour % 3 == 0) + 1;
+        let told: Vec<_> = (1..200).flat_map(|hour| world.sees(hour * HOUR, IP, &server(number(hour)))).collect();
+        assert_eq!(told, expect);
+    }
     let mut world = World::covered();
     world.sees(1, IP, &server(1));
     let told: Vec<_> =
         (1..200).flat_map(|hour| world.sees(hour * HOUR, IP, &server(u8::from(hour % 3 == 0) + 1))).collect();
-    assert_eq!(told, ["HOSTKEY_CHANGED"]);
+    assert_eq!(told, NOTHING);
     // The one in force leaves the balancer, and later comes back.
     let told: Vec<_> = (200..400).flat_map(|hour| world.sees(hour * HOUR, IP, &server(1))).collect();
     assert_eq!(told, NOTHING);

@@ -3,7 +3,7 @@
 use inventory::{
     Approval, Change, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity, IdentityKey, Inventory,
     NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService, PortStatus,
-    ServiceState, TlsState, Turnover,
+    ServiceState, TlsState, Turn, Turnover,
 };
 use jiff::Timestamp;
 use model::{
@@ -106,7 +106,10 @@ fn service_state() -> impl Strategy<Value = ServiceState> {
     );
     let times = (time(), time(), time(), option::weighted(0.1, time()));
     (name, option::of(service()), option::of(tls()), times, doubts).prop_map(|(name, service, tls, times, doubts)| {
-        let boxed = |(evidence, service, tls)| Box::new(PendingService { evidence, service, tls });
+        let boxed = |(evidence, service, tls): (Pending, Option<Arc<Service>>, bool)| {
+            let turns = vec![Turn { service: service.clone(), tls: !tls, last: evidence.since, missed: 3 }];
+            Box::new(PendingService { evidence, service, tls, turns })
+        };
         ServiceState {
             name,
             service,
@@ -116,9 +119,10 @@ fn service_state() -> impl Strategy<Value = ServiceState> {
             changed_at: times.2,
             last_observed: times.3.unwrap_or(times.1),
             pending_service: doubts.0.map(boxed),
-            pending_certificate: doubts
-                .1
-                .map(|(evidence, certificate)| Box::new(PendingCertificate { evidence, certificate })),
+            pending_certificate: doubts.1.map(|(evidence, certificate)| {
+                let missed = BTreeMap::from([(certificate, evidence.count)]);
+                Box::new(PendingCertificate { evidence, certificate, missed })
+            }),
             pending_key: doubts.2.map(|(evidence, key)| Box::new(PendingKey { evidence, key })),
         }
     })

@@ -78,9 +78,62 @@ fn an_opening_that_does_not_repeat_is_nothing() {
 fn a_host_that_only_refuses_is_found_when_it_repeats() {
     let mut world = World::covered();
     assert_eq!(world.sees(1, IP, &[refused(22)]), NOTHING);
-    assert_eq!(world.asked(), [(2, port(22))]);
-    assert_eq!(world.sees(2, IP, &[refused(22)]), ["HOST_FOUND"]);
-    assert_eq!(world.sees(3, IP, &[refused(22)]), NOTHING);
+    assert_eq!(world.asked(), [(5, port(22))]);
+    let (told, last) = world.settles(IP, &[refused(22)]);
+    assert_eq!((told, world.passes), (vec!["HOST_FOUND"], 32));
+    assert!((120..170).contains(&last), "{last}");
+    assert_eq!(world.sees(300, IP, &[refused(22)]), NOTHING);
+}
+
+#[test]
+fn one_silence_between_refusals_begins_anew() {
+    let mut world = World::covered();
+    for n in 0..31 {
+        assert_eq!(world.sees(1 + n * 5, IP, &[rst(22), rst(80)]), NOTHING);
+    }
+    // Another port goes on refusing: it is doubted from here on.
+    assert_eq!(world.sees(200, IP, &[silent(22), rst(80)]), NOTHING);
+    assert_eq!(world.asked(), [(204, port(80))]);
+    assert_eq!(world.sees(205, IP, &[silent(80)]), NOTHING);
+    assert_eq!(world.inventory.hosts().count(), 0);
+    // An open port needs no such patience.
+    assert_eq!(world.sees(300, IP, &[rst(22)]), NOTHING);
+    assert_eq!(world.sees(301, IP, &[open(80), mute(80)]), ["HOST_FOUND", "PORT_OPEN"]);
+}
+
+#[test]
+fn a_lost_host_is_not_called_back_by_a_stray_refusal() {
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(22), mute(22)]);
+    for second in [100, 550] {
+        world.sees(second, IP, &[silent(22)]);
+    }
+    assert_eq!(world.sees(1000, IP, &[silent(22)]), ["HOST_LOST"]);
+    for n in 0..50 {
+        let seen = if n % 3 == 0 { silent(22) } else { rst(22) };
+        assert_eq!(world.sees(1_100 + n * 10, IP, &[seen]), NOTHING);
+    }
+    assert_eq!(world.sees(2_000, IP, &[rst(22)]), NOTHING);
+    let told: Vec<_> = (0..2).flat_map(|_| world.settles(IP, &[rst(22)]).0).collect();
+    assert_eq!(told, ["HOST_UP", "PORT_CLOSED"]);
+}
+
+#[test]
+fn a_host_whose_only_port_closed_is_lost_when_all_is_silent() {
+    // It refused last; or it refused at first, and the closing was completed by silence.
+    for with_silence in [false, true] {
+        let mut world = World::covered();
+        world.sees(1, IP, &[open(22), mute(22)]);
+        let mut told = Vec::new();
+        for n in 0..14 {
+            let seen = if with_silence && n > 1 { silent(22) } else { rst(22) };
+            told.extend(world.sees(100 + n * 60, IP, &[seen]));
+        }
+        assert_eq!(told, ["PORT_CLOSED"]);
+        world.sees(1_000, IP, &[silent(22)]);
+        assert_eq!(world.settles(IP, &[silent(22)]).0, ["HOST_LOST"], "{with_silence}");
+        assert_eq!(world.sees(40_000, IP, &[open(22), mute(22)]), ["HOST_UP", "PORT_OPEN"]);
+    }
 }
 
 #[test]
@@ -246,6 +299,11 @@ fn less_said_is_no_change_and_nothing_said_needs_repetition() {
         assert_eq!(world.sees(second + 2, IP, &[mute(80)]), NOTHING);
     }
     assert_eq!(world.sees(40, IP, &[speaks(80, "http nginx 1.22.1")]), NOTHING);
+    // It was silent before and spoke again, so it is silent now and then; but not for a day on end.
+    let told: Vec<_> = (0..30).flat_map(|n| world.sees(50 + n * 3_600, IP, &[mute(80)])).collect();
+    assert_eq!(told, ["PORT_CHANGED", "SOFTWARE_REMOVED"]);
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(80), speaks(80, "http nginx 1.22.1")]);
     assert_eq!(world.sees(50, IP, &[mute(80)]), NOTHING);
     assert_eq!(world.sees(51, IP, &[mute(80)]), ["PORT_CHANGED", "SOFTWARE_REMOVED"]);
 }

@@ -16,7 +16,7 @@ authorization = { by = "the test" }
 [profile.dmz]
 assets = ["dmz"]
 scan = { hot = "10s", known = "10s", likely = "1m", full = "never", hot_ports = "22,80,443", tcp = "1-100", udp = "none", identify = "30s" }
-confirm = { port_closed = { passes = 2, at_least = "10s" }, host_lost = { passes = 3, at_least = "15s" } }
+confirm = { port_closed = { passes = 2, at_least = "10s" }, host_lost = { passes = 3, at_least = "15s" }, service_changed = { passes = 2, at_least = "5s" } }
 [recipient.soc]
 jsonl = "-"
 every = "immediate"

@@ -170,6 +170,11 @@ impl World {
                 assets: Arc::from([Arc::from("dmz")]),
                 tags: Arc::from([Arc::from("production")]),
                 value: 3,
+                confirm: model::Confirm {
+                    service_changed: model::ConfirmRule { passes: 2, at_least: std::time::Duration::ZERO },
+                    certificate_changed: model::ConfirmRule { passes: 3, at_least: std::time::Duration::ZERO },
+                    ..model::Confirm::default()
+                },
                 ..HostPolicy::default()
             },
             events: Vec::new(),

@@ -1,0 +1,150 @@
+//! Several machines behind one address: their turns are no change, and what truly changes is told once.
+
+mod world;
+
+use inventory::{Inventory, Question};
+use jiff::Timestamp;
+use model::{Confirm, HostPolicy, Lane, Vantage};
+use std::collections::BTreeMap;
+use world::*;
+
+const IP: &str = "192.0.2.7";
+const NOTHING: [&str; 0] = [];
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const OLD: &str = "http nginx 1.22";
+const NEW: &str = "http nginx 1.24";
+
+/// With the settings a profile has when it says nothing.
+fn usual() -> World {
+    let mut world = World::new();
+    world.policy.confirm = Confirm::default();
+    world
+}
+
+fn web(text: &str) -> [Seen; 2] {
+    [open(80), speaks(80, text)]
+}
+
+#[test]
+fn an_upgrade_is_told_within_ten_minutes_whatever_the_age() {
+    for (age, looks) in [(HOUR, 14), (2 * DAY, 8)] {
+        let mut world = usual();
+        world.sees(1, IP, &web(OLD));
+        world.cover("192.0.2.0/24", "1-1024");
+        assert_eq!(world.sees(age, IP, &web(NEW)), NOTHING);
+        let before = world.passes;
+        let (told, last) = world.settles(IP, &web(NEW));
+        assert_eq!((told, world.passes - before + 1), (vec!["SOFTWARE_UPDATED"], looks));
+        assert!(last - age <= 10 * 60 + 5, "{}", last - age);
+        assert_eq!(world.sees(age + DAY, IP, &web(NEW)), NOTHING);
+    }
+}
+
+#[test]
+fn versions_that_take_turns_are_no_change_and_one_that_takes_over_is() {
+    let mut world = usual();
+    world.sees(1, IP, &web(OLD));
+    world.cover("192.0.2.0/24", "1-1024");
+    // Many in a row, but the old one is not absent.
+    let told: Vec<_> =
+        (1..60).flat_map(|n| world.sees(n * HOUR, IP, &web(if n % 14 == 0 { OLD } else { NEW }))).collect();
+    assert_eq!(told, NOTHING);
+    assert!(world.inventory.pending().is_empty(), "nothing is asked about who takes turns");
+    // A third one beside them is no news either.
+    for (n, text) in (60..).zip(["http nginx 1.26", OLD, NEW, "http nginx 1.26", OLD]) {
+        assert_eq!(world.sees(n * HOUR, IP, &web(text)), NOTHING);
+    }
+    // The old one leaves for good: told when it was not met for a day.
+    let told: Vec<_> =
+        (65..100).flat_map(|n| world.sees(n * HOUR, IP, &web(NEW)).into_iter().map(move |k| (n, k))).collect();
+    assert_eq!(told, [(89, "SOFTWARE_UPDATED")]);
+    // And then it is a server like any other.
+    world.sees(120 * HOUR, IP, &web("http nginx 1.28"));
+    assert_eq!(world.settles(IP, &web("http nginx 1.28")).0, ["SOFTWARE_UPDATED"]);
+}
+
+#[test]
+fn a_roll_out_to_two_new_certificates_is_told_once_for_each() {
+    let leaf = |number| [open(443), tls(443, "http", &certificate(number, "O=Example CA Inc", 800))];
+    let mut world = usual();
+    for hour in 0..30 {
+        world.sees(1 + hour * HOUR, IP, &leaf(1));
+    }
+    world.cover("192.0.2.0/24", "1-1024");
+    let mut told = BTreeMap::<&str, u32>::new();
+    for n in 30..80 {
+        for kind in world.sees(n * HOUR, IP, &leaf(2 + u8::from(n % 2 == 0))) {
+            *told.entry(kind).or_default() += 1;
+        }
+    }
+    assert_eq!(told, BTreeMap::from([("SSL_CHANGED", 1), ("SSL_NEW", 2)]));
+    assert_eq!(world.inventory.counts().certificates, 2);
+}
+
+/// One of so many, by chance; the sequence follows from the state.
+fn draw(state: &mut u64, of: u64) -> u8 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    u8::try_from((*state >> 33) % of).expect("few")
+}
+
+/// A balancer of so many members, asked every `period` for so many days and whenever the detector asks: what it told.
+fn watch(seed: u64, members: u64, period: i64, days: i64) -> Vec<String> {
+    let policy = HostPolicy { confirm: Confirm::default(), ..HostPolicy::default() };
+    let mut inventory = Inventory::new(Vantage::from("scan1"));
+    let mut chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for _ in 0..20 {
+        draw(&mut chance, members);
+    }
+    let (mut now, mut regular, mut told, mut number) = (1, 1, Vec::new(), 0);
+    while now < days * DAY {
+        number += 1;
+        let mut which = || draw(&mut chance, members);
+        let seen = [
+            open(22),
+            open(80),
+            open(443),
+            ssh(22, "ssh OpenSSH 9.2", "ssh-ed25519", which()),
+            speaks(80, &format!("http nginx 1.{}", which())),
+            tls(443, "http", &certificate(which(), "O=Example CA Inc", 800)),
+        ];
+        let change = inventory.apply(&slice(now, IP, number, &seen), &policy, time(now));
+        told.extend(change.events.iter().map(|event| format!("{} {:?} at {now}", event.kind, event.reason)));
+        inventory.install(&change);
+        if number == 1 {
+            let covered = inventory.group_done(
+                &"dmz".into(),
+                Lane::Likely,
+                &coverage("1-1024"),
+                &address_set("192.0.2.0/24"),
+                time(2),
+            );
+            inventory.install(&covered);
+        }
+        if now >= regular {
+            regular += period;
+        }
+        let asked = |request: &inventory::ConfirmRequest| matches!(request.question, Question::Service { .. });
+        let due = inventory.pending().iter().filter(|request| asked(request)).map(|request| request.at).min();
+        let due = due.map_or(i64::MAX, |at: Timestamp| at.as_second() - START + 1);
+        now = due.max(now + 1).min(regular.max(now + 1));
+    }
+    told
+}
+
+/// Chance completes one doubt of two members in 8,192: of 84 such balancers with three services each 0.03 in all; with
+/// these seeds none.
+#[test]
+fn chance_tells_nothing_of_balancers() {
+    for seed in 1..=80 {
+        for members in [2, 3] {
+            assert_eq!(watch(seed, members, HOUR, 2), NOTHING, "seed {seed}, {members} members");
+        }
+    }
+    for seed in 81..=84 {
+        assert_eq!(watch(seed, 2, HOUR, 30), NOTHING, "seed {seed}");
+        assert_eq!(watch(seed, 3, HOUR, 30), NOTHING, "seed {seed}");
+    }
+}
