@@ -17,7 +17,9 @@ const MOST_HOSTS: usize = 65_536;
 
 /// With whom, and how often of late. Shared by all who talk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tries(Arc<Mutex<HashMap<IpAddr, HashMap<(Transport, u16), Fruitless>>>>);
+pub(crate) struct Tries(Arc<Mutex<Hosts>>);
+
+type Hosts = HashMap<IpAddr, HashMap<(Transport, u16), Fruitless>>;
 
 /// Conversations in a row that connected and still told nothing.
 #[derive(Debug, Clone, Copy)]

@@ -120,9 +120,12 @@ async fn conclude(list: &[Does], prior: Prior) -> (Option<(String, bool)>, usize
     (concluded, server.used())
 }
 
+/// What a server does, what was known of it, and what is concluded: the service's name, and whether over TLS.
+type Case<'a> = (&'a [Does], Prior, Option<(&'a str, bool)>);
+
 #[tokio::test]
 async fn what_breaks_is_asked_again_and_concludes_nothing_by_itself() {
-    let cases: &[(&[Does], Prior, Option<(&str, bool)>)] = &[
+    let cases: &[Case<'_>] = &[
         // A server of TLS whose first handshake comes to nothing.
         (&[BrokenTls, Web], HTTPS, Some(("http", true))),
         (&[SilentTls, Web], HTTPS, Some(("http", true))),
