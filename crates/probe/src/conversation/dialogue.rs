@@ -20,6 +20,15 @@ pub(super) enum Heard {
     Answer(Box<Answer>),
     /// Silence, or nothing that was understood.
     Nothing,
+    /// The connection was cut off, with what its remains read like.
+    Broken(Option<Box<Answer>>),
+    /// The time was up in the middle of a word, and what there was of it is none.
+    Unfinished,
+}
+
+/// Whether the connection itself failed, in contrast to one that was ended in order or whose TLS was.
+pub(super) fn is_break(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_some()
 }
 
 /// Talks until the other end is recognised, hangs up, or has had its time.
@@ -33,7 +42,7 @@ pub(super) async fn talk<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut line = Line { stream, heard: Vec::new(), open: true };
+    let mut line = Line { stream, heard: Vec::new(), open: true, broken: false, unfinished: false };
     let question = match approach {
         Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) => protocol.request,
         Approach::Listen | Approach::Unknown => None,
@@ -52,7 +61,13 @@ where
         }
         answer = line.listen(0, budget.answer(), budget).await;
     }
-    let Some(mut answer) = answer else { return Heard::Nothing };
+    let mut answer = match answer {
+        // Understood before it broke: what is missing would have said no more.
+        Some(answer) if !(line.broken && line.unfinished) => answer,
+        remains if line.broken => return Heard::Broken(remains),
+        _ if line.unfinished && line.open && line.heard.len() < MAX_BYTES => return Heard::Unfinished,
+        _ => return Heard::Nothing,
+    };
     if answer.next == Next::Ehlo && line.open {
         let before = line.heard.len();
         line.say(format!("EHLO {helo}\r\n").as_bytes(), budget).await;
@@ -106,6 +121,10 @@ struct Line<'a, S> {
     heard: Vec<u8>,
     /// The other end may still say something.
     open: bool,
+    /// The connection failed, and was not ended in order.
+    broken: bool,
+    /// What was heard last only begins something.
+    unfinished: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
@@ -115,7 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
         let mut deadline = until;
         loop {
             if self.heard.len() > before {
-                match classify(Transport::Tcp, Received::open(&self.heard)) {
+                let parsed = classify(Transport::Tcp, Received::open(&self.heard));
+                self.unfinished = parsed == Parse::NeedMore;
+                match parsed {
                     Parse::Yes(answer) if answer.strength > Strength::Weak => return Some(answer),
                     Parse::Yes(answer) if answer.next == Next::Ehlo && before == 0 => return Some(answer),
                     Parse::Yes(_) | Parse::No => deadline = until.min(Instant::now() + budget.quiet()),
@@ -172,7 +193,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
         }
         match timeout_at(until, self.stream.read(buffer.get_mut(..room).unwrap_or_default())).await {
             Ok(Ok(count @ 1..)) => self.heard.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-            Ok(Ok(0) | Err(_)) => self.open = false,
+            Ok(Ok(0)) => self.open = false,
+            Ok(Err(error)) => {
+                self.open = false;
+                self.broken |= is_break(&error);
+            }
             Err(_elapsed) => return false,
         }
         self.open
@@ -184,7 +209,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             self.stream.write_all(words).await?;
             self.stream.flush().await
         };
-        _ = timeout_at(budget.answer(), send).await;
+        if let Ok(Err(error)) = timeout_at(budget.answer(), send).await {
+            // Told once: the next read would only find an end.
+            self.broken |= is_break(&error);
+        }
     }
 
     /// Lets the other end say goodbye, so that it does not log a broken connection.

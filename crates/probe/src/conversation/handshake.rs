@@ -1,6 +1,6 @@
 //! A TLS handshake that records what it is shown. Nothing is refused: judging comes later and elsewhere.
 
-use super::tee::Tee;
+use super::{dialogue::is_break, tee::Tee};
 use crate::Conn;
 use model::ServiceName;
 use rustls::{
@@ -39,6 +39,12 @@ pub(super) enum Shaken {
     OtherProtocols,
     /// It does not speak TLS; what it said instead.
     Plain(Vec<u8>),
+    /// It began to speak TLS and stopped in the middle, by failure or for want of time; what it showed until then.
+    Cut(Option<Session>),
+    /// The connection failed before it had said a word.
+    Broken,
+    /// It let the time pass without a word that was understood.
+    Silent,
 }
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
@@ -62,15 +68,19 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tee::new(conn)).into_fallible();
     match timeout_at(limit, connecting).await {
         Ok(Ok(stream)) => Shaken::Session(session(&stream, &recorder), Box::new(stream)),
-        Ok(Err((error, tee))) => match recorder.partly() {
-            Some(session) => Shaken::Partly(Some(session)),
-            None if alpn && is_alert(&error, AlertDescription::NoApplicationProtocol) => Shaken::OtherProtocols,
-            None if speaks_tls(&error, &tee.first) => Shaken::Partly(None),
-            None => Shaken::Plain(tee.first),
-        },
-        Err(_elapsed) => {
-            recorder.partly().map_or_else(|| Shaken::Plain(Vec::new()), |session| Shaken::Partly(Some(session)))
+        Ok(Err((error, tee))) => {
+            let cut = is_break(&error);
+            match recorder.partly() {
+                Some(session) if cut => Shaken::Cut(Some(session)),
+                Some(session) => Shaken::Partly(Some(session)),
+                None if alpn && is_alert(&error, AlertDescription::NoApplicationProtocol) => Shaken::OtherProtocols,
+                None if cut && tee.first.is_empty() => Shaken::Broken,
+                None if speaks_tls(&error, &tee.first) && cut => Shaken::Cut(None),
+                None if speaks_tls(&error, &tee.first) => Shaken::Partly(None),
+                None => Shaken::Plain(tee.first),
+            }
         }
+        Err(_elapsed) => recorder.partly().map_or(Shaken::Silent, |session| Shaken::Cut(Some(session))),
     }
 }
 

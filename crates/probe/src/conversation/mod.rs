@@ -67,7 +67,8 @@ impl Default for Timeouts {
 /// What a conversation yielded.
 #[derive(Debug, Clone, Default)]
 pub struct Conversation {
-    /// None where it came to nothing: no connection, or one of ours failed before everything had been asked.
+    /// None where it came to nothing: no connection, one of ours failed before everything had been asked, or connections broke
+    /// and what is left would only seem to speak against what was known.
     pub observation: Option<ServiceObservation>,
     /// Evidence about the port: each connection that succeeded, and last the one that did not.
     pub ports: Vec<PortObservation>,
@@ -149,6 +150,10 @@ struct Interview<'a> {
     tls: Option<TlsObservation>,
     /// Offer HTTP in the handshake; not to a server that has refused it.
     offer_http: bool,
+    /// It answered a handshake with something else than TLS.
+    denied_tls: bool,
+    /// Something was asked in vain, because connections broke or for want of time: silence there is none.
+    doubtful: bool,
 }
 
 impl<'a> Interview<'a> {
@@ -167,32 +172,31 @@ impl<'a> Interview<'a> {
             best: None,
             tls: None,
             offer_http: true,
+            denied_tls: false,
+            doubtful: false,
         }
     }
 
     /// False where a connection of ours failed before everything had been asked.
     async fn run(&mut self) -> bool {
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
-        let (mut tried_tls, mut asked_http) = (false, false);
+        let mut asked_http = false;
         for layer in plan.layers {
             if layer == Layer::Tls && self.tls.is_some() {
                 continue;
             }
-            let offered = self.offer_http;
-            let Some(mut done) = self.visit(layer, plan.approach).await else { return false };
-            if offered && !self.offer_http {
-                let Some(again) = self.visit(layer, plan.approach).await else { return false };
-                done = again;
-            }
-            tried_tls |= layer == Layer::Tls;
+            let Some(done) = self.ask_in(layer, plan.approach).await else { return false };
             asked_http |= layer == Layer::Plain && plan.approach.falls_back_to_http();
             if done {
                 return true;
             }
         }
-        // A server that answers plain text with TLS is asked in TLS, whatever the plan.
-        if !tried_tls && self.best.as_ref().is_some_and(|best| best.next == Next::Tls) {
-            match self.visit(Layer::Tls, plan.approach).await {
+        // A server that answers plain text with TLS is asked in TLS, whatever the plan and what came of it: a handshake fails
+        // for many reasons. One that spoke TLS the last time is not taken for mute at the first silence either.
+        let expected = self.ask.prior_tls && !self.denied_tls;
+        let seems_tls = self.best.as_ref().map_or(expected, |best| best.next == Next::Tls);
+        if self.tls.is_none() && seems_tls {
+            match self.ask_in(Layer::Tls, plan.approach).await {
                 Some(true) => return true,
                 Some(false) => {}
                 None => return false,
@@ -200,15 +204,65 @@ impl<'a> Interview<'a> {
         }
         // Where the question was a special one, the general one is still open.
         if !asked_http && self.best.is_none() && self.tls.is_none() {
-            return self.visit(Layer::Plain, Approach::Unknown).await.is_some();
+            return self.ask_in(Layer::Plain, Approach::Unknown).await.is_some();
         }
         true
     }
 
-    /// One connection. `Some(true)`: recognised, all is said. None: it failed.
-    async fn visit(&mut self, layer: Layer, approach: Approach) -> Option<bool> {
+    /// Asks once, and again where the connection broke. `Some(true)`: recognised, all is said. None: no connection.
+    async fn ask_in(&mut self, layer: Layer, approach: Approach) -> Option<bool> {
+        let offered = self.offer_http;
+        let mut heard = self.visit(layer, approach).await?;
+        if offered && !self.offer_http {
+            heard = self.visit(layer, approach).await?;
+        }
+        // A session, and no word inside it of what spoke there the last time.
+        if matches!(heard, Heard::Nothing)
+            && self.tls.is_some()
+            && self.ask.prior.is_some_and(|prior| prior.name != TLS)
+        {
+            heard = self.visit(layer, approach).await?;
+        }
+        if let Heard::Broken(first) = heard {
+            let again = self.visit(layer, approach).await?;
+            heard = self.settle(layer, first, again);
+        }
+        Some(self.take(layer, heard))
+    }
+
+    /// What to make of a second connection after one that broke.
+    fn settle(&mut self, layer: Layer, first: Option<Box<Answer>>, again: Heard) -> Heard {
+        let remains = match again {
+            Heard::Answer(_) => return again,
+            Heard::Broken(remains) => remains,
+            Heard::Nothing | Heard::Unfinished => None,
+        };
+        // Cut off twice at the same word: that is how it ends a conversation.
+        let is_its_way = remains.as_ref().zip(first.as_ref()).is_some_and(|(now, then)| now.service == then.service);
+        let says_something = remains.as_ref().is_some_and(|answer| answer.service.name != TLS);
+        if is_its_way && says_something {
+            return remains.map_or(Heard::Nothing, Heard::Answer);
+        }
+        self.doubt(layer);
+        let remains = remains.or(first).filter(|_| !self.has_prior());
+        remains.map_or(Heard::Nothing, Heard::Answer)
+    }
+
+    /// What was asked in this layer came to nothing by failure. For one that never spoke TLS, a handshake that fails is no news:
+    /// many who do not know it leave abruptly.
+    fn doubt(&mut self, layer: Layer) {
+        self.doubtful |= layer == Layer::Plain || self.ask.prior_tls;
+    }
+
+    fn has_prior(&self) -> bool {
+        self.ask.prior.is_some() || self.ask.prior_tls
+    }
+
+    /// One connection. None: it failed.
+    async fn visit(&mut self, layer: Layer, approach: Approach) -> Option<Heard> {
         if self.connections >= MAX_CONNECTIONS || self.budget.is_spent() {
-            return Some(false);
+            self.doubt(layer);
+            return Some(Heard::Nothing);
         }
         let authorized = match self.ask.name {
             Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
@@ -231,19 +285,23 @@ impl<'a> Interview<'a> {
                     match layer {
                         Layer::Plain => {
                             let mut conn = conn;
-                            Some(self.talk(&mut conn, approach, false).await)
+                            self.talk(&mut conn, approach, false).await
                         }
                         Layer::Tls => self.shake(conn, approach).await,
                     }
                 };
-                let heard = timeout_at(limit, talk).await.unwrap_or(Some(Heard::Nothing));
-                Some(self.take(layer, heard))
+                Some(match timeout_at(limit, talk).await.unwrap_or(Heard::Unfinished) {
+                    // Who was understood before would have come to the end of his word; a stranger may not have one.
+                    Heard::Unfinished if self.has_prior() => Heard::Broken(None),
+                    Heard::Unfinished => Heard::Nothing,
+                    heard => heard,
+                })
             }
             // Accepted, and hung up before anything could be said.
             Err(Outcome::Open(reason)) => {
                 self.connections += 1;
                 self.record(Outcome::Open(reason), None);
-                Some(false)
+                Some(Heard::Broken(None))
             }
             Err(outcome) => {
                 self.record(outcome, None);
@@ -260,25 +318,33 @@ impl<'a> Interview<'a> {
         dialogue::talk(stream, approach, &asking, &self.helo, &self.budget).await
     }
 
-    /// A handshake, and what is inside it. None: TLS, and silence inside.
-    async fn shake(&mut self, conn: crate::Conn, approach: Approach) -> Option<Heard> {
+    /// A handshake, and what is inside it.
+    async fn shake(&mut self, conn: crate::Conn, approach: Approach) -> Heard {
         let limit = self.budget.answer();
         let alpn = self.offer_http && !approach.waits_for_server();
         match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
             handshake::Shaken::Session(session, mut stream) => {
                 self.tls = Some(self.judged(session));
-                Some(self.talk(stream.as_mut(), approach, true).await)
+                self.talk(stream.as_mut(), approach, true).await
             }
             handshake::Shaken::Partly(session) => {
                 self.tls = session.map(|session| self.judged(session));
-                let service = Service { name: "tls".into(), ..Service::default() };
-                Some(Heard::Answer(answer(service, Strength::Structure)))
+                Heard::Answer(bare_tls())
+            }
+            handshake::Shaken::Cut(session) => {
+                self.tls = session.map(|session| self.judged(session));
+                Heard::Broken(Some(bare_tls()))
             }
             handshake::Shaken::OtherProtocols => {
                 self.offer_http = false;
-                None
+                Heard::Nothing
             }
-            handshake::Shaken::Plain(bytes) => Some(dialogue::interjection(&bytes)),
+            handshake::Shaken::Plain(bytes) => {
+                self.denied_tls |= !bytes.is_empty();
+                dialogue::interjection(&bytes)
+            }
+            handshake::Shaken::Broken => Heard::Broken(None),
+            handshake::Shaken::Silent => Heard::Nothing,
         }
     }
 
@@ -297,22 +363,26 @@ impl<'a> Interview<'a> {
     }
 
     /// Whether that settles it.
-    fn take(&mut self, layer: Layer, heard: Option<Heard>) -> bool {
-        let answer = match heard {
-            Some(Heard::Answer(answer)) => Some(answer),
-            Some(Heard::Nothing) | None => None,
-        };
-        if let Some(answer) = answer {
-            let hint = layer == Layer::Plain && answer.next == Next::Tls;
-            // What is heard inside TLS counts above what the same port says to those who do not speak it.
-            let better =
-                self.best.as_ref().is_none_or(|best| best.next == Next::Tls || answer.strength > best.strength);
-            if better {
-                self.best = Some(answer);
-            }
-            return !hint;
+    fn take(&mut self, layer: Layer, heard: Heard) -> bool {
+        let Heard::Answer(mut answer) = heard else { return self.tls.is_some() };
+        if layer == Layer::Plain && self.seems_to_want_tls(&answer.service) {
+            answer.next = Next::Tls;
         }
-        self.tls.is_some()
+        let hint = layer == Layer::Plain && answer.next == Next::Tls;
+        // What is heard inside TLS counts above what the same port says to those who do not speak it.
+        let better = self.best.as_ref().is_none_or(|best| best.next == Next::Tls || answer.strength > best.strength);
+        if better {
+            self.best = Some(answer);
+        }
+        !hint
+    }
+
+    /// A server of HTTP in TLS that is spoken to in the clear complains or sends elsewhere, and not always says why.
+    fn seems_to_want_tls(&self, said: &Service) -> bool {
+        let status = said.facts.get("http.status").map(String::as_str);
+        self.ask.prior_tls
+            && !self.denied_tls
+            && status.is_some_and(|status| status == "400" || status.starts_with('3'))
     }
 
     fn record(&mut self, outcome: Outcome, rtt: Option<Duration>) {
@@ -322,28 +392,42 @@ impl<'a> Interview<'a> {
     }
 
     fn conclude(self, complete: bool) -> Conversation {
-        let recognised = self.best.is_some() || self.tls.is_some();
-        let observation = (self.connections > 0 && (complete || recognised)).then(|| {
+        let observation = self.is_conclusive(complete).then(|| {
             let within = self.tls.is_some();
             let heard = self.best.filter(|best| !(within && best.next == Next::Tls)).map(|best| best.service);
-            let service = heard.or_else(|| {
-                let service = Service { name: "tls".into(), ..Service::default() };
-                within.then(|| answer(service, Strength::Structure).service)
-            });
             ServiceObservation {
                 endpoint: self.endpoint,
                 name: self.ask.name.cloned(),
                 at: self.dialer.clock().now(),
-                service,
+                service: heard.or_else(|| within.then(|| bare_tls().service)),
                 tls: self.tls,
                 connections: u8::try_from(self.connections).unwrap_or(u8::MAX),
             }
         });
         Conversation { observation, ports: self.ports }
     }
+
+    /// Whether it says who answers there. Where connections failed on the way, what was not heard is no sign that it is not
+    /// said any more.
+    fn is_conclusive(&self, complete: bool) -> bool {
+        let within = self.tls.is_some();
+        match &self.best {
+            _ if self.connections == 0 => false,
+            // It says that it speaks TLS, and has shown none.
+            Some(best) if best.next == Next::Tls && !within => false,
+            Some(best) if best.next != Next::Tls && best.service.name != TLS => true,
+            _ if complete && !self.doubtful => true,
+            _ if !self.has_prior() => complete || within || self.best.is_some(),
+            _ => within && self.ask.prior_tls && self.ask.prior.is_none_or(|prior| prior.name == TLS),
+        }
+    }
 }
 
-fn answer(mut service: Service, strength: Strength) -> Box<Answer> {
-    service.confidence = strength.confidence();
+/// TLS with nothing recognised inside.
+const TLS: &str = "tls";
+
+fn bare_tls() -> Box<Answer> {
+    let strength = Strength::Structure;
+    let service = Service { name: TLS.into(), confidence: strength.confidence(), ..Service::default() };
     Box::new(Answer { service, strength, next: Next::Nothing })
 }

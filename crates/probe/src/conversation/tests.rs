@@ -1,3 +1,5 @@
+mod broken;
+
 use super::*;
 use crate::{DialerSettings, Identity};
 use model::{Clock, SystemClock, Verdict};
