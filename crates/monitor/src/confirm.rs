@@ -3,6 +3,7 @@
 use crate::{
     control,
     conversation::Answered,
+    fruitless::LONGEST_WAIT,
     look::{Look, Worth},
     network::Introduction,
     pass::{Tools, asked, slice_of},
@@ -104,8 +105,10 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, answered)
         }
-        // No conversations with one that refuses the sensor: the question waits.
-        Question::Service { .. } if tools.restraint.borrow().silences(ip) => {
+        // No conversations with one that refuses the sensor, nor at once with one that breaks them: the question waits.
+        Question::Service { transport, port, .. }
+            if tools.restraint.borrow().silences(ip) || is_to_wait(tools, Endpoint { ip, transport, port }) =>
+        {
             slice_of(tools, pass, ip, Coverage::default(), Vec::new(), Vec::new())
         }
         Question::Service { transport, port, name } => talk(tools, pass, Endpoint { ip, transport, port }, name).await,
@@ -126,6 +129,11 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
     }
 }
 
+/// Whether conversations with it came to nothing a short while ago. Behind a mirage that says something.
+fn is_to_wait(tools: &Tools, endpoint: Endpoint) -> bool {
+    !tools.mirages.hold(&endpoint) && !tools.conversations.fruitless.may_try(&endpoint, LONGEST_WAIT, tools.clock.now())
+}
+
 /// Whether an endpoint that was heard before is where an answer proves nothing.
 fn is_behind_a_mirage(tools: &Tools, endpoint: Endpoint) -> bool {
     tools.mirages.hold(&endpoint)
@@ -137,6 +145,7 @@ async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> A
     let known = tools.index.get(&endpoint).unwrap_or_default();
     let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls };
     let conversation = tools.network.identify(whom).await;
+    tools.conversations.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
     Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }
 }
 

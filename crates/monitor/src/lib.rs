@@ -11,6 +11,7 @@ mod conversation;
 mod decide;
 mod error;
 mod folding;
+mod fruitless;
 mod handle;
 mod health;
 mod index;

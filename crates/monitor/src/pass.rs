@@ -291,6 +291,7 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
             return tools.mirages.may_talk(endpoint, speaks, hit.observation.at);
         }
         is_due(known, plan.identify, hit.observation.at)
+            && tools.conversations.fruitless.may_try(&endpoint, plan.identify, hit.observation.at)
     };
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
         return;
