@@ -97,14 +97,15 @@ async fn serve(list: &[Does]) -> Server {
     .await
 }
 
-type Prior = Option<(&'static str, bool)>;
-const NOBODY: Prior = None;
-const HTTPS: Prior = Some(("http", true));
-const HTTP: Prior = Some(("http", false));
-const SSH: Prior = Some(("ssh", false));
+/// The name of a service and whether in TLS, as known or as concluded.
+type Who = Option<(&'static str, bool)>;
+const NOBODY: Who = None;
+const HTTPS: Who = Some(("http", true));
+const HTTP: Who = Some(("http", false));
+const SSH: Who = Some(("ssh", false));
 
 /// What is concluded: nothing, or the name of the service (`-` for none recognised) and whether in TLS.
-async fn conclude(list: &[Does], prior: Prior) -> (Option<(String, bool)>, usize) {
+async fn conclude(list: &[Does], prior: Who) -> (Option<(String, bool)>, usize) {
     let server = serve(list).await;
     let known = prior.map(|(name, _)| Service { name: name.into(), ..Service::default() });
     let roots = Roots::public();
@@ -122,7 +123,7 @@ async fn conclude(list: &[Does], prior: Prior) -> (Option<(String, bool)>, usize
 
 #[tokio::test]
 async fn what_breaks_is_asked_again_and_concludes_nothing_by_itself() {
-    let cases: &[(&[Does], Prior, Option<(&str, bool)>)] = &[
+    let cases: &[(&[Does], Who, Who)] = &[
         // A server of TLS whose first handshake comes to nothing.
         (&[BrokenTls, Web], HTTPS, Some(("http", true))),
         (&[SilentTls, Web], HTTPS, Some(("http", true))),
