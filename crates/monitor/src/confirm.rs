@@ -3,6 +3,7 @@
 use crate::{
     control,
     conversation::Answered,
+    fruitless::LONGEST_WAIT,
     look::{Look, Worth},
     network::Introduction,
     pass::{Tools, asked, slice_of},
@@ -109,8 +110,7 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
         }
         // No conversations with one that refuses the sensor, nor at once with one that breaks them: the question waits.
         Question::Service { transport, port, .. }
-            if tools.restraint.borrow().silences(ip)
-                || !tools.index.tries.may_try(&Endpoint { ip, transport, port }, LONGEST_PAUSE, tools.clock.now()) =>
+            if tools.restraint.borrow().silences(ip) || is_to_wait(tools, Endpoint { ip, transport, port }) =>
         {
             slice_of(tools, pass, ip, Coverage::default(), Vec::new(), Vec::new())
         }
@@ -132,6 +132,11 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
     }
 }
 
+/// Whether conversations with it came to nothing a short while ago. Behind a mirage that says something.
+fn is_to_wait(tools: &Tools, endpoint: Endpoint) -> bool {
+    !tools.mirages.hold(&endpoint) && !tools.conversations.fruitless.may_try(&endpoint, LONGEST_WAIT, tools.clock.now())
+}
+
 /// Whether an endpoint that was heard before is where an answer proves nothing.
 fn is_behind_a_mirage(tools: &Tools, endpoint: Endpoint) -> bool {
     tools.mirages.hold(&endpoint)
@@ -143,7 +148,7 @@ async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> A
     let known = tools.index.get(&endpoint).unwrap_or_default();
     let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls };
     let conversation = tools.network.identify(whom).await;
-    tools.index.tries.note(conversation.observation.is_some(), conversation.ports.last());
+    tools.conversations.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
     Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }
 }
 

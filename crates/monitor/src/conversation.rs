@@ -1,6 +1,7 @@
 //! Asking open endpoints who they are, politely: few at a time, and at most two at once on one host.
 
 use crate::{
+    fruitless::Fruitless,
     index::Index,
     network::{Introduction, Network},
 };
@@ -41,6 +42,7 @@ pub(crate) struct Conversations {
     slots: Arc<Semaphore>,
     hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
     under_way: Arc<Mutex<Talks>>,
+    pub(crate) fruitless: Fruitless,
 }
 
 /// The right to talk to an endpoint: nobody else does meanwhile.
@@ -71,6 +73,7 @@ impl Conversations {
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             hosts: Arc::default(),
             under_way: Arc::default(),
+            fruitless: Fruitless::default(),
         }
     }
 
@@ -129,7 +132,7 @@ impl Conversations {
         let bare = whom.name.is_none();
         let conversation = self.network.identify(whom).await;
         if bare {
-            self.index.tries.note(conversation.observation.is_some(), conversation.ports.last());
+            self.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
         }
         answered.ports.extend(conversation.ports);
         let Some(observation) = conversation.observation else { return false };

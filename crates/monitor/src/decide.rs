@@ -217,7 +217,6 @@ impl Decider {
         self.index.write().install(&change);
         for key in &change.removed_hosts {
             self.standing.remove(key);
-            self.index.tries.forget(key.ip);
         }
         for event in change.events {
             self.raise(event, now, batch);

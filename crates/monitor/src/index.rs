@@ -1,6 +1,5 @@
 //! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
-use crate::tries::Tries;
 use inventory::{Inventory, Known, Row};
 use model::{Endpoint, PortObservation};
 use std::{
@@ -14,11 +13,7 @@ const AT_ONCE: usize = 4_096;
 
 /// A view of the one inventory. A guard is held for a few lines, never over an `await`.
 #[derive(Debug, Clone)]
-pub(crate) struct Index {
-    inventory: Arc<RwLock<Inventory>>,
-    /// With whom conversations came to nothing.
-    pub(crate) tries: Tries,
-}
+pub(crate) struct Index(Arc<RwLock<Inventory>>);
 
 /// How much a pass over known endpoints has to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,16 +25,16 @@ pub(crate) struct Extent {
 
 impl Index {
     pub(crate) fn new(inventory: Inventory) -> Self {
-        Self { inventory: Arc::new(RwLock::new(inventory)), tries: Tries::default() }
+        Self(Arc::new(RwLock::new(inventory)))
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Inventory> {
-        self.inventory.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The loop's alone.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Inventory> {
-        self.inventory.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {

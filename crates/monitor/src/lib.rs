@@ -11,6 +11,7 @@ mod conversation;
 mod decide;
 mod error;
 mod folding;
+mod fruitless;
 mod handle;
 mod health;
 mod index;
@@ -29,7 +30,6 @@ mod schedule;
 mod stale;
 mod storm;
 mod telling;
-mod tries;
 mod wired;
 
 pub use error::MonitorError;

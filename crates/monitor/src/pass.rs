@@ -292,7 +292,7 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
         }
         // And where conversations came to nothing, that it is time for another.
         is_due(known, plan.identify, hit.observation.at)
-            && tools.index.tries.may_try(&endpoint, plan.identify, hit.observation.at)
+            && tools.conversations.fruitless.may_try(&endpoint, plan.identify, hit.observation.at)
     };
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
         return;

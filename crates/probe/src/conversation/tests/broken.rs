@@ -97,14 +97,15 @@ async fn serve(list: &[Does]) -> Server {
     .await
 }
 
-type Prior = Option<(&'static str, bool)>;
-const NOBODY: Prior = None;
-const HTTPS: Prior = Some(("http", true));
-const HTTP: Prior = Some(("http", false));
-const SSH: Prior = Some(("ssh", false));
+/// The name of a service and whether in TLS, as known or as concluded.
+type Who = Option<(&'static str, bool)>;
+const NOBODY: Who = None;
+const HTTPS: Who = Some(("http", true));
+const HTTP: Who = Some(("http", false));
+const SSH: Who = Some(("ssh", false));
 
 /// What is concluded: nothing, or the name of the service (`-` for none recognised) and whether in TLS.
-async fn conclude(list: &[Does], prior: Prior) -> (Option<(String, bool)>, usize) {
+async fn conclude(list: &[Does], prior: Who) -> (Option<(String, bool)>, usize) {
     let server = serve(list).await;
     let known = prior.map(|(name, _)| Service { name: name.into(), ..Service::default() });
     let roots = Roots::public();
@@ -120,12 +121,9 @@ async fn conclude(list: &[Does], prior: Prior) -> (Option<(String, bool)>, usize
     (concluded, server.used())
 }
 
-/// What a server does, what was known of it, and what is concluded: the service's name, and whether over TLS.
-type Case<'a> = (&'a [Does], Prior, Option<(&'a str, bool)>);
-
 #[tokio::test]
 async fn what_breaks_is_asked_again_and_concludes_nothing_by_itself() {
-    let cases: &[Case<'_>] = &[
+    let cases: &[(&[Does], Who, Who)] = &[
         // A server of TLS whose first handshake comes to nothing.
         (&[BrokenTls, Web], HTTPS, Some(("http", true))),
         (&[SilentTls, Web], HTTPS, Some(("http", true))),
