@@ -23,9 +23,6 @@ use tokio::time::timeout;
 /// How long an opening that is certain waits to be told with the name of what opened.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A service that came to be in doubt and tells nothing more is asked at least this often.
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-
 /// Requests by when they are due, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmations {
