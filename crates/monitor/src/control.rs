@@ -78,12 +78,27 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
     };
     let now = tools.clock.now();
     let first = block(endpoint.ip).first();
-    match (all(&ports, CONTROLS), all(&neighbours, FEWEST)) {
+    // Neighbours that open may simply not be known yet. Nobody behind a mirage says anything.
+    let is_everywhere = all(&neighbours, FEWEST) && are_mute(tools, &neighbours).await;
+    match (all(&ports, CONTROLS), is_everywhere) {
         (true, true) => tools.mirages.see(Mirage::Prefix(first, None), now),
         (true, false) => tools.mirages.see(Mirage::Host(endpoint.ip), now),
         (false, true) => tools.mirages.see(Mirage::Prefix(first, Some(endpoint.port)), now),
         (false, false) => {}
     }
+}
+
+/// Whether none of these says anything when it is talked to, although each lets itself be connected to.
+async fn are_mute(tools: &Tools, endpoints: &[Endpoint]) -> bool {
+    for &endpoint in endpoints {
+        let conversation =
+            tools.network.identify(Introduction { endpoint, name: None, prior: None, prior_tls: false }).await;
+        let said = conversation.observation.is_some_and(|said| said.service.is_some() || said.tls.is_some());
+        if said || !conversation.ports.iter().any(|port| port.outcome.is_open()) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether a mirage is still there: none of what it should not answer for does any more.
