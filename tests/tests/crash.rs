@@ -169,7 +169,7 @@ fn killed_over_and_over_it_loses_nothing() {
             break;
         }
         // Sometimes in the middle of its start, sometimes long after it. This is the moment of the cut, not a wait for luck.
-        thread::sleep(Duration::from_millis(chance.below(2_000)));
+        thread::sleep(Duration::from_millis(chance.below(6_000)));
         daemon.must_run();
         daemon.kill();
         heard = told(folder.path()).iter().map(|event| text(&event["id"])).collect();

@@ -4,7 +4,7 @@
 //! answer is a change only when the old one is *absent*: missing from so many conversations in a row that chance does not
 //! explain it. What is given in turns (A, then B, then A again; or two strangers one after the other) belongs together: the
 //! members are remembered and none of them is news. One is forgotten, and the one in force replaced, only when it was not
-//! met for [`FORSAKEN`]: eight conversations and a day.
+//! met for long: the one in force for [`FORSAKEN`] (eight conversations and a day), another for [`MISSED`] and a day.
 //!
 //! How many conversations in a row ([`rule_for`]), where the one in force has a share of `1 - p` in the answers:
 //!
@@ -31,6 +31,9 @@ use std::time::Duration;
 
 /// A member of a balancer that was not met for so long, in so many conversations, is gone from it.
 pub(crate) const FORSAKEN: ConfirmRule = ConfirmRule { passes: 8, at_least: Duration::from_hours(24) };
+/// A known member is forgotten only after so many conversations without it: one of three is missing from eight in a row with
+/// (2/3)⁸ = 0.04 and would come back as a stranger, from 32 with 2·10⁻⁶; one of five with 8·10⁻⁴.
+const MISSED: u16 = 32;
 /// A balancer's members come to light over the first day.
 pub(crate) const LEARNING: Duration = Duration::from_hours(24);
 /// A balancer has no more members than this to us.
@@ -50,7 +53,7 @@ pub(crate) fn rule_for(profile: ConfirmRule, since: Timestamp, at: Timestamp) ->
 
 /// One more conversation without it: whether that was one too many.
 pub(crate) fn is_forsaken(missed: u16, last: Timestamp, at: Timestamp) -> bool {
-    missed >= FORSAKEN.passes && confirm::between(last, at) >= FORSAKEN.at_least
+    missed >= MISSED && confirm::between(last, at) >= FORSAKEN.at_least
 }
 
 impl ServiceState {

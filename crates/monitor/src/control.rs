@@ -16,8 +16,10 @@ use std::{
     time::Duration,
 };
 
-/// So many ports or neighbours are asked, and all must answer; of neighbours at least [`FEWEST`].
+/// So many ports are asked, and all must answer.
 const CONTROLS: usize = 3;
+/// So many neighbours are asked. All must answer, and say nothing; where that many are there, a third may be real.
+const NEIGHBOURS: usize = 6;
 const FEWEST: usize = 2;
 /// Endpoints looked through for a witness.
 const MOST_WITNESSES: usize = 32;
@@ -79,7 +81,7 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
     let now = tools.clock.now();
     let first = block(endpoint.ip).first();
     // Neighbours that open may simply not be known yet. Nobody behind a mirage says anything.
-    let is_everywhere = all(&neighbours, FEWEST) && are_mute(tools, &neighbours).await;
+    let is_everywhere = all(&neighbours, FEWEST) && are_nobody(tools, &neighbours).await;
     match (all(&ports, CONTROLS), is_everywhere) {
         (true, true) => tools.mirages.see(Mirage::Prefix(first, None), now),
         (true, false) => tools.mirages.see(Mirage::Host(endpoint.ip), now),
@@ -88,17 +90,17 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
     }
 }
 
-/// Whether none of these says anything when it is talked to, although each lets itself be connected to.
-async fn are_mute(tools: &Tools, endpoints: &[Endpoint]) -> bool {
+/// Whether these, which all let themselves be connected to, are nobody: whether too many of them say nothing to be the hosts
+/// of a dense network, of which now and then one says nothing because its words were lost.
+async fn are_nobody(tools: &Tools, endpoints: &[Endpoint]) -> bool {
+    let mut mute = 0;
     for &endpoint in endpoints {
         let conversation =
             tools.network.identify(Introduction { endpoint, name: None, prior: None, prior_tls: false }).await;
         let said = conversation.observation.is_some_and(|said| said.service.is_some() || said.tls.is_some());
-        if said || !conversation.ports.iter().any(|port| port.outcome.is_open()) {
-            return false;
-        }
+        mute += usize::from(!said && conversation.ports.iter().any(|port| port.outcome.is_open()));
     }
-    true
+    if endpoints.len() < NEIGHBOURS { mute == endpoints.len() } else { mute * 3 >= endpoints.len() * 2 }
 }
 
 /// Whether a mirage is still there: none of what it should not answer for does any more.
@@ -145,7 +147,7 @@ fn neighbours(tools: &Tools, endpoint: Endpoint) -> Vec<Endpoint> {
         .map(|ip| (digest(&(endpoint, ip)), ip))
         .collect();
     others.sort_unstable();
-    others.into_iter().take(CONTROLS).map(|(_, ip)| Endpoint::tcp(ip, endpoint.port)).collect()
+    others.into_iter().take(NEIGHBOURS).map(|(_, ip)| Endpoint::tcp(ip, endpoint.port)).collect()
 }
 
 /// Those of a block, which has at most 256.
