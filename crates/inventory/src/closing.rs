@@ -21,7 +21,7 @@ const LOOKS: u16 = 14;
 const GAP: Duration = Duration::from_secs(4);
 /// What a port says of itself is believed after this time, where the profile does not ask for less.
 const DEFINITE: Duration = Duration::from_mins(1);
-/// So many more looks an unsteady path costs at most, and all of them so far apart.
+/// So many more looks an unsteady path costs at most, and all of them so far apart (the profile's own time, where that is less).
 const MOST_EXTRA: u8 = 6;
 const UNSTEADY_GAP: Duration = Duration::from_mins(1);
 /// Recoveries are remembered up to here, and so many are forgotten at each turn of a six-hour clock.
@@ -35,7 +35,9 @@ pub(crate) fn rule_against(profile: ConfirmRule, reason: &str, recovered: u8) ->
     let fitting = u16::try_from(at_least.as_secs() / GAP.as_secs()).unwrap_or(u16::MAX).saturating_add(1);
     let extra = u16::from(recovered.min(MOST_EXTRA));
     let passes = profile.passes.max(1).max(fitting.min(LOOKS)).saturating_add(extra);
-    let spread = if extra > 0 { UNSTEADY_GAP * u32::from(passes - 1) } else { Duration::ZERO };
+    // A profile that wants to know within seconds does not wait minutes because of one lost packet.
+    let gap = UNSTEADY_GAP.min(profile.at_least);
+    let spread = if extra > 0 { gap * u32::from(passes - 1) } else { Duration::ZERO };
     ConfirmRule { passes, at_least: at_least.max(spread) }
 }
 
@@ -124,7 +126,8 @@ mod tests {
             (rule(1, 0), "refused", 0, rule(1, 0)),
             (rule(0, 0), "refused", 0, rule(1, 0)),
             (rule(2, 0), "rst", 0, rule(2, 0)),
-            (rule(1, 0), "refused", 2, rule(3, 120)),
+            (rule(1, 0), "refused", 2, rule(3, 0)),
+            (rule(2, 3), "silent", 2, rule(4, 9)),
         ] {
             assert_eq!(rule_against(profile, reason, recovered), expect, "{profile:?} {reason} {recovered}");
         }
