@@ -82,18 +82,20 @@ impl Look {
         tools: &Tools,
         seen: impl Iterator<Item = &'a PortObservation>,
     ) -> (BTreeMap<Endpoint, Found>, Worth) {
-        let (mut refuted, mut answered, mut answers, mut late) =
-            (BTreeMap::new(), Answered::default(), 0_usize, 0_usize);
+        let (mut refuted, mut answered, mut answers) = (BTreeMap::new(), Answered::default(), 0_usize);
+        // Only what opened: a refusal is asked again on purpose, and says nothing about the line.
+        let (mut opened, mut late) = (0_usize, 0_usize);
         for observation in seen {
             if tools.index.is_refuted_by(observation) {
                 refuted.insert(observation.endpoint, observation.clone());
             } else if observation.outcome.is_answer() {
                 answers += 1;
-                late += usize::from(observation.attempts > 1);
+                opened += usize::from(observation.outcome.is_open());
+                late += usize::from(observation.outcome.is_open() && observation.attempts > 1);
                 answered.note(observation);
             }
         }
-        if answers >= LOSS_SHOWS && late * MOST_LATE > answers {
+        if opened >= LOSS_SHOWS && late * MOST_LATE > opened {
             tools.canaries.note_loss(Instant::now());
         }
         let mut again = BTreeMap::new();

@@ -433,7 +433,9 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
                 && tools.index.get(&observation.endpoint).is_some_and(|known| known.open)
             {
                 plan.record.loss_asked += 1;
-                plan.record.loss_missed += u64::from(observation.attempts > 1 || !observation.outcome.is_answer());
+                plan.record.loss_missed += u64::from(
+                    !observation.outcome.is_answer() || (observation.outcome.is_open() && observation.attempts > 1),
+                );
             }
         }
         plan.record.local_errors += local_errors;
