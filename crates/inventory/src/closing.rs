@@ -30,8 +30,10 @@ const FORGOTTEN: u8 = MOST_EXTRA;
 const TURN: i64 = 6 * 3_600;
 
 /// What it takes to call a port closed, given what the last look said and how often doubts about it were taken back of late.
-pub(crate) fn rule_against(profile: ConfirmRule, reason: &str, recovered: u8) -> ConfirmRule {
-    let at_least = if is_definite(reason) { profile.at_least.min(DEFINITE) } else { profile.at_least };
+/// Where nothing else of its host is `sound`, a refusal may be meant for the sensor: then it takes the profile's whole time,
+/// in which its neighbours are asked too.
+pub(crate) fn rule_against(profile: ConfirmRule, reason: &str, recovered: u8, sound: bool) -> ConfirmRule {
+    let at_least = if sound && is_definite(reason) { profile.at_least.min(DEFINITE) } else { profile.at_least };
     let fitting = u16::try_from(at_least.as_secs() / GAP.as_secs()).unwrap_or(u16::MAX).saturating_add(1);
     let extra = u16::from(recovered.min(MOST_EXTRA));
     let passes = profile.passes.max(1).max(fitting.min(LOOKS)).saturating_add(extra);
@@ -64,10 +66,11 @@ impl Plan<'_> {
         if let Some(since) = self.host.blocked_since {
             return self.judge_block(since);
         }
+        let sound = self.endpoints.values().any(|known| known.status == PortStatus::Open && known.pending.is_none());
         for key in std::mem::take(&mut self.doubted) {
             let Some(mut endpoint) = self.endpoints.remove(&key) else { continue };
             if let Some(mut pending) = endpoint.pending.take() {
-                let rule = rule_against(self.policy.confirm.port_closed, &pending.reason, endpoint.recovered);
+                let rule = rule_against(self.policy.confirm.port_closed, &pending.reason, endpoint.recovered, sound);
                 if pending.satisfies(&rule) {
                     let event = self.close(&mut endpoint, &pending);
                     self.events.push(event);
@@ -129,8 +132,9 @@ mod tests {
             (rule(1, 0), "refused", 2, rule(3, 0)),
             (rule(2, 3), "silent", 2, rule(4, 9)),
         ] {
-            assert_eq!(rule_against(profile, reason, recovered), expect, "{profile:?} {reason} {recovered}");
+            assert_eq!(rule_against(profile, reason, recovered, true), expect, "{profile:?} {reason} {recovered}");
         }
+        assert_eq!(rule_against(rule(2, 600), "rst", 0, false), rule(14, 600), "the last of a host");
     }
 
     /// The figure of the module's first lines, from the rule itself.
@@ -140,7 +144,8 @@ mod tests {
         let looks = 10_000.0 * 30.0 * 24.0 * 12.0;
         for reason in ["rst", "refused"] {
             let confirm = model::Confirm::default().port_closed;
-            let mistaken = |recovered: u8| wrong.powi(i32::from(rule_against(confirm, reason, recovered).passes) - 1);
+            let mistaken =
+                |recovered: u8| wrong.powi(i32::from(rule_against(confirm, reason, recovered, true).passes) - 1);
             let early: f64 = (0..MOST_EXTRA).map(mistaken).sum::<f64>() * 10_000.0;
             let late = mistaken(MOST_EXTRA) * looks * wrong;
             assert!(early + late < 0.01, "{reason}: {} false closings in 30 days", early + late);

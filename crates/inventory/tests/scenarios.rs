@@ -186,7 +186,7 @@ fn a_refused_port_is_closed_after_spaced_repetition() {
 #[test]
 fn a_rst_and_an_unreachable_port_are_believed_after_a_minute() {
     let mut world = World::covered();
-    world.sees(1, IP, &[open(22), mute(22), reply(53)]);
+    world.sees(1, IP, &[open(22), open(80), mute(22), mute(80), reply(53)]);
     assert_eq!(world.sees(2, IP, &[reply(53)]), ["PORT_OPEN"]);
     let gone = [rst(22), unreachable(53)];
     assert_eq!(world.sees(10, IP, &gone), NOTHING);
@@ -194,6 +194,10 @@ fn a_rst_and_an_unreachable_port_are_believed_after_a_minute() {
     let (told, last) = world.settles(IP, &gone);
     assert_eq!((told, last), (vec!["PORT_CLOSED", "PORT_CLOSED"], 71));
     assert_eq!(world.last().reason.as_deref(), Some("port-unreachable in 14 passes over 1m1s"));
+    // The last one that a host has may refuse the sensor alone: its neighbours are asked meanwhile.
+    assert_eq!(world.sees(1_000, IP, &[rst(80)]), NOTHING);
+    let (told, last) = world.settles(IP, &[rst(80)]);
+    assert_eq!((told, last), (vec!["PORT_CLOSED"], 1_601));
 }
 
 #[test]

@@ -17,6 +17,12 @@ pub(crate) const AT_ONCE: usize = 3;
 const SECOND_TRY: usize = 6;
 /// An answer within this came to the first SYN. A later one shows that the path works now, not that it worked just before.
 const PROMPT: Duration = Duration::from_secs(1);
+/// From so many answers on their number of attempts tells how much the line loses.
+const LOSS_SHOWS: usize = 8;
+/// One answer in so many that came to a repetition only: what does not answer is asked more often.
+const LOSSY: usize = 5;
+/// And so many: what does not answer proves nothing.
+const BAD: usize = 2;
 /// A line that loses much is doubted this long after it was last seen to: two periods of the known lane.
 const LOSSY_FOR: Duration = Duration::from_mins(10);
 /// Answers after which the fastest of them is taken for what its path needs.
@@ -31,8 +37,16 @@ struct Shared {
     pool: Mutex<Vec<Canary>>,
     /// One check at a time: those that wait take over what it found.
     asking: tokio::sync::Mutex<()>,
-    /// When a look last showed that too many packets are lost.
-    lossy: Mutex<Option<Instant>>,
+    line: Mutex<Line>,
+}
+
+/// What the number of attempts that answers took says of the way there.
+#[derive(Debug, Default)]
+struct Line {
+    /// When a look last showed that much is lost.
+    lossy: Option<Instant>,
+    /// Since when every look that says anything shows that most is lost, and the last of them.
+    bad: Option<(Instant, Instant)>,
 }
 
 /// An endpoint that should answer, and the asset it stands for.
@@ -96,14 +110,31 @@ impl Concern {
 }
 
 impl Canaries {
-    /// A look in which too much had to be asked twice: for a while, silence proves nothing.
-    pub(crate) fn note_loss(&self, now: Instant) {
-        *self.0.lossy.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    /// Of so many answers of a look so many came to a repetition only.
+    pub(crate) fn note_line(&self, answers: usize, late: usize, now: Instant) {
+        if answers < LOSS_SHOWS {
+            return;
+        }
+        let mut line = self.line();
+        if late * LOSSY > answers {
+            line.lossy = Some(now);
+        }
+        line.bad = (late * BAD > answers).then(|| (line.bad.map_or(now, |(since, _)| since), now));
     }
 
+    /// Whether the line loses so much that a silence has to be a long one to count.
     pub(crate) fn is_lossy(&self, now: Instant) -> bool {
-        let lossy = *self.0.lossy.lock().unwrap_or_else(PoisonError::into_inner);
-        lossy.is_some_and(|last| now.saturating_duration_since(last) < LOSSY_FOR)
+        self.line().lossy.is_some_and(|last| now.saturating_duration_since(last) < LOSSY_FOR)
+    }
+
+    /// Since when it loses so much that no silence counts.
+    pub(crate) fn bad_since(&self, now: Instant) -> Option<Instant> {
+        let bad = self.line().bad.filter(|(_, last)| now.saturating_duration_since(*last) < LOSSY_FOR);
+        bad.map(|(since, _)| since)
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pool(&self) -> MutexGuard<'_, Vec<Canary>> {

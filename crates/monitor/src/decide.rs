@@ -150,6 +150,14 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
+    /// The same, about these hosts alone.
+    pub(crate) fn forget_doubts_about(&mut self, hosts: &BTreeSet<IpAddr>, now: Timestamp, batch: &mut Batch) {
+        if !hosts.is_empty() {
+            let change = self.inventory().forget_doubts_about(hosts);
+            self.absorb(change, now, batch);
+        }
+    }
+
     pub(crate) fn tick(&mut self, now: Timestamp, batch: &mut Batch) {
         let change = self.inventory().tick(now);
         self.absorb(change, now, batch);

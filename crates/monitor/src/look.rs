@@ -14,14 +14,18 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Pauses before an endpoint that should have answered is asked again.
-const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// Pauses before an endpoint that should have answered is asked again; the later ones where the line loses much: silence has
+/// to outlast its bad moments then.
+const AGAIN_AFTER: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(5),
+    Duration::from_secs(8),
+];
+const AGAIN_USUALLY: usize = 2;
 /// Endpoints of one look that are asked again.
 const AGAIN_AT_MOST: usize = 256;
-/// From so many answers on their number of attempts tells how much the line loses,
-const LOSS_SHOWS: usize = 8;
-/// and one in so many that came to a repetition is too much.
-const MOST_LATE: usize = 5;
 /// Assets of so many of the hosts concerned are looked up.
 const ASSETS_OF: usize = 16;
 /// Endpoints remembered of a look to be asked again as canaries.
@@ -95,9 +99,7 @@ impl Look {
                 answered.note(observation);
             }
         }
-        if opened >= LOSS_SHOWS && late * MOST_LATE > opened {
-            tools.canaries.note_loss(Instant::now());
-        }
+        tools.canaries.note_line(opened, late, Instant::now());
         let mut again = BTreeMap::new();
         if refuted.is_empty() {
             let mut worth = Worth::fine(self.begun);
@@ -110,8 +112,59 @@ impl Look {
         {
             return (again, Worth { doubt: Some(doubt), incomplete: true, ..Worth::fine(self.begun) });
         }
+        // What refuses the sensor anyway is left alone.
+        let restrained = tools.restraint.borrow().hosts.clone();
+        let spared = refuted.extract_if(.., |endpoint, _| restrained.contains(&endpoint.ip)).collect::<Vec<_>>();
+        let pauses = if tools.canaries.is_lossy(Instant::now()) { AGAIN_AFTER.len() } else { AGAIN_USUALLY };
+        let dropped = self.ask_again(tools, pauses, &mut refuted, &mut answered, &mut again).await;
+        // One nobody had the time to ask again is left for the next look.
+        let unasked: Vec<Endpoint> = refuted.keys().filter(|endpoint| !again.contains_key(endpoint)).copied().collect();
+        for endpoint in unasked {
+            if let Some(mut observation) = refuted.remove(&endpoint) {
+                observation.outcome = Outcome::NotProbed(NotProbed::Aborted);
+                again.insert(endpoint, Found { observation, reply: None });
+            }
+        }
+        refuted.extend(spared);
+        let incomplete = self.disturbance(tools, self.dropped).is_some();
+        let mut worth = self.weigh(tools, &refuted, &answered, dropped).await;
+        worth.incomplete |= incomplete;
+        (again, worth)
+    }
+
+    /// What single questions are worth. They are asked again only where the line loses much; the new answers come first.
+    pub(crate) async fn judge<'a>(
+        &self,
+        tools: &Tools,
+        seen: impl Iterator<Item = &'a PortObservation>,
+    ) -> (BTreeMap<Endpoint, Found>, Worth) {
+        let (mut refuted, mut answered, mut again) = (BTreeMap::new(), Answered::default(), BTreeMap::new());
+        for observation in seen {
+            if tools.index.is_refuted_by(observation) {
+                refuted.insert(observation.endpoint, observation.clone());
+            } else {
+                answered.note(observation);
+            }
+        }
         let mut dropped = self.dropped;
-        for pause in AGAIN_AFTER {
+        if !refuted.is_empty() && tools.canaries.is_lossy(Instant::now()) {
+            dropped = self.ask_again(tools, AGAIN_AFTER.len(), &mut refuted, &mut answered, &mut again).await;
+        }
+        let worth = self.weigh(tools, &refuted, &answered, dropped).await;
+        (again, worth)
+    }
+
+    /// Asks what is refuted so many times more, until it answers. Gives how many packets had been dropped before the last.
+    async fn ask_again(
+        &self,
+        tools: &Tools,
+        times: usize,
+        refuted: &mut BTreeMap<Endpoint, PortObservation>,
+        answered: &mut Answered,
+        again: &mut BTreeMap<Endpoint, Found>,
+    ) -> u64 {
+        let mut dropped = self.dropped;
+        for pause in AGAIN_AFTER.into_iter().take(times) {
             let still: Vec<Endpoint> = refuted.keys().take(AGAIN_AT_MOST).copied().collect();
             if still.is_empty() {
                 break;
@@ -131,31 +184,7 @@ impl Look {
                 again.insert(endpoint, found);
             }
         }
-        // One nobody had the time to ask again is left for the next look.
-        let unasked: Vec<Endpoint> = refuted.keys().filter(|endpoint| !again.contains_key(endpoint)).copied().collect();
-        for endpoint in unasked {
-            if let Some(mut observation) = refuted.remove(&endpoint) {
-                observation.outcome = Outcome::NotProbed(NotProbed::Aborted);
-                again.insert(endpoint, Found { observation, reply: None });
-            }
-        }
-        let incomplete = self.disturbance(tools, self.dropped).is_some();
-        let mut worth = self.weigh(tools, &refuted, &answered, dropped).await;
-        worth.incomplete |= incomplete;
-        (again, worth)
-    }
-
-    /// What single questions are worth, without asking them again.
-    pub(crate) async fn judge<'a>(&self, tools: &Tools, seen: impl Iterator<Item = &'a PortObservation>) -> Worth {
-        let (mut refuted, mut answered) = (BTreeMap::new(), Answered::default());
-        for observation in seen {
-            if tools.index.is_refuted_by(observation) {
-                refuted.insert(observation.endpoint, observation.clone());
-            } else {
-                answered.note(observation);
-            }
-        }
-        self.weigh(tools, &refuted, &answered, self.dropped).await
+        dropped
     }
 
     async fn weigh(
@@ -169,8 +198,8 @@ impl Look {
         if refuted.is_empty() {
             return worth;
         }
-        let lossy = tools.canaries.is_lossy(Instant::now());
-        worth.doubt = self.disturbance(tools, dropped).or(lossy.then_some(Doubt::Unsteady));
+        let bad = tools.canaries.bad_since(Instant::now()).is_some();
+        worth.doubt = self.disturbance(tools, dropped).or(bad.then_some(Doubt::Unsteady));
         if worth.doubt.is_none() {
             (worth.alive, worth.doubt) = self.ask_canaries(tools, refuted, answered).await;
             // The line may have gone down while they were asked.
@@ -206,7 +235,9 @@ impl Look {
             *counts.entry(endpoint.ip).or_default() += 1;
         }
         let is_silent = |(ip, count): &(&IpAddr, &usize)| **count > 1 && !answered.hosts.contains(ip);
-        let hosts: BTreeSet<IpAddr> = counts.iter().filter(is_silent).map(|(ip, _)| *ip).collect();
+        let mut hosts: BTreeSet<IpAddr> = counts.iter().filter(is_silent).map(|(ip, _)| *ip).collect();
+        // Those that refuse the sensor say nothing about it.
+        hosts.extend(tools.restraint.borrow().hosts.iter());
         let mut suspects = Vec::new();
         for endpoint in refuted.keys().filter(|endpoint| endpoint.transport == Transport::Tcp) {
             remember(&mut suspects, *endpoint);

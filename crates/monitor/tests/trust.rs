@@ -4,7 +4,7 @@
 mod world;
 
 use model::EventType;
-use world::{Daemon, Disk, World, Wound, clock, pass};
+use world::{Ban, Daemon, Disk, World, Wound, clock, pass};
 
 fn config(sensor: &str) -> String {
     format!(
@@ -84,7 +84,7 @@ async fn an_uplink_cut_for_an_hour_loses_nobody_and_hides_nothing() {
 #[tokio::test(start_paused = true)]
 async fn who_is_really_gone_is_lost_in_time() {
     // Of so many hosts, so many die.
-    for (hosts, dying) in [(1, 1), (2, 1), (3, 2), (7, 5), (20, 10)] {
+    for (hosts, dying) in [(1, 1), (2, 1), (5, 2), (20, 3)] {
         let (world, disk, daemon) = learnt(hosts, "").await;
         for last in 1..=dying {
             world.power(&address(last), false);
@@ -96,6 +96,79 @@ async fn who_is_really_gone_is_lost_in_time() {
         assert_eq!(disk.events().len(), 1 + dying, "and nothing more: {:?}", disk.kinds_since(1));
         daemon.stop().await.expect("it ends cleanly");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_go_together_are_taken_for_a_ban_for_an_hour() {
+    for (hosts, dying) in [(3, 2), (7, 5), (20, 10)] {
+        let (world, disk, daemon) = learnt(hosts, "").await;
+        for last in 1..=dying {
+            world.power(&address(last), false);
+        }
+        pass(3_000).await;
+        assert_eq!(disk.kinds_since(1), ["SENSOR_BLOCKED"], "{dying} of {hosts}");
+        let reason = disk.events().pop().and_then(|event| event.reason).expect("a reason");
+        assert!(reason.starts_with(&format!("{dying} hosts stopped answering together")), "{reason}");
+        // A restart in the middle changes nothing.
+        daemon.kill().await;
+        let daemon = Daemon::start(&config(""), &world, &disk).await;
+        pass(900).await;
+        let mut after = disk.kinds_since(2);
+        after.sort();
+        assert_eq!(after.pop().as_deref(), Some("SENSOR_OK"), "{dying} of {hosts}");
+        assert_eq!(after, vec!["HOST_LOST"; dying], "{dying} of {hosts}");
+        daemon.stop().await.expect("it ends cleanly");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_firewall_that_bans_the_sensor_from_some_hosts_closes_nothing_and_hides_nothing() {
+    for silently in [false, true] {
+        let (world, disk, daemon) = learnt(12, "").await;
+        let behind: Vec<String> = (1..=5).map(address).collect();
+        for ip in &behind {
+            world.shut_out(ip, if silently { Ban::Silent } else { Ban::Refusing });
+        }
+        pass(300).await;
+        // Meanwhile one closes a port, another goes for good, and so does one that is not behind it.
+        world.close(&address(1), 80);
+        world.power(&address(2), false);
+        world.power(&address(9), false);
+        pass(900).await;
+        assert_eq!(disk.kinds_since(1), ["SENSOR_BLOCKED", "HOST_LOST"], "silently: {silently}");
+        let before = world.asked_of(&behind);
+        pass(600).await;
+        let asked = world.asked_of(&behind) - before;
+        assert!(asked <= 5 * 40, "{asked} questions in ten minutes keep a ban alive");
+        for ip in &behind {
+            world.let_in(ip);
+        }
+        pass(600).await;
+        let mut after = disk.kinds_since(3);
+        after.retain(|kind| !kind.starts_with("SOFTWARE") && !kind.starts_with("SCAN"));
+        after.sort();
+        assert_eq!(after, ["HOST_LOST", "PORT_CLOSED", "SENSOR_OK"], "silently: {silently}");
+        daemon.stop().await.expect("it ends cleanly");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_service_that_ends_on_many_hosts_is_told_as_what_it_is() {
+    let world = World::new(clock());
+    for last in 1..=6 {
+        world.open(&address(last), 22, "ssh OpenSSH/9.2p1");
+    }
+    let disk = Disk::default();
+    let daemon = Daemon::start(&config(""), &world, &disk).await;
+    pass(900).await;
+    for last in 1..=4 {
+        world.close(&address(last), 22);
+    }
+    pass(600).await;
+    let mut told = disk.kinds_since(1);
+    told.retain(|kind| !kind.starts_with("SOFTWARE"));
+    assert_eq!(told, vec!["PORT_CLOSED"; 4]);
+    daemon.stop().await.expect("it ends cleanly");
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +278,7 @@ async fn a_link_that_is_down_is_told_with_its_name() {
 #[tokio::test(start_paused = true)]
 async fn the_operators_canaries_are_the_ones_that_count() {
     let sensor = r#"canaries = ["10.0.0.3:22"]"#;
-    let (world, disk, daemon) = learnt(3, sensor).await;
+    let (world, disk, daemon) = learnt(5, sensor).await;
     world.power(&address(1), false);
     world.power(&address(2), false);
     pass(300).await;

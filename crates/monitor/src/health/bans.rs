@@ -62,6 +62,10 @@ impl Health {
         let blocked = self.troubles.get(&Kind::Blocked);
         let everything =
             blocked.is_some_and(|trouble| now.instant.saturating_duration_since(trouble.since) < HELD_BACK);
-        Restraint { everything, hosts: self.bans.told.clone() }
+        let hosts = match self.shut_out() {
+            Some(shut) => Arc::new(self.bans.told.iter().copied().chain(shut.iter()).collect()),
+            None => self.bans.told.clone(),
+        };
+        Restraint { everything, hosts }
     }
 }

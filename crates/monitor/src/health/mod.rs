@@ -1,8 +1,10 @@
 //! Whether the sensor itself can be trusted just now. While it cannot, nothing negative is believed.
 
 mod bans;
+mod loss;
 mod notes;
 mod recovery;
+mod shut;
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use inventory::Inventory;
 use jiff::Timestamp;
 use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome};
 use recovery::Recovery;
+use shut::Shut;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::IpAddr,
@@ -38,12 +41,16 @@ const DOUBT_ABOUT_OTHERS: Duration = Duration::from_hours(1);
 /// From so many hosts that refuse when nothing answers, it is us who are refused.
 const REFUSING: usize = 2;
 
+const BELIEVED: &str =
+    "what stopped answering together has not answered for an hour: from now on each of them is judged for itself";
+
 /// The sensor's troubles, by what they are.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     troubles: BTreeMap<Kind, Trouble>,
     told: Told,
     bans: Bans,
+    shut: Shut,
     recovery: Recovery,
     /// Since when this machine's links or routes are broken.
     faults: Option<(Instant, String)>,
@@ -111,6 +118,8 @@ impl Health {
             strip(slices, inventory);
             return false;
         }
+        self.note_darkness(slices, inventory, now);
+        slices.retain(|slice| !self.is_shut(slice.ip));
         // While the trouble lasts, a group in which only some are silent is one on which the link came back half way.
         slices.retain(|slice| !(is_silent(slice) && self.doubts(slice.ip, now.instant)));
         !worth.incomplete
@@ -128,6 +137,9 @@ impl Health {
         self.note_answers(&slices, now.instant);
         if self.weigh(worth, now) || self.doubts_everything() || self.is_void(worth.begun) {
             strip(&mut slices, inventory);
+        } else {
+            self.note_darkness(&slices, inventory, now);
+            slices.retain(|slice| !self.is_shut(slice.ip));
         }
         slices.retain(|slice| !(is_silent(slice) && self.doubts(slice.ip, now.instant)));
         slices
@@ -203,7 +215,7 @@ impl Health {
                         || (tally.covered.is_empty()
                             && slices.iter().any(|slice| is_doubted(slice) && !has_local_error(slice)))
                 }
-                Kind::Link | Kind::Canaries | Kind::Blocked | Kind::Bans => false,
+                Kind::Link | Kind::Canaries | Kind::Blocked | Kind::Bans | Kind::Shut | Kind::Loss => false,
             };
             trouble.clean += u32::from(is_well);
             trouble.clean < CLEAN_TO_RECOVER
@@ -223,7 +235,8 @@ impl Health {
             }
             (None, None) if self.told.degraded || self.told.blocked => {
                 self.told = Told::default();
-                Turn::Recovered("answers as before")
+                let believed = std::mem::take(&mut self.shut.believed);
+                Turn::Recovered(if believed { BELIEVED } else { "answers as before" })
             }
             (None, Some(_)) if self.told.degraded => {
                 self.told.degraded = false;

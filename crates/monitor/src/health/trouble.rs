@@ -19,6 +19,10 @@ pub(super) enum Kind {
     Blocked,
     /// Single hosts refuse the sensor.
     Bans,
+    /// Several hosts stopped answering together while others go on.
+    Shut,
+    /// The line loses most of what is sent.
+    Loss,
 }
 
 /// One trouble that stands.
@@ -40,8 +44,8 @@ pub(super) struct Told {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Link, Self::Canaries, Self::Local, Self::Silence, Self::Blocked, Self::Bans];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Link, Self::Canaries, Self::Local, Self::Silence, Self::Blocked, Self::Bans, Self::Shut, Self::Loss];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -51,11 +55,13 @@ impl Kind {
             Self::Silence => "silence",
             Self::Blocked => "blocked",
             Self::Bans => "bans",
+            Self::Shut => "shut",
+            Self::Loss => "loss",
         }
     }
 
     pub(super) fn is_blocked(self) -> bool {
-        matches!(self, Self::Blocked | Self::Bans)
+        matches!(self, Self::Blocked | Self::Bans | Self::Shut)
     }
 
     pub(super) fn is_degraded(self) -> bool {

@@ -20,6 +20,7 @@ impl<J: Journal> Monitor<J> {
         let now = self.moment();
         self.mind_the_clocks(now, batch);
         self.health.links(&self.tools.network.surroundings().faults, now);
+        self.health.judge_line(self.tools.canaries.bad_since(now.instant), now);
         let (present, scope) = (self.tools.canaries.places(), self.scope.load());
         if present.is_empty() || !self.health.keeps_canaries() {
             let chosen = {
@@ -73,6 +74,10 @@ impl<J: Journal> Monitor<J> {
     /// Tells what changed about the sensor, and lets passes know what to hold back.
     pub(super) fn tell_health(&mut self, now: Now, batch: &mut Batch) {
         self.health.judge_bans(self.decider.inventory().blocked().map(|(ip, _)| ip).collect(), now);
+        self.decider.forget_doubts_about(&self.health.take_void(), now.wall, batch);
+        if self.health.take_thaw() {
+            self.look_at_once();
+        }
         while let Some(turn) = self.health.turn(now.instant) {
             if turn.voids_doubts() {
                 self.decider.forget_doubts(now.wall, batch);
@@ -82,9 +87,7 @@ impl<J: Journal> Monitor<J> {
                 Turn::Blocked(sentence) => (EventType::SensorBlocked, sentence),
                 Turn::Recovered(why) => {
                     // The truth is caught up with at once.
-                    for state in self.lanes.iter_mut().filter(|state| state.lane == Lane::Known) {
-                        state.wanted = true;
-                    }
+                    self.look_at_once();
                     (EventType::SensorOk, why.to_owned())
                 }
             };
@@ -98,5 +101,11 @@ impl<J: Journal> Monitor<J> {
             *known = restraint;
             changed
         });
+    }
+
+    fn look_at_once(&mut self) {
+        for state in self.lanes.iter_mut().filter(|state| state.lane == Lane::Known) {
+            state.wanted = true;
+        }
     }
 }

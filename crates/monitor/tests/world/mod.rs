@@ -34,6 +34,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// How a firewall treats a sensor it has banned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ban {
+    Silent,
+    Refusing,
+}
+
 /// What an endpoint says when it is asked who it is.
 pub(crate) type Banner = &'static str;
 
@@ -57,6 +64,9 @@ struct Truth {
     slow: BTreeSet<IpAddr>,
     /// Everything refuses.
     banned: bool,
+    /// Hosts whose firewall has banned the sensor.
+    shut_out: BTreeMap<IpAddr, Ban>,
+    asked_of: BTreeMap<IpAddr, u64>,
     /// Questions of a thousand that are lost.
     lost: u64,
     around: Surroundings,
@@ -131,6 +141,22 @@ impl World {
         self.truth().banned = banned;
     }
 
+    /// The firewall before a host bans the sensor.
+    pub(crate) fn shut_out(&self, ip: &str, ban: Ban) {
+        self.truth().shut_out.insert(ip.parse().expect("an address"), ban);
+    }
+
+    pub(crate) fn let_in(&self, ip: &str) {
+        let ip: IpAddr = ip.parse().expect("an address");
+        self.truth().shut_out.remove(&ip);
+    }
+
+    /// Questions to these hosts so far.
+    pub(crate) fn asked_of(&self, hosts: &[String]) -> u64 {
+        let truth = self.truth();
+        hosts.iter().filter_map(|ip| truth.asked_of.get(&ip.parse::<IpAddr>().ok()?)).sum()
+    }
+
     /// Of a thousand questions so many are lost.
     pub(crate) fn lose(&self, of_a_thousand: u64) {
         self.truth().lost = of_a_thousand;
@@ -195,6 +221,8 @@ impl World {
         let is_lost = scattered(truth.answers) % 1_000 < truth.lost;
         let is_asked = !self.halted.load(Ordering::SeqCst) && !truth.no_route;
         truth.asked += u64::from(is_asked);
+        *truth.asked_of.entry(endpoint.ip).or_default() += u64::from(is_asked);
+        let ban = truth.shut_out.get(&endpoint.ip).copied();
         let is_proxied = truth
             .proxied
             .as_ref()
@@ -205,7 +233,11 @@ impl World {
             Outcome::LocalError(LocalErrorKind::NoRoute)
         } else if is_proxied {
             Outcome::Open(OpenReason::Connected)
-        } else if truth.unplugged || is_lost || !truth.hosts.contains(&endpoint.ip) {
+        } else if truth.unplugged || is_lost || ban == Some(Ban::Silent) {
+            Outcome::Silent
+        } else if ban == Some(Ban::Refusing) {
+            Outcome::Closed(ClosedReason::Refused)
+        } else if !truth.hosts.contains(&endpoint.ip) {
             Outcome::Silent
         } else if truth.banned {
             Outcome::Closed(ClosedReason::Refused)
