@@ -131,7 +131,7 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
 }
 
 /// Whether a reason is one of no answer from the endpoint itself.
-fn is_silence(reason: &str) -> bool {
+pub(crate) fn is_silence(reason: &str) -> bool {
     !matches!(reason, "refused" | "rst" | "port-unreachable")
 }
 

@@ -10,7 +10,7 @@
 use crate::{
     EndpointState, HostState, Pending, PortStatus,
     apply::{Key, Plan},
-    event,
+    confirm, event,
 };
 use jiff::Timestamp;
 use model::{Endpoint, Event, EventType, Evidence, Outcome, PortObservation, ServiceObservation};
@@ -131,6 +131,10 @@ impl Plan<'_> {
         let lost = self.host.lost_since.is_some();
         let host_seen = self.host.last_seen;
         let blocked = self.host.blocked_since.is_some();
+        let alone = !self
+            .endpoints
+            .iter()
+            .any(|(other, known)| *other != key && known.status == PortStatus::Open && known.pending.is_none());
         let Some(endpoint) = self.endpoints.get_mut(&key).filter(|endpoint| at > endpoint.last_observed) else {
             return;
         };
@@ -147,6 +151,11 @@ impl Plan<'_> {
                     || (blocked && matches!(outcome, Outcome::Filtered(_)))
                     || other_answered
                     || endpoint.pending.as_ref().is_some_and(|pending| host_seen > pending.since);
+                // The last port of a host refuses every time, or it was not the host that refused.
+                let takes_back = alone && !other_answered && outcome == Outcome::Silent;
+                if takes_back && endpoint.pending.take_if(|pending| !confirm::is_silence(&pending.reason)).is_some() {
+                    return;
+                }
                 // Of a lost host nothing says anything: somebody else may be refusing for it.
                 if lost || !counts {
                     return;

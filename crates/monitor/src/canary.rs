@@ -4,7 +4,7 @@
 use crate::network::Network;
 use model::{ClosedReason, Endpoint, FilteredReason, NotProbed, Outcome};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -23,6 +23,8 @@ const LOSS_SHOWS: usize = 8;
 const LOSSY: usize = 5;
 /// And so many: what does not answer proves nothing.
 const BAD: usize = 2;
+/// Looks in a row that show no such thing and end it.
+const CLEAN: u8 = 2;
 /// A line that loses much is doubted this long after it was last seen to: two periods of the known lane.
 const LOSSY_FOR: Duration = Duration::from_mins(10);
 /// Answers after which the fastest of them is taken for what its path needs.
@@ -45,6 +47,8 @@ struct Shared {
 struct Line {
     /// When a look last showed that much is lost.
     lossy: Option<Instant>,
+    /// Looks in a row since then that showed the contrary.
+    clean: u8,
     /// Since when every look that says anything shows that most is lost, and the last of them.
     bad: Option<(Instant, Instant)>,
 }
@@ -117,7 +121,12 @@ impl Canaries {
         }
         let mut line = self.line();
         if late * LOSSY > answers {
-            line.lossy = Some(now);
+            (line.lossy, line.clean) = (Some(now), 0);
+        } else if line.lossy.is_some() {
+            line.clean += 1;
+            if line.clean >= CLEAN {
+                line.lossy = None;
+            }
         }
         line.bad = (late * BAD > answers).then(|| (line.bad.map_or(now, |(since, _)| since), now));
     }
@@ -202,15 +211,25 @@ impl Canaries {
         alive.filter(|canary| !concern.is_about(&canary.place.endpoint)).map(|canary| canary.place.clone()).collect()
     }
 
-    /// Those not concerned: of the same assets first, and those that failed last time last, the longest ago first.
+    /// Those not concerned: of the same assets first, one of each host before the second of any, and those that failed last
+    /// time last, the longest ago first.
     fn candidates(&self, concern: &Concern) -> Vec<Place> {
         let pool = self.pool();
-        let mut candidates: Vec<_> = pool.iter().filter(|canary| !concern.is_about(&canary.place.endpoint)).collect();
-        candidates.sort_by_key(|canary| {
+        let mut of_a_host: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        let mut candidates: Vec<_> = pool
+            .iter()
+            .filter(|canary| !concern.is_about(&canary.place.endpoint))
+            .map(|canary| {
+                let nth = of_a_host.entry(canary.place.endpoint.ip).or_default();
+                *nth += 1;
+                (*nth, canary)
+            })
+            .collect();
+        candidates.sort_by_key(|(nth, canary)| {
             let other = !canary.place.asset.as_ref().is_some_and(|asset| concern.assets.contains(asset));
-            (other, canary.failed.map(|(at, _)| at))
+            (other, *nth, canary.failed.map(|(at, _)| at))
         });
-        candidates.into_iter().map(|canary| canary.place.clone()).collect()
+        candidates.into_iter().map(|(_, canary)| canary.place.clone()).collect()
     }
 
     /// Asks all of them at once, from fresh source ports, until one has answered at once. What others found after that moment

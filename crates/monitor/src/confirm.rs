@@ -68,8 +68,9 @@ impl Confirmations {
 /// Asks again and says what came back, and what it is worth where it is negative.
 pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) -> (HostSlice, Worth) {
     let look = Look::begin(tools);
+    let is_of_a_host = matches!(request.question, Question::Host { .. });
     let mut slice = ask(tools, request, id).await;
-    let (mut again, worth) = look.judge(tools, slice.ports.iter()).await;
+    let (mut again, worth) = look.judge(tools, is_of_a_host, slice.ports.iter()).await;
     for port in &mut slice.ports {
         if let Some(found) = again.remove(&port.endpoint) {
             *port = found.observation;

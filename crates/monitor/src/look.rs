@@ -132,10 +132,12 @@ impl Look {
         (again, worth)
     }
 
-    /// What single questions are worth. They are asked again only where the line loses much; the new answers come first.
+    /// What single questions are worth. Those about a host as a whole, which a few looks decide, are asked again where the line
+    /// loses much; the new answers come first.
     pub(crate) async fn judge<'a>(
         &self,
         tools: &Tools,
+        is_of_a_host: bool,
         seen: impl Iterator<Item = &'a PortObservation>,
     ) -> (BTreeMap<Endpoint, Found>, Worth) {
         let (mut refuted, mut answered, mut again) = (BTreeMap::new(), Answered::default(), BTreeMap::new());
@@ -147,14 +149,16 @@ impl Look {
             }
         }
         let mut dropped = self.dropped;
-        if !refuted.is_empty() && tools.canaries.is_lossy(Instant::now()) {
+        if is_of_a_host && !refuted.is_empty() && tools.canaries.is_lossy(Instant::now()) {
             dropped = self.ask_again(tools, AGAIN_AFTER.len(), &mut refuted, &mut answered, &mut again).await;
         }
         let worth = self.weigh(tools, &refuted, &answered, dropped).await;
         (again, worth)
     }
 
-    /// Asks what is refuted so many times more, until it answers. Gives how many packets had been dropped before the last.
+    /// Asks what is refuted so many times more, until it answers. Of those that never do, some of whose questions were refused
+    /// and more were not, silence is what is noted: somebody on the way refuses now and then. Gives how many packets had been
+    /// dropped before the last.
     async fn ask_again(
         &self,
         tools: &Tools,
@@ -164,6 +168,15 @@ impl Look {
         again: &mut BTreeMap<Endpoint, Found>,
     ) -> u64 {
         let mut dropped = self.dropped;
+        let mut balance: BTreeMap<Endpoint, i32> = BTreeMap::new();
+        let mut weigh = |endpoint: Endpoint, outcome: Outcome| {
+            let balance = balance.entry(endpoint).or_default();
+            *balance += i32::from(matches!(outcome, Outcome::Closed(_))) - i32::from(outcome == Outcome::Silent);
+            *balance
+        };
+        for (endpoint, first) in refuted.iter() {
+            weigh(*endpoint, first.outcome);
+        }
         for pause in AGAIN_AFTER.into_iter().take(times) {
             let still: Vec<Endpoint> = refuted.keys().take(AGAIN_AT_MOST).copied().collect();
             if still.is_empty() {
@@ -176,6 +189,11 @@ impl Look {
                 let Some(before) = refuted.get_mut(&endpoint) else { continue };
                 let attempts = before.attempts.saturating_add(found.observation.attempts);
                 found.observation.attempts = attempts;
+                if weigh(endpoint, found.observation.outcome) < 0
+                    && matches!(found.observation.outcome, Outcome::Closed(_))
+                {
+                    found.observation.outcome = Outcome::Silent;
+                }
                 *before = found.observation.clone();
                 if !tools.index.is_refuted_by(&found.observation) {
                     refuted.remove(&endpoint);

@@ -302,7 +302,7 @@ async fn a_cable_pulled_half_way_through_a_pass_loses_nobody() {
         world.power(host, false);
     }
     // One look in which the others still answer, and the next one in which nobody does.
-    pass(15).await;
+    pass(9).await;
     world.unplug(true);
     pass(300).await;
     assert_eq!(disk.kinds_since(1), ["SENSOR_DEGRADED"]);

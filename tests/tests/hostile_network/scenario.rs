@@ -19,12 +19,19 @@ pub(crate) struct File {
     /// From switching on until what is told is looked at.
     #[serde(deserialize_with = "period")]
     pub(crate) lasts: Duration,
+    /// For what is true to be told after that.
+    #[serde(default = "soon", deserialize_with = "period")]
+    pub(crate) within: Duration,
     pub(crate) router: Scenario,
     #[serde(default)]
     pub(crate) watch: Watch,
     #[serde(default)]
     pub(crate) change: Vec<Change>,
     pub(crate) expect: Expect,
+}
+
+fn soon() -> Duration {
+    Duration::from_secs(75)
 }
 
 /// How the daemon watches.

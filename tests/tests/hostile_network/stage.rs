@@ -14,8 +14,6 @@ use tokio::time::Instant;
 
 /// For what takes as long as a busy machine needs.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// For a true change to be told once the scenario is over.
-const TO_TELL: Duration = Duration::from_secs(75);
 /// For every lane to finish two passes.
 const TO_PASS: Duration = Duration::from_secs(20);
 
@@ -100,7 +98,7 @@ impl<'a> Stage<'a> {
         // The truth has to come out, and what the daemon says of itself too.
         let mut verdict = self.judge(&truths);
         while !(verdict.untold.is_empty() && verdict.complaints.is_empty())
-            && begun.elapsed() < self.file.lasts + TO_TELL
+            && begun.elapsed() < self.file.lasts + self.file.within
         {
             thread::sleep(Duration::from_millis(500));
             verdict = self.judge(&truths);

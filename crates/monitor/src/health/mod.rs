@@ -183,6 +183,9 @@ impl Health {
     }
 
     fn begin(&mut self, kind: Kind, sentence: String, doubted: &AddressSet, now: Now) {
+        if matches!(kind, Kind::Link | Kind::Canaries | Kind::Silence | Kind::Blocked) {
+            self.forget_suspicion();
+        }
         let trouble = self.troubles.entry(kind).or_insert_with(|| Trouble::new(now));
         trouble.sentence = sentence;
         trouble.doubted = trouble.doubted.union(doubted);
@@ -224,8 +227,10 @@ impl Health {
 
     /// The next thing to tell, if any. What was told is remembered, so each is told once.
     pub(crate) fn turn(&mut self, now: Instant) -> Option<Turn> {
+        let is_sure = |kind: Kind| kind != Kind::Shut || self.shut.confirmed;
         let standing = |wanted: fn(Kind) -> bool| {
-            self.troubles.iter().find(|(kind, _)| wanted(**kind)).map(|(_, trouble)| trouble.sentence.clone())
+            let mut sure = self.troubles.iter().filter(|(kind, _)| is_sure(**kind));
+            sure.find(|(kind, _)| wanted(**kind)).map(|(_, trouble)| trouble.sentence.clone())
         };
         let (degraded, blocked) = (standing(Kind::is_degraded), standing(Kind::is_blocked));
         let turn = match (degraded, blocked) {

@@ -44,6 +44,7 @@ impl Health {
             let lasted = Duration::try_from(now.wall.duration_since(kept.began)).unwrap_or_default();
             let told = if kind.is_blocked() { &mut health.told.blocked } else { &mut health.told.degraded };
             *told |= kept.told;
+            health.shut.confirmed |= kind == Kind::Shut && kept.told;
             let trouble = Trouble {
                 sentence: kept.sentence,
                 since: now.instant.checked_sub(lasted).unwrap_or(now.instant),

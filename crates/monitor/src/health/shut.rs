@@ -28,6 +28,8 @@ const OF_A_SMALL_NETWORK: usize = 2;
 const ANYWHERE: usize = 20;
 /// So many are remembered. More at once is nobody's ban, and canaries judge that.
 const REMEMBERED: usize = 4_096;
+/// Two looks are so far apart.
+const HELD: Duration = Duration::from_secs(10);
 /// After this it is believed: from now on each is judged like any other that is silent.
 const BELIEVED_AFTER: Duration = Duration::from_hours(1);
 /// Named in the sentence.
@@ -42,6 +44,8 @@ pub(super) struct Shut {
     /// Some of them have answered again, at that time: each of the others is asked once more, and then it is over.
     thawed: Option<Instant>,
     thaws: bool,
+    /// A second look, later, found them dark again while others went on.
+    pub(super) confirmed: bool,
     /// The last of it ended because it lasted.
     pub(super) believed: bool,
     /// Doubts about these are to be forgotten.
@@ -62,9 +66,11 @@ impl Health {
     pub(super) fn note_darkness(&mut self, slices: &[HostSlice], inventory: &Inventory, now: Now) {
         let mut news = false;
         for slice in slices {
-            if slice.ports.iter().any(|port| port.outcome.is_open()) || !slice.services.is_empty() {
-                self.note_light(slice.ip, now.instant);
+            if let Some(answered) = light(slice) {
+                self.note_light(slice.ip, answered, now.instant);
             } else if self.is_shut(slice.ip) {
+                let held = |began| Duration::try_from(slice.at.duration_since(began)).is_ok_and(|held| held >= HELD);
+                self.shut.confirmed |= self.troubles.get(&Kind::Shut).is_some_and(|shut| held(shut.began));
                 self.release_if_thawed(slice, now.instant);
             } else if !self.shut.dark.contains_key(&slice.ip)
                 && self.shut.dark.len() < REMEMBERED
@@ -101,10 +107,12 @@ impl Health {
         self.troubles.get(&Kind::Shut).filter(|_| self.shut.thawed.is_none()).map(|trouble| &trouble.doubted)
     }
 
-    fn note_light(&mut self, ip: IpAddr, now: Instant) {
-        if !self.shut.dark.is_empty() {
-            self.shut.dark.remove(&ip);
+    fn note_light(&mut self, ip: IpAddr, answered: Timestamp, now: Instant) {
+        // What was asked before and comes to light only now says nothing.
+        if self.shut.dark.get(&ip).is_some_and(|dark| answered <= dark.since) {
+            return;
         }
+        self.shut.dark.remove(&ip);
         if !self.shut.released.is_empty() {
             self.shut.released.remove(&ip);
         }
@@ -117,7 +125,7 @@ impl Health {
 
     fn release_if_thawed(&mut self, slice: &HostSlice, now: Instant) {
         // What was under way when the first answered may have been asked before it could.
-        let asked_since = |thawed: Instant| now.saturating_duration_since(thawed) >= Duration::from_secs(10);
+        let asked_since = |thawed: Instant| now.saturating_duration_since(thawed) >= HELD;
         if self.shut.thawed.is_some_and(asked_since)
             && let Some(trouble) = self.troubles.get_mut(&Kind::Shut)
         {
@@ -189,7 +197,23 @@ impl Health {
             return;
         }
         self.shut.thawed = None;
+        self.shut.confirmed = false;
     }
+
+    /// It was the first sign of something that concerns everybody.
+    pub(super) fn forget_suspicion(&mut self) {
+        if !self.shut.confirmed {
+            self.troubles.remove(&Kind::Shut);
+            self.shut.dark.clear();
+            self.shut.thawed = None;
+        }
+    }
+}
+
+/// When something open answered last in a slice.
+fn light(slice: &HostSlice) -> Option<Timestamp> {
+    let open = slice.ports.iter().filter(|port| port.outcome.is_open()).map(|port| port.at);
+    open.chain(slice.services.iter().map(|service| service.at)).max()
 }
 
 /// A host that lives, and of which everything open was asked and nothing answers: since when.
