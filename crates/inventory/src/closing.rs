@@ -19,6 +19,8 @@ use std::time::Duration;
 const LOOKS: u16 = 14;
 /// Looks are no closer than this, so that they do not meet the same moment.
 const GAP: Duration = Duration::from_secs(4);
+/// Looks at the last port of a host, however short the profile's time is.
+const ALONE: u16 = 6;
 /// What a port says of itself is believed after this time, where the profile does not ask for less.
 const DEFINITE: Duration = Duration::from_mins(1);
 /// So many more looks an unsteady path costs at most, and all of them so far apart (the profile's own time, where that is less).
@@ -35,8 +37,10 @@ const TURN: i64 = 6 * 3_600;
 pub(crate) fn rule_against(profile: ConfirmRule, reason: &str, recovered: u8, sound: bool) -> ConfirmRule {
     let at_least = if sound && is_definite(reason) { profile.at_least.min(DEFINITE) } else { profile.at_least };
     let fitting = u16::try_from(at_least.as_secs() / GAP.as_secs()).unwrap_or(u16::MAX).saturating_add(1);
+    // The last port of a host has nothing beside it that shows who refuses.
+    let alone = if sound || profile.passes <= 1 { 0 } else { ALONE };
     let extra = u16::from(recovered.min(MOST_EXTRA));
-    let passes = profile.passes.max(1).max(fitting.min(LOOKS)).saturating_add(extra);
+    let passes = profile.passes.max(1).max(alone).max(fitting.min(LOOKS)).saturating_add(extra);
     // A profile that wants to know within seconds does not wait minutes because of one lost packet.
     let gap = UNSTEADY_GAP.min(profile.at_least);
     let spread = if extra > 0 { gap * u32::from(passes - 1) } else { Duration::ZERO };
@@ -135,6 +139,7 @@ mod tests {
             assert_eq!(rule_against(profile, reason, recovered, true), expect, "{profile:?} {reason} {recovered}");
         }
         assert_eq!(rule_against(rule(2, 600), "rst", 0, false), rule(14, 600), "the last of a host");
+        assert_eq!(rule_against(rule(2, 6), "rst", 0, false), rule(6, 6), "the last of a host");
     }
 
     /// The figure of the module's first lines, from the rule itself.

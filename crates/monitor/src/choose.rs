@@ -25,8 +25,11 @@ const ENOUGH: usize = 3;
 const EVERY: Duration = Duration::from_mins(1);
 /// Where choosing found no more than there were. It looks at every host.
 const IN_VAIN: Duration = Duration::from_mins(10);
-/// Below so many hosts choosing costs nothing worth waiting for.
+/// Below so many hosts choosing costs nothing worth waiting for,
 const FEW: usize = 10_000;
+/// and below so many it is done at once when there may be better ones.
+const VERY_FEW: usize = 500;
+const SOON: Duration = Duration::from_secs(5);
 
 /// When to choose, and what was chosen.
 #[derive(Debug)]
@@ -64,7 +67,9 @@ impl Choice {
         if now < self.look_at {
             return None;
         }
-        self.look_at = now + EVERY;
+        let few = inventory.counts().hosts < VERY_FEW;
+        let (every, wanted) = if few { (SOON, OF_AN_ASSET) } else { (EVERY, ENOUGH) };
+        self.look_at = now + every;
         if !config.sensor.canaries.is_empty() && !self.named_are_dead {
             let named: Vec<Place> =
                 config.sensor.canaries.iter().map(|&endpoint| Place { endpoint, asset: None }).collect();
@@ -80,14 +85,14 @@ impl Choice {
             let hosts = sound.entry(place.asset.as_ref()).or_default();
             hosts.extend(is_sound.then_some(place.endpoint.ip));
         }
-        let is_enough = sound.values().all(|hosts| hosts.len() >= ENOUGH);
+        let is_enough = sound.values().all(|hosts| hosts.len() >= wanted);
         if is_enough || now < self.choose_from {
             return None;
         }
         let mut hosts = 0;
         let chosen = choose(config, scope, inventory.rows(Bound::Unbounded).inspect(|_| hosts += 1), wall);
         let in_vain = hosts > FEW && chosen.len() <= present.len();
-        self.choose_from = now + if in_vain { IN_VAIN } else { EVERY };
+        self.choose_from = now + if in_vain { IN_VAIN } else { every };
         (chosen != present).then_some(chosen)
     }
 }

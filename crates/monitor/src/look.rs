@@ -5,6 +5,7 @@ use crate::{
     canary::{Concern, Dead, Verdict},
     pass::Tools,
 };
+use jiff::Timestamp;
 use model::{Endpoint, NotProbed, Outcome, PortObservation, Transport};
 use probe::Found;
 use std::{
@@ -262,7 +263,7 @@ impl Look {
         }
         let (scope, now) = (tools.scope.load(), tools.clock.now());
         let assets = counts.keys().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
-        let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses.clone(), suspects };
+        let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses(), suspects };
         match tools.canaries.check(&tools.network, Instant::now(), &concern).await {
             Verdict::Alive(alive) => (alive, None),
             Verdict::Nobody => (Vec::new(), None),
@@ -287,8 +288,8 @@ impl Look {
 #[derive(Debug, Default)]
 struct Answered {
     hosts: BTreeSet<IpAddr>,
-    /// One endpoint of each of the first few.
-    witnesses: Vec<Endpoint>,
+    /// The endpoint of each host that answered last.
+    last: BTreeMap<IpAddr, (Timestamp, Endpoint)>,
 }
 
 impl Answered {
@@ -296,9 +297,17 @@ impl Answered {
         if seen.outcome.is_open() {
             self.hosts.insert(seen.endpoint.ip);
             if seen.endpoint.transport == Transport::Tcp {
-                remember(&mut self.witnesses, seen.endpoint);
+                let last = self.last.entry(seen.endpoint.ip).or_insert((seen.at, seen.endpoint));
+                *last = (seen.at, seen.endpoint).max(*last);
             }
         }
+    }
+
+    /// Those that answered last: the others may have done so before it all began.
+    fn witnesses(&self) -> Vec<Endpoint> {
+        let mut last: Vec<_> = self.last.values().copied().collect();
+        last.sort_unstable();
+        last.into_iter().rev().take(WITNESSES).map(|(_, endpoint)| endpoint).collect()
     }
 }
 
