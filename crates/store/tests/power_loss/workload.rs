@@ -90,7 +90,7 @@ pub(crate) fn progress(steps: &[Step]) -> (usize, usize) {
 /// What a new start finds, which has to be sound.
 pub(crate) async fn reopen(folder: &Path, acknowledged: usize, what: &str) -> String {
     let (store, _) = open(folder);
-    let restored = store.load().await.expect("loads");
+    let (_, restored) = store.load(Vec::new()).await.expect("loads");
     let ledger = restored.passes.iter().map(|pass| pass.groups_done).max().unwrap_or(0);
     assert!(ledger + 8 > acknowledged as u64, "{what}: the ledger is at {ledger}");
     store.close().await.expect("closes");
