@@ -11,8 +11,11 @@ use std::{
     thread,
 };
 
-/// Hosts in a piece: what is there unpacked at any time is a few of these.
-const PIECE: usize = 512;
+/// Hosts in a piece. Few, because the memory of small things is got and let go faster than that of large ones.
+const PIECE: usize = 32;
+
+/// Pieces that may wait to be parsed.
+const WAITING: usize = 64;
 
 /// Threads that parse at most: beyond it they would wait for what takes the hosts. Reading from the disk is one more.
 const PARSERS: usize = 4;
@@ -31,7 +34,7 @@ where
     H: Extend<HostState> + Send,
 {
     let parsers = thread::available_parallelism().map_or(1, |cores| cores.get().min(PARSERS));
-    let (pieces, to_parse) = sync_channel(parsers);
+    let (pieces, to_parse) = sync_channel(WAITING);
     let (to_parse, hosts) = (Arc::new(Mutex::new(to_parse)), &Mutex::new(hosts));
     thread::scope(|scope| {
         let parser = |_| {
