@@ -30,6 +30,9 @@ pub(crate) const SCHEMA: usize = MIGRATIONS.len();
 /// `perm` in ASCII: tells our files from other `SQLite` databases.
 const APPLICATION_ID: i64 = 0x7065_726d;
 
+/// Bytes: `SQLite`'s own choice.
+const PAGE: u32 = 4_096;
+
 /// How much work may wait before whoever brings more has to wait too.
 const QUEUE: usize = 256;
 
@@ -40,7 +43,7 @@ pub struct Options {
     pub vantage: Vantage,
     /// How long a statement waits for a lock.
     pub busy_timeout: Duration,
-    /// What the write-ahead log is cut back to, in bytes.
+    /// What the write-ahead log is cut back to, in bytes. When it is half as long, what it holds goes into the database.
     pub log_limit: u32,
     /// Connections that read at the same time, from 1.
     pub readers: usize,
@@ -357,6 +360,8 @@ fn settings(connection: &Connection, options: &Options) -> rusqlite::Result<()> 
     connection.pragma_update(None, "synchronous", "FULL")?;
     // A commit of many hosts touches pages all over a large file; 64 MiB hold the inner ones.
     connection.pragma_update(None, "cache_size", -65_536)?;
+    // Commits that follow each other change many of the same pages: each is then written once for all of them.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", options.log_limit / 2 / PAGE, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", options.log_limit, |_| Ok(()))
 }
 
