@@ -11,7 +11,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -40,42 +40,67 @@ impl Chance {
     }
 }
 
-/// Ports that open and close, one after the other, until it has an end.
+/// Ports that open and close, one after the other, until it is dropped. Whoever connects is hung up on.
+#[derive(Default)]
 struct Bustle {
+    open: Arc<Mutex<BTreeMap<SocketAddr, TcpListener>>>,
+    still: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
-    thread: thread::JoinHandle<BTreeMap<SocketAddr, TcpListener>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Bustle {
     fn begin() -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&ended);
+        let bustle = Self::default();
+        let (open, still, ended) = (bustle.open.clone(), bustle.still.clone(), bustle.ended.clone());
         let thread = thread::spawn(move || {
-            let all = u32::from(HOSTS) * u32::from(PORTS);
-            let mut open: BTreeMap<SocketAddr, TcpListener> = BTreeMap::new();
-            for step in 0_u32.. {
-                if until.load(Ordering::Relaxed) {
+            for step in 0.. {
+                if ended.load(Ordering::SeqCst) {
                     break;
                 }
-                // Coprime to how many there are: each has its turn before the first comes again.
-                let number = step.wrapping_mul(331) % all;
-                let host = u8::try_from(number % u32::from(HOSTS)).expect("small") + 1;
-                let port = FIRST_PORT + u16::try_from(number / u32::from(HOSTS)).expect("small");
-                let address = SocketAddr::from((Ipv4Addr::new(127, 88, 0, host), port));
-                if open.remove(&address).is_none() {
-                    open.insert(address, TcpListener::bind(address).expect("the port is free"));
+                {
+                    let mut open = open.lock().expect("nobody panicked");
+                    if !still.load(Ordering::SeqCst) {
+                        change(&mut open, step);
+                    }
+                    for listener in open.values() {
+                        // A full queue of connections would look like a port that falls silent.
+                        while listener.accept().is_ok() {}
+                    }
                 }
                 thread::sleep(Duration::from_secs(1) / CHANGES);
             }
-            open
         });
-        Self { ended, thread }
+        Self { thread: Some(thread), ..bustle }
     }
 
     /// Nothing changes any more; gives what is open.
-    fn end(self) -> BTreeMap<SocketAddr, TcpListener> {
-        self.ended.store(true, Ordering::Relaxed);
-        self.thread.join().expect("every port could be opened")
+    fn still(&self) -> BTreeSet<SocketAddr> {
+        self.still.store(true, Ordering::SeqCst);
+        self.open.lock().expect("every port could be opened").keys().copied().collect()
+    }
+}
+
+impl Drop for Bustle {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            assert!(thread.join().is_ok() || thread::panicking(), "a port could not be opened");
+        }
+    }
+}
+
+/// Opens one port, or closes it.
+fn change(open: &mut BTreeMap<SocketAddr, TcpListener>, step: u32) {
+    // Coprime to how many there are: each has its turn before the first comes again.
+    let number = step.wrapping_mul(331) % (u32::from(HOSTS) * u32::from(PORTS));
+    let host = u8::try_from(number % u32::from(HOSTS)).expect("small") + 1;
+    let port = FIRST_PORT + u16::try_from(number / u32::from(HOSTS)).expect("small");
+    let address = SocketAddr::from((Ipv4Addr::new(127, 88, 0, host), port));
+    if open.remove(&address).is_none() {
+        let listener = TcpListener::bind(address).expect("the port is free");
+        listener.set_nonblocking(true).expect("sets");
+        open.insert(address, listener);
     }
 }
 
@@ -142,10 +167,13 @@ fn ports(events: &BTreeMap<u64, Value>) -> BTreeMap<SocketAddr, bool> {
 fn believed(config: &Path) -> Option<BTreeSet<SocketAddr>> {
     let rows = ask(config, &["services", "--json", "--limit", "1000000"])?;
     let open = rows.iter().filter(|row| row["state"] == "open");
-    Some(open.map(|row| {
-        let port = row["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
-        SocketAddr::new(text(&row["ip"]).parse().expect("an address"), port)
-    }).collect())
+    Some(
+        open.map(|row| {
+            let port = row["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
+            SocketAddr::new(text(&row["ip"]).parse().expect("an address"), port)
+        })
+        .collect(),
+    )
 }
 
 /// What an event says happened, without the names it goes by.
@@ -167,7 +195,7 @@ fn killed_over_and_over_it_loses_nothing() {
     fs::write(&config, configuration(folder.path())).expect("writes");
     let log = folder.path().join("log");
     let mut chance = Chance(0x5eed);
-    let mut bustle = Some(Bustle::begin());
+    let bustle = Bustle::begin();
     // Every event ever heard of, by its place.
     let mut known: BTreeMap<u64, Value> = BTreeMap::new();
     let mut heard: BTreeSet<String> = BTreeSet::new();
@@ -203,8 +231,12 @@ fn killed_over_and_over_it_loses_nothing() {
         ports(&now);
         known = now;
         if round == kills {
-            let listeners = bustle.take().map(Bustle::end).unwrap_or_default();
-            settle(&mut daemon, &config, &listeners.keys().copied().collect());
+            let open = bustle.still();
+            eventually("the truth to be known", PATIENCE, || {
+                daemon.must_run();
+                (believed(&config)? == open).then_some(())
+            });
+            drop(bustle);
             let owed = alerts(&config);
             eventually("everything that is owed to be told", PATIENCE, || {
                 daemon.must_run();
@@ -228,14 +260,6 @@ fn killed_over_and_over_it_loses_nothing() {
     assert!(known.len() as u64 > 2 * kills, "only {} events: not busy", known.len());
     assert!(!heard.is_empty(), "nothing was told");
     println!("killed {kills} times: {} events, {:.0} s", known.len(), began.elapsed().as_secs_f64());
-}
-
-/// Waits until what is believed is what is true, and all of it was said.
-fn settle(daemon: &mut Process, config: &Path, open: &BTreeSet<SocketAddr>) {
-    eventually("the truth to be known", PATIENCE, || {
-        daemon.must_run();
-        (believed(config)? == *open).then_some(())
-    });
 }
 
 /// The ids of all alerts there are.

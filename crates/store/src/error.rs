@@ -113,7 +113,6 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unwritable { .. })
     }
-
 }
 
 impl From<StoreError> for JournalError {

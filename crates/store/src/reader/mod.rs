@@ -110,7 +110,10 @@ impl Pool {
 
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| read_only(&self.path, self.busy_timeout).map_err(|error| StoreError::of(&self.path, &error)), Ok)
+        idle.map_or_else(
+            || read_only(&self.path, self.busy_timeout).map_err(|error| StoreError::of(&self.path, &error)),
+            Ok,
+        )
     }
 
     fn put_back(&self, connection: Connection) {

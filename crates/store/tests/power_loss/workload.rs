@@ -46,7 +46,7 @@ fn at(operation: usize) -> Timestamp {
 fn open(folder: &Path) -> (Store, Arc<Day>) {
     let day = Arc::new(Day::default());
     // A log this short is begun anew and cut back over and over.
-    let options = Options { log_limit: 65_536, vantage: "scan1".into(), ..Options::default() };
+    let options = Options { log_limit: 131_072, vantage: "scan1".into(), ..Options::default() };
     let store = Store::open(&folder.join("perimeter.db"), day.clone(), &options).expect("opens");
     (store, day)
 }
