@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
@@ -25,6 +25,8 @@ const HOSTS: u8 = 16;
 const PORTS: u16 = 48;
 /// So many a second open or close. A port's turn comes again after minutes, so that hardly one of them flaps.
 const CHANGES: u32 = 5;
+/// So many are open at a time.
+const OPEN: usize = 100;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Numbers by chance that are the same every time (xorshift).
@@ -75,6 +77,7 @@ impl Bustle {
         let mut bustle = Self::default();
         let (open, still, ended) = (bustle.open.clone(), bustle.still.clone(), bustle.ended.clone());
         let thread = thread::spawn(move || {
+            let mut order = VecDeque::new();
             for step in 0.. {
                 if ended.load(Ordering::SeqCst) {
                     break;
@@ -82,7 +85,7 @@ impl Bustle {
                 {
                     let mut open = open.lock().expect("nobody panicked");
                     if !still.load(Ordering::SeqCst) {
-                        change(&mut open, place, step);
+                        change(&mut open, &mut order, place, step);
                     }
                     for listener in open.values() {
                         // A full queue of connections would look like a port that falls silent.
@@ -112,17 +115,22 @@ impl Drop for Bustle {
     }
 }
 
-/// Opens one port, or closes it.
-fn change(open: &mut BTreeMap<SocketAddr, TcpListener>, place: Place, step: u32) {
+/// Opens a port, or closes the one that has been open longest.
+fn change(open: &mut BTreeMap<SocketAddr, TcpListener>, order: &mut VecDeque<SocketAddr>, place: Place, step: u32) {
+    if step % 2 == 1 && order.len() > OPEN {
+        open.remove(&order.pop_front().expect("some are open"));
+        return;
+    }
     // Coprime to how many there are: each has its turn before the first comes again.
     let number = step.wrapping_mul(331) % (u32::from(HOSTS) * u32::from(PORTS));
     let host = u8::try_from(number % u32::from(HOSTS)).expect("small") + 1;
     let port = place.first_port + u16::try_from(number / u32::from(HOSTS)).expect("small");
     let address = place.address(host, port);
-    if open.remove(&address).is_none() {
+    if !open.contains_key(&address) {
         let listener = TcpListener::bind(address).expect("the port is free");
         listener.set_nonblocking(true).expect("sets");
         open.insert(address, listener);
+        order.push_back(address);
     }
 }
 
