@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let before = resident()?;
     let began = Instant::now();
     let mut restoration = inventory::Restoration::new(world.vantage.clone());
-    restoration.take((0..hosts).map(|number| world.host(number)));
+    restoration.extend((0..hosts).map(|number| world.host(number)));
     let mut inventory = restoration.finish(Vec::new(), Vec::new(), Vec::new());
     let endpoints = inventory.counts().endpoints;
     println!("{hosts} hosts with {endpoints} endpoints built in {:.1?}", began.elapsed());

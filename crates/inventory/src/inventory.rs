@@ -61,7 +61,7 @@ impl Inventory {
         baselines: Vec<Arc<str>>,
     ) -> Self {
         let mut restoration = Restoration::new(vantage);
-        restoration.take(hosts);
+        restoration.extend(hosts);
         restoration.finish(certificates, regions, baselines)
     }
 

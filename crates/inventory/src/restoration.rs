@@ -4,8 +4,7 @@ use crate::{CertificateState, HostState, Inventory, Region, identity::Holders, t
 use model::Vantage;
 use std::sync::Arc;
 
-/// An inventory that is being read back. Hosts may come in any order and in as many pieces as is convenient; ascending by
-/// address is fastest.
+/// An inventory that is being read back. Hosts may come in any order and in as many pieces as is convenient.
 #[derive(Debug)]
 pub struct Restoration {
     vantage: Vantage,
@@ -26,8 +25,24 @@ impl Restoration {
         }
     }
 
+    /// The rest of what was known. Where all hosts were another vantage's, everything is learnt anew.
+    pub fn finish(
+        mut self,
+        certificates: Vec<CertificateState>,
+        regions: Vec<Region>,
+        baselines: Vec<Arc<str>>,
+    ) -> Inventory {
+        if self.foreign && self.hosts.len() == 0 {
+            return Inventory::new(self.vantage);
+        }
+        self.hosts.close_up();
+        Inventory::with(self.vantage, self.hosts, (self.holders, self.watch), certificates, regions, baselines)
+    }
+}
+
+impl Extend<HostState> for Restoration {
     /// Takes a piece. Reachability is a fact about a pair: what another vantage saw is left out.
-    pub fn take(&mut self, hosts: impl IntoIterator<Item = HostState>) {
+    fn extend<T: IntoIterator<Item = HostState>>(&mut self, hosts: T) {
         for host in hosts {
             if host.key.vantage == self.vantage {
                 self.holders.replace(host.key.ip, &[], &host.identities);
@@ -37,18 +52,5 @@ impl Restoration {
                 self.foreign = true;
             }
         }
-    }
-
-    /// The rest of what was known. Where all hosts were another vantage's, everything is learnt anew.
-    pub fn finish(
-        self,
-        certificates: Vec<CertificateState>,
-        regions: Vec<Region>,
-        baselines: Vec<Arc<str>>,
-    ) -> Inventory {
-        if self.foreign && self.hosts.len() == 0 {
-            return Inventory::new(self.vantage);
-        }
-        Inventory::with(self.vantage, self.hosts, (self.holders, self.watch), certificates, regions, baselines)
     }
 }

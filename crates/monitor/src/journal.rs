@@ -116,10 +116,9 @@ pub struct LeaseRecord {
     pub until: Timestamp,
 }
 
-/// What a daemon finds when it starts.
+/// What a daemon finds when it starts, beside the hosts.
 #[derive(Debug, Clone, Default)]
 pub struct Restored {
-    pub hosts: Vec<HostState>,
     pub certificates: Vec<CertificateState>,
     pub regions: Vec<Region>,
     pub baselines: Vec<Arc<str>>,
@@ -153,7 +152,11 @@ pub enum JournalError {
 
 /// The durable side of the loop.
 pub trait Journal: std::fmt::Debug + Send + Sync + 'static {
-    fn load(&self) -> impl Future<Output = Result<Restored, JournalError>> + Send;
+    /// Gives every host to `hosts` as it is read, in no particular order, and gives `hosts` back with all the rest: a million
+    /// hosts are never all there unpacked.
+    fn load<H>(&self, hosts: H) -> impl Future<Output = Result<(H, Restored), JournalError>> + Send
+    where
+        H: Extend<HostState> + Send + 'static;
 
     /// Commits the batch; on `Ok` it survives power loss.
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, JournalError>> + Send;

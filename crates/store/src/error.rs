@@ -113,11 +113,6 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unwritable { .. })
     }
-
-    /// Whether nothing will ever succeed with this file again.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Foreign { .. })
-    }
 }
 
 impl From<StoreError> for JournalError {

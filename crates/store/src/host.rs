@@ -47,23 +47,26 @@ pub(crate) fn put(steps: Steps<'_>, host: &HostState, now: Timestamp) -> rusqlit
     if let (Some(since), None) = (was_up, up_since) {
         history::end_host(steps, &host.key, since, lost(host, now), Ending::Lost)?;
     }
-    steps.execute(
-        "INSERT INTO host (vantage, address, up, told, first_seen, last_seen, os, state, up_since)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (address, vantage) DO UPDATE SET up = excluded.up, told = excluded.told, first_seen = excluded.first_seen,
-             last_seen = excluded.last_seen, os = excluded.os, state = excluded.state, up_since = excluded.up_since",
-        params![
-            vantage,
-            ip,
-            host.up,
-            !host.is_provisional(),
-            Ms(host.first_seen),
-            Ms(host.last_seen),
-            host.os.as_ref().map(|os| &os.family),
-            json(host)?,
-            up_since,
-        ],
-    )?;
+    let os = host.os.as_ref().map(|os| &os.family);
+    let (first_seen, last_seen, told) = (Ms(host.first_seen), Ms(host.last_seen), !host.is_provisional());
+    let row = params![vantage, ip, host.up, told, first_seen, last_seen, os, json(host)?, up_since];
+    // An index is rewritten for each column that is set, changed or not; and most hosts were only seen again.
+    if known.is_some() && up_since == was_up {
+        steps.execute(
+            "UPDATE host SET up = ?3, told = ?4, first_seen = ?5, last_seen = ?6, os = ?7, state = ?8
+             WHERE address = ?2 AND vantage = ?1",
+            &row[..8],
+        )?;
+    } else {
+        steps.execute(
+            "INSERT INTO host (vantage, address, up, told, first_seen, last_seen, os, state, up_since)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (address, vantage) DO UPDATE SET up = excluded.up, told = excluded.told,
+                 first_seen = excluded.first_seen, last_seen = excluded.last_seen, os = excluded.os,
+                 state = excluded.state, up_since = excluded.up_since",
+            row,
+        )?;
+    }
     put_services(steps, host, up_since, now)
 }
 
@@ -116,7 +119,7 @@ fn put_services(steps: Steps<'_>, host: &HostState, up_since: Option<i64>, now: 
                 history::end_service(steps, &host.key, &place, &old.facts, (since, until), ending)?;
             }
             if old.as_ref() != Some(&line) {
-                line.put(steps, &host.key, &place)?;
+                line.put(steps, &host.key, &place, old.as_ref())?;
             }
         }
     }
@@ -214,36 +217,49 @@ impl Line {
         })
     }
 
-    fn put(&self, steps: Steps<'_>, host: &HostKey, (transport, port, name): &Place) -> rusqlite::Result<()> {
-        steps.execute(
-            "INSERT INTO service (vantage, address, transport, port, name, status, reason, protocol, product, version,
-                 certificate, service, tls, first_seen, last_seen, changed_at, since)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (address, vantage, transport, port, name) DO UPDATE SET status = excluded.status,
-                 reason = excluded.reason, protocol = excluded.protocol, product = excluded.product,
-                 version = excluded.version, certificate = excluded.certificate, service = excluded.service,
-                 tls = excluded.tls, first_seen = excluded.first_seen, last_seen = excluded.last_seen,
-                 changed_at = excluded.changed_at, since = excluded.since",
-            params![
-                &*host.vantage.0,
-                address(host.ip),
-                transport,
-                port,
-                name,
-                self.status,
-                self.reason,
-                self.facts.protocol,
-                self.facts.product,
-                self.facts.version,
-                self.facts.certificate,
-                self.service,
-                self.tls,
-                self.first_seen,
-                self.last_seen,
-                self.changed_at,
-                self.since,
-            ],
-        )?;
+    /// `old` is the row that is there.
+    fn put(&self, steps: Steps<'_>, host: &HostKey, place: &Place, old: Option<&Self>) -> rusqlite::Result<()> {
+        let ((transport, port, name), Facts { protocol, product, version, certificate }) = (place, &self.facts);
+        let row = params![
+            &*host.vantage.0,
+            address(host.ip),
+            transport,
+            port,
+            name,
+            self.status,
+            self.reason,
+            self.service,
+            self.tls,
+            self.first_seen,
+            self.last_seen,
+            self.changed_at,
+            protocol,
+            product,
+            version,
+            certificate,
+            self.since,
+        ];
+        // As with hosts: what indices hold is set only where it changed.
+        if old.is_some_and(|old| (&old.facts, old.since) == (&self.facts, self.since)) {
+            steps.execute(
+                "UPDATE service SET status = ?6, reason = ?7, service = ?8, tls = ?9, first_seen = ?10, last_seen = ?11,
+                     changed_at = ?12
+                 WHERE address = ?2 AND vantage = ?1 AND transport = ?3 AND port = ?4 AND name = ?5",
+                &row[..12],
+            )?;
+        } else {
+            steps.execute(
+                "INSERT INTO service (vantage, address, transport, port, name, status, reason, service, tls, first_seen,
+                     last_seen, changed_at, protocol, product, version, certificate, since)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 ON CONFLICT (address, vantage, transport, port, name) DO UPDATE SET status = excluded.status,
+                     reason = excluded.reason, service = excluded.service, tls = excluded.tls,
+                     first_seen = excluded.first_seen, last_seen = excluded.last_seen, changed_at = excluded.changed_at,
+                     protocol = excluded.protocol, product = excluded.product, version = excluded.version,
+                     certificate = excluded.certificate, since = excluded.since",
+                row,
+            )?;
+        }
         Ok(())
     }
 }

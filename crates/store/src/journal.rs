@@ -7,7 +7,7 @@ use crate::{
     host, load,
     steps::Steps,
 };
-use inventory::{CertificateState, PoolState, Region};
+use inventory::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
 use model::{Alert, Event, EventType, HostKey, Sha256, Vantage};
 use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
@@ -20,9 +20,16 @@ use std::{collections::BTreeSet, net::SocketAddr};
 const PASSES: i64 = 100;
 
 impl Journal for Store {
-    async fn load(&self) -> Result<Restored, JournalError> {
+    async fn load<H>(&self, mut hosts: H) -> Result<(H, Restored), JournalError>
+    where
+        H: Extend<HostState> + Send + 'static,
+    {
         let vantage = self.shared.vantage.clone();
-        Ok(self.shared.reader.query(move |connection| restore(connection, &vantage)).await?)
+        let restore = move |connection: &Connection| {
+            let restored = restore(connection, &vantage, &mut hosts)?;
+            Ok((hosts, restored))
+        };
+        Ok(self.shared.reader.query(restore).await?)
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
@@ -35,13 +42,14 @@ impl Journal for Store {
 }
 
 /// What this vantage knew. Hosts of others are restored as well: what to make of them is the inventory's business.
-fn restore(connection: &Connection, vantage: &Vantage) -> rusqlite::Result<Restored> {
+fn restore<H>(connection: &Connection, vantage: &Vantage, hosts: &mut H) -> rusqlite::Result<Restored>
+where
+    H: Extend<HostState> + Send,
+{
     // One snapshot: a commit between two of these reads must not show in one and not in the other.
     let connection = connection.unchecked_transaction()?;
-    let mut hosts = Vec::new();
-    load::hosts(&connection, |piece| hosts.extend(piece))?;
+    load::hosts(&connection, hosts)?;
     Ok(Restored {
-        hosts,
         certificates: all(&connection, "SELECT state FROM certificate ORDER BY sha256")?,
         regions: ours(&connection, "SELECT state FROM region WHERE vantage = ? ORDER BY profile, lane", vantage)?,
         baselines: connection

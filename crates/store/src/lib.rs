@@ -14,6 +14,8 @@ mod open;
 mod outbox;
 mod reader;
 mod retention;
+mod seal;
+mod soundness;
 mod steps;
 mod writer;
 
@@ -29,6 +31,7 @@ pub use reader::{
     ServiceFacts, ServiceFilter, ServiceInterval, ServiceRow, SoftwareFilter, SoftwareRow, Told,
 };
 pub use retention::Expired;
+pub use soundness::Soundness;
 
 // What rows and filters are made of, for those who may not depend on the inventory itself.
 pub use inventory::{CertificateState, PortStatus};

@@ -11,76 +11,84 @@ use std::{
     thread,
 };
 
-/// Hosts in a piece.
-const PIECE: usize = 2_048;
+/// Hosts in a piece. Few, because the memory of small things is got and let go faster than that of large ones.
+const PIECE: usize = 32;
 
-/// Threads that parse. Reading from the disk is a third.
-const PARSERS: usize = 2;
+/// Pieces that may wait to be parsed.
+const WAITING: usize = 64;
 
-/// Gives every host to `take`, in pieces; within a piece, and from piece to piece, in the order of addresses.
-///
-/// One thread reads, others parse; no more than a few pieces wait between them.
-pub(crate) fn hosts(connection: &Connection, mut take: impl FnMut(Vec<HostState>) + Send) -> rusqlite::Result<()> {
-    let (texts, to_parse) = sync_channel::<(usize, Vec<String>)>(PARSERS);
-    let (pieces, parsed) = sync_channel::<(usize, rusqlite::Result<Vec<HostState>>)>(PARSERS);
-    let to_parse = Arc::new(Mutex::new(to_parse));
+/// Threads that parse at most: beyond it they would wait for what takes the hosts. Reading from the disk is one more.
+const PARSERS: usize = 4;
+
+/// Hosts as they are stored, one behind the other.
+#[derive(Debug, Default)]
+struct Piece {
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+/// Gives every host to `hosts`, in no particular order: that of addresses would be read from all over the file.
+pub(crate) fn hosts<H>(connection: &Connection, hosts: &mut H) -> rusqlite::Result<()>
+where
+    H: Extend<HostState> + Send,
+{
+    let parsers = thread::available_parallelism().map_or(1, |cores| cores.get().min(PARSERS));
+    let (pieces, to_parse) = sync_channel(WAITING);
+    let (to_parse, hosts) = (Arc::new(Mutex::new(to_parse)), &Mutex::new(hosts));
     thread::scope(|scope| {
-        for _ in 0..PARSERS {
-            let (to_parse, pieces) = (Arc::clone(&to_parse), pieces.clone());
-            scope.spawn(move || {
-                while let Some((number, texts)) = next(&to_parse) {
-                    let hosts = texts.iter().map(|text| from_json(text, 0)).collect();
-                    // Whoever gathers has given up where nobody listens.
-                    if pieces.send((number, hosts)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
+        let parser = |_| {
+            let to_parse = Arc::clone(&to_parse);
+            scope.spawn(move || parse(&to_parse, hosts))
+        };
+        let parsers: Vec<_> = (0..parsers).map(parser).collect();
         // When the parsers give up, whoever reads must notice.
-        drop((to_parse, pieces));
-        let gather = scope.spawn(move || gather(&parsed, &mut take));
-        let read = read(connection, |number, piece| texts.send((number, piece)).is_ok());
-        drop(texts);
-        let gathered = gather.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        read.and(gathered)
+        drop(to_parse);
+        let read = read(connection, |piece| {
+            // A parser ends early only where something cannot be read, and then it says so.
+            pieces.send(piece).is_ok() && !parsers.iter().any(thread::ScopedJoinHandle::is_finished)
+        });
+        drop(pieces);
+        let parsed = parsers
+            .into_iter()
+            .map(|parser| parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        read.and(parsed)
     })
 }
 
-fn next(queue: &Mutex<Receiver<(usize, Vec<String>)>>) -> Option<(usize, Vec<String>)> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+/// Parses what comes until nothing more does. Only one at a time hands over.
+fn parse<H: Extend<HostState>>(to_parse: &Mutex<Receiver<Piece>>, hosts: &Mutex<&mut H>) -> rusqlite::Result<()> {
+    while let Some(piece) = next(to_parse) {
+        let parsed: Vec<HostState> = piece.texts().map(|text| from_json(text, 0)).collect::<rusqlite::Result<_>>()?;
+        hosts.lock().unwrap_or_else(PoisonError::into_inner).extend(parsed);
+    }
+    Ok(())
 }
 
-fn read(connection: &Connection, mut give: impl FnMut(usize, Vec<String>) -> bool) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("SELECT state FROM host ORDER BY address, vantage")?;
+fn next(to_parse: &Mutex<Receiver<Piece>>) -> Option<Piece> {
+    to_parse.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// In the order in which they lie in the file.
+fn read(connection: &Connection, mut give: impl FnMut(Piece) -> bool) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached("SELECT state FROM host NOT INDEXED")?;
     let mut rows = statement.query([])?;
-    let (mut number, mut piece) = (0, Vec::with_capacity(PIECE));
+    let mut piece = Piece::default();
     while let Some(row) = rows.next()? {
-        piece.push(row.get(0)?);
-        if piece.len() == PIECE {
-            if !give(number, std::mem::replace(&mut piece, Vec::with_capacity(PIECE))) {
-                return Ok(());
-            }
-            number += 1;
+        piece.text.push_str(row.get_ref(0)?.as_str()?);
+        piece.ends.push(piece.text.len());
+        if piece.ends.len() == PIECE && !give(std::mem::take(&mut piece)) {
+            return Ok(());
         }
     }
-    give(number, piece);
+    give(piece);
     Ok(())
 }
 
-/// Puts the pieces in order: one that is early waits.
-fn gather(
-    parsed: &Receiver<(usize, rusqlite::Result<Vec<HostState>>)>,
-    take: &mut impl FnMut(Vec<HostState>),
-) -> rusqlite::Result<()> {
-    let mut early = std::collections::BTreeMap::new();
-    let mut due = 0;
-    for (number, hosts) in parsed {
-        early.insert(number, hosts?);
-        while let Some(hosts) = early.remove(&due) {
-            take(hosts);
-            due += 1;
-        }
+impl Piece {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).filter_map(|(begin, end)| self.text.get(begin..*end))
     }
-    Ok(())
 }

@@ -1,7 +1,9 @@
 //! Opening: whose file it is, whether it is sound, and who else has it open.
 
 use crate::{
-    Reader, StoreError,
+    Reader, Soundness, StoreError,
+    seal::{self, Standing},
+    soundness::Inspection,
     writer::{Task, Writer, newest},
 };
 use model::{Clock, Vantage};
@@ -28,6 +30,9 @@ pub(crate) const SCHEMA: usize = MIGRATIONS.len();
 /// `perm` in ASCII: tells our files from other `SQLite` databases.
 const APPLICATION_ID: i64 = 0x7065_726d;
 
+/// Bytes: `SQLite`'s own choice.
+const PAGE: u32 = 4_096;
+
 /// How much work may wait before whoever brings more has to wait too.
 const QUEUE: usize = 256;
 
@@ -38,10 +43,13 @@ pub struct Options {
     pub vantage: Vantage,
     /// How long a statement waits for a lock.
     pub busy_timeout: Duration,
-    /// What the write-ahead log is cut back to, in bytes.
+    /// What the write-ahead log is cut back to, in bytes. When it is half as long, what it holds goes into the database.
     pub log_limit: u32,
     /// Connections that read at the same time, from 1.
     pub readers: usize,
+    /// Files up to so many bytes are checked for damage as a whole before anything is done with them. Larger ones are where
+    /// their last end was not clean, and then while the work goes on: see [`Store::soundness`].
+    pub check_first: u64,
     /// A quota in pages of 4 KiB: beyond it commits fail as on a full disk. None: the disk is the limit.
     pub page_limit: Option<u32>,
     #[cfg(test)]
@@ -55,6 +63,7 @@ impl Default for Options {
             busy_timeout: Duration::from_secs(5),
             log_limit: 64 << 20,
             readers: 4,
+            check_first: 64 << 20,
             page_limit: None,
             #[cfg(test)]
             fault: crate::steps::fault::Fault::default(),
@@ -75,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) reader: Reader,
     pub(crate) vantage: Vantage,
     newest: watch::Receiver<u64>,
+    soundness: watch::Receiver<Soundness>,
+    inspection: Mutex<Option<Inspection>>,
     writer: Mutex<Option<(Queue, JoinHandle<()>)>>,
 }
 
@@ -84,20 +95,25 @@ impl Store {
     /// Opens the database, making it (mode 0640) and its folder (mode 0750) where they are missing, brings an older
     /// schema up to date, and keeps every other daemon out by a lock on `<path>.lock` until the store is closed.
     ///
-    /// Blocks, for about a second a gigabyte: the whole file is checked for damage. Nothing is written to a file that is not sound and ours.
+    /// Blocks. A file that is not ours, was found damaged, or is small and damaged is refused, and nothing in it changes. A
+    /// large one is used at once; where its last end was not clean it is checked meanwhile, see [`Self::soundness`].
     pub fn open(path: &Path, clock: Arc<dyn Clock>, options: &Options) -> Result<Self, StoreError> {
         let path = settle(path)?;
         let lock = lock(&path)?;
         make(&path)?;
-        let connection = connect(&path, options)?;
+        let (connection, standing) = connect(&path, options)?;
         let known = newest(&connection).map_err(|error| StoreError::of(&path, &error))?;
         let (announcements, newest) = watch::channel(known);
-        let reader = Reader::new(path.clone(), options);
+        let (found, soundness) = watch::channel(standing);
+        let reader = Reader::new(path.clone(), options, found.clone());
+        let is_open = *soundness.borrow() == Soundness::Unknown;
+        let inspection = is_open.then(|| Inspection::begin(&path, options.busy_timeout, found.clone())).transpose()?;
         let writer = Writer {
             path: path.clone(),
             connection,
             newest: announcements,
-            damage: None,
+            soundness: found,
+            foreign: None,
             #[cfg(test)]
             fault: options.fault.clone(),
             _lock: lock,
@@ -108,7 +124,8 @@ impl Store {
             .spawn(move || writer.serve(work))
             .map_err(|error| StoreError::open(&path, &error))?;
         let writer = Mutex::new(Some((queue, thread)));
-        Ok(Self { shared: Arc::new(Shared { path, clock, reader, vantage: options.vantage.clone(), newest, writer }) })
+        let (vantage, inspection) = (options.vantage.clone(), Mutex::new(inspection));
+        Ok(Self { shared: Arc::new(Shared { path, clock, reader, vantage, newest, soundness, inspection, writer }) })
     }
 
     /// The read side. It stays usable for as long as the store is open.
@@ -126,14 +143,40 @@ impl Store {
         self.shared.newest.clone()
     }
 
+    /// What is known of the whole file. Damage, whoever met it, is final: from then on nothing is written, because what is
+    /// written to a damaged file may be gone tomorrow, after it was told.
+    pub fn soundness(&self) -> watch::Receiver<Soundness> {
+        self.shared.soundness.clone()
+    }
+
+    /// Waits for damage to be found; for ever where there is none.
+    pub async fn damage(&self) -> StoreError {
+        let mut soundness = self.soundness();
+        loop {
+            if let Some(error) = soundness.borrow_and_update().error(self.path()) {
+                return error;
+            }
+            if soundness.changed().await.is_err() {
+                // It is closed, and nobody looks any more.
+                std::future::pending().await
+            }
+        }
+    }
+
     /// Stores what is still waiting, closes the database and lets go of its lock. Later calls give [`StoreError::Closed`].
     pub async fn close(&self) -> Result<(), StoreError> {
         let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((queue, thread)) = writer else { return Ok(()) };
-        drop(queue);
         self.shared.reader.close();
+        let inspection = self.shared.inspection.lock().unwrap_or_else(PoisonError::into_inner).take();
         let closed = || StoreError::Closed { path: self.shared.path.clone() };
-        tokio::task::spawn_blocking(move || thread.join()).await.map_err(|_| closed())?.map_err(|_| closed())
+        let close = move || {
+            // Before the writer ends: whoever closes the database last empties its log, and only the writer can.
+            inspection.into_iter().for_each(Inspection::end);
+            drop(queue);
+            thread.join()
+        };
+        tokio::task::spawn_blocking(close).await.map_err(|_| closed())?.map_err(|_| closed())
     }
 
     /// Has the writer do it, in a transaction of its own or one shared with others' work.
@@ -159,8 +202,10 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((queue, thread)) = writer {
-            drop(queue);
             self.reader.close();
+            let inspection = self.inspection.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            inspection.into_iter().for_each(Inspection::end);
+            drop(queue);
             if thread.join().is_err() {
                 tracing::error!(database = %self.path.display(), "the database's writer panicked");
             }
@@ -239,13 +284,28 @@ fn make(path: &Path) -> Result<(), StoreError> {
     file.map(drop).map_err(|error| StoreError::open(path, &error))
 }
 
-fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+fn connect(path: &Path, options: &Options) -> Result<(Connection, Soundness), StoreError> {
     let of = |error: rusqlite::Error| StoreError::of(path, &error);
+    let unsealed = |error: io::Error| StoreError::open(path, &error);
+    let standing = seal::standing(path).map_err(unsealed)?;
+    if let Standing::Damaged(detail) = standing {
+        return Err(StoreError::Damaged { path: path.to_owned(), detail });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(of)?;
     connection.busy_timeout(options.busy_timeout).map_err(of)?;
-    recognise(path, &connection)?;
-    check(path, &connection)?;
+    let schema = recognise(path, &connection)?;
+    // Bringing up to date rewrites much of it, once.
+    let is_rewritten = standing == Standing::Unknown && schema < SCHEMA;
+    let soundness = if is_rewritten || is_small(path, options.check_first) {
+        check(path, &connection)?;
+        Soundness::Sound
+    } else if standing == Standing::Sound {
+        Soundness::Sound
+    } else {
+        Soundness::Unknown
+    };
+    seal::break_open(path).map_err(unsealed)?;
     settings(&connection, options).map_err(of)?;
     Migrations::from_slice(MIGRATIONS).to_latest(&mut connection).map_err(|error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::of(path, &err),
@@ -256,11 +316,17 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(of)?;
     }
     connection.set_prepared_statement_cache_capacity(128);
-    Ok(connection)
+    Ok((connection, soundness))
 }
 
-/// Ours, empty, newer, or somebody else's.
-fn recognise(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+/// With its log.
+fn is_small(path: &Path, most: u64) -> bool {
+    let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
+    size(path) + size(&beside(path, "-wal")) <= most
+}
+
+/// Ours, empty, newer, or somebody else's; gives its schema.
+fn recognise(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
     let number = |pragma: &str| -> Result<i64, StoreError> {
         connection.pragma_query_value(None, pragma, |row| row.get(0)).map_err(|error| StoreError::of(path, &error))
     };
@@ -270,13 +336,14 @@ fn recognise(path: &Path, connection: &Connection) -> Result<(), StoreError> {
         return if schema > known {
             Err(StoreError::Newer { path: path.to_owned(), found: schema, known })
         } else {
-            Ok(())
+            // Not negative: nobody but us writes it.
+            Ok(usize::try_from(schema).unwrap_or(0))
         };
     }
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(|error| StoreError::of(path, &error))?;
-    if (application, schema, tables) == (0, 0, 0) { Ok(()) } else { Err(StoreError::Foreign { path: path.to_owned() }) }
+    if (application, schema, tables) == (0, 0, 0) { Ok(0) } else { Err(StoreError::Foreign { path: path.to_owned() }) }
 }
 
 pub(crate) fn check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
@@ -293,6 +360,8 @@ fn settings(connection: &Connection, options: &Options) -> rusqlite::Result<()> 
     connection.pragma_update(None, "synchronous", "FULL")?;
     // A commit of many hosts touches pages all over a large file; 64 MiB hold the inner ones.
     connection.pragma_update(None, "cache_size", -65_536)?;
+    // Commits that follow each other change many of the same pages: each is then written once for all of them.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", options.log_limit / 2 / PAGE, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", options.log_limit, |_| Ok(()))
 }
 

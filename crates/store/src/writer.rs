@@ -1,6 +1,6 @@
 //! The one thread that writes.
 
-use crate::{StoreError, steps::Steps};
+use crate::{Soundness, StoreError, seal, steps::Steps};
 use rusqlite::Connection;
 use std::{fs::File, path::PathBuf, slice};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -63,8 +63,10 @@ pub(crate) struct Writer {
     pub(crate) connection: Connection,
     /// The highest event sequence number stored.
     pub(crate) newest: watch::Sender<u64>,
-    /// Damage found while running: from then on nothing is written any more.
-    pub(crate) damage: Option<StoreError>,
+    /// What anybody has found: with a damaged file nothing is written any more.
+    pub(crate) soundness: watch::Sender<Soundness>,
+    /// The file is not even a database any more.
+    pub(crate) foreign: Option<StoreError>,
     #[cfg(test)]
     pub(crate) fault: crate::steps::fault::Fault,
     /// Held, not used. Declared last: fields are dropped in this order.
@@ -83,8 +85,19 @@ impl Writer {
             }
             self.store(group);
         }
+        let database = self.path.display();
         if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(database = %self.path.display(), %error, "the database was not closed cleanly; its log is read at the next start");
+            tracing::warn!(%database, %error, "the database was not closed cleanly; its log is read at the next start");
+            return;
+        }
+        let damage = match &*self.soundness.borrow() {
+            _ if self.foreign.is_some() => return,
+            Soundness::Unknown => return,
+            Soundness::Sound => None,
+            Soundness::Damaged(detail) => Some(detail.clone()),
+        };
+        if let Err(error) = seal::put(&self.path, damage) {
+            tracing::warn!(%database, %error, "that the database was closed cleanly could not be noted; the next start checks it for damage");
         }
     }
 
@@ -107,8 +120,9 @@ impl Writer {
     }
 
     fn transaction(&mut self, group: &mut [Box<dyn Work>]) -> Result<(), StoreError> {
-        if let Some(damage) = &self.damage {
-            return Err(damage.clone());
+        let damage = self.soundness.borrow().error(&self.path);
+        if let Some(error) = damage.or_else(|| self.foreign.clone()) {
+            return Err(error);
         }
         let outcome = self.attempt(group);
         outcome.map_err(|error| {
@@ -119,8 +133,12 @@ impl Writer {
                 tracing::error!(database = %self.path.display(), %error, "a transaction could not be rolled back");
             }
             let error = StoreError::of(&self.path, &error);
-            if error.is_final() {
-                self.damage = Some(error.clone());
+            match &error {
+                StoreError::Damaged { detail, .. } => {
+                    Soundness::settle(&self.soundness, Soundness::Damaged(detail.clone()));
+                }
+                StoreError::Foreign { .. } => self.foreign = Some(error.clone()),
+                _ => {}
             }
             error
         })

@@ -96,6 +96,39 @@ impl Chunks {
         }
     }
 
+    /// Fills every chunk but the last: hosts that came in no order have left them half empty.
+    pub(super) fn close_up(&mut self) {
+        let loose = std::mem::take(self);
+        // What it was before this must not be there twice: each chunk goes as soon as it is emptied.
+        for chunk in loose.all {
+            for (ip, record) in chunk.ips.into_iter().zip(chunk.records) {
+                self.push(ip, record);
+            }
+        }
+        if let Some(last) = self.all.last_mut() {
+            last.ips.shrink_to_fit();
+            last.records.shrink_to_fit();
+        }
+        self.firsts.shrink_to_fit();
+        self.all.shrink_to_fit();
+    }
+
+    /// Appends behind all others.
+    fn push(&mut self, ip: IpAddr, record: Record) {
+        if self.all.last().is_none_or(|chunk| chunk.ips.len() == MOST) {
+            self.firsts.push(ip);
+            let (ips, records) = (Vec::with_capacity(MOST), Vec::with_capacity(MOST));
+            self.all.push(Chunk { ips, records, touched: 0 });
+        }
+        let Some(chunk) = self.all.last_mut() else { return };
+        let touched = usize::from(record.is_touched());
+        chunk.touched += touched;
+        self.touched += touched;
+        chunk.ips.push(ip);
+        chunk.records.push(record);
+        self.len += 1;
+    }
+
     pub(super) fn remove(&mut self, ip: &IpAddr) -> Option<Record> {
         let number = self.chunk_of(ip)?;
         let chunk = &mut self.all[number];
@@ -144,6 +177,12 @@ impl Chunks {
             }
         }
         taken
+    }
+
+    /// For how many more hosts memory is held.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.all.iter().map(|chunk| chunk.records.capacity() - chunk.records.len()).sum()
     }
 
     /// The chunk an address is in or would be; none where it comes before all.

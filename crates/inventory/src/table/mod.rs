@@ -76,6 +76,11 @@ impl Table {
         self.put(host.key.ip, record);
     }
 
+    /// Leaves no room between hosts that were inserted in no order.
+    pub(crate) fn close_up(&mut self) {
+        self.chunks.close_up();
+    }
+
     /// Replaces what was known of its address by what came of a look the long way. It counts as written, and as met where
     /// that look found nothing but what was known.
     pub(crate) fn install(&mut self, host: &HostState) {
@@ -232,6 +237,37 @@ mod tests {
             table.remove(&ip(number));
         }
         assert_eq!((table.values.len(), table.len(), table.counts()), (0, 0, Counts::default()));
+    }
+
+    #[test]
+    fn hosts_that_came_in_no_order_lie_as_if_they_had_come_in_order() {
+        let mut table = Table::new(Vantage::from("scan1"));
+        let numbers = || (0..8_u32).flat_map(|net| (0..=255).map(move |low| (net, low)));
+        let ip = |(net, low): (u32, u32)| IpAddr::from(std::net::Ipv4Addr::from(0xc612_0000 | net << 8 | low));
+        let mixed = |(net, low): (u32, u32)| ((net * 5 + 3) % 8, (low * 77 + 31) % 256);
+        for number in numbers().map(mixed) {
+            let mut host = host(1, "connected");
+            host.key.ip = ip(number);
+            table.insert(&host);
+        }
+        let touched = [ip((0, 9)), ip((3, 200)), ip((7, 255))];
+        for ip in &touched {
+            assert!(table.chunks.touch(ip, |_| true));
+        }
+        let before: Vec<_> = table.values().collect();
+        table.close_up();
+        assert_eq!(table.values().collect::<Vec<_>>(), before);
+        assert_eq!(table.values().map(|host| host.key.ip).collect::<Vec<_>>(), numbers().map(ip).collect::<Vec<_>>());
+        assert_eq!(table.chunks.room(), 0, "no room is left between them");
+        assert_eq!((table.len(), table.touched()), (2_048, 3));
+        assert_eq!(table.take_touched(9).iter().map(|host| host.key.ip).collect::<Vec<_>>(), touched);
+        // It takes more, and lets go, as before.
+        assert!(table.get(&ip((4, 0))).is_some());
+        table.remove(&ip((4, 0)));
+        let mut more = host(1, "connected");
+        more.key.ip = ip((4, 0));
+        table.insert(&more);
+        assert_eq!(table.values().count(), 2_048);
     }
 
     #[test]

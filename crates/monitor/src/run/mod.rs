@@ -35,7 +35,7 @@ use crate::{
     stale::Stale,
 };
 use config::Config;
-use inventory::{ConfirmRequest, Inventory};
+use inventory::{ConfirmRequest, Restoration};
 use jiff::Timestamp;
 use learning::Learning;
 use mirage::Looked;
@@ -140,16 +140,10 @@ impl<J: Journal> Monitor<J> {
     /// Reads the journal and takes up where the last run ended. Nothing is probed before [`Self::run`].
     pub async fn start(parts: Parts<J>) -> Result<(Self, Handle), MonitorError> {
         let Parts { config, journal, network, scope, clock, seed, owed } = parts;
-        let restored = journal.load().await?;
-        let now = clock.now();
         let vantage = Vantage(config.sensor.name.clone());
-        let mut inventory = Inventory::restore(
-            vantage.clone(),
-            restored.hosts,
-            restored.certificates,
-            restored.regions,
-            restored.baselines,
-        );
+        let (restoration, restored) = journal.load(Restoration::new(vantage.clone())).await?;
+        let now = clock.now();
+        let mut inventory = restoration.finish(restored.certificates, restored.regions, restored.baselines);
         inventory.restore_pools(restored.pools);
         let mut confirmations = Confirmations::default();
         confirmations.add(inventory.pending());

@@ -398,6 +398,7 @@ pub(crate) struct Disk(Arc<Mutex<Contents>>);
 
 #[derive(Debug, Default)]
 struct Contents {
+    hosts: Vec<HostState>,
     restored: Restored,
     events: Vec<Event>,
     owed: Vec<Owed>,
@@ -433,7 +434,7 @@ impl Disk {
     }
 
     pub(crate) fn hosts(&self) -> Vec<HostState> {
-        self.contents().restored.hosts.clone()
+        self.contents().hosts.clone()
     }
 
     /// How often a host was written.
@@ -447,8 +448,13 @@ impl Disk {
 }
 
 impl Journal for Disk {
-    async fn load(&self) -> Result<Restored, JournalError> {
-        Ok(self.contents().restored.clone())
+    async fn load<H>(&self, mut hosts: H) -> Result<(H, Restored), JournalError>
+    where
+        H: Extend<HostState> + Send + 'static,
+    {
+        let contents = self.contents();
+        hosts.extend(contents.hosts.iter().cloned());
+        Ok((hosts, contents.restored.clone()))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
@@ -461,14 +467,14 @@ impl Journal for Disk {
             return Err(JournalError::Retry("the disk is full".to_owned()));
         }
         contents.hosts_written += batch.hosts.len();
-        let restored = &mut contents.restored;
         for key in &batch.removed_hosts {
-            restored.hosts.retain(|known| known.key != *key);
+            contents.hosts.retain(|known| known.key != *key);
         }
         for host in batch.hosts {
-            restored.hosts.retain(|known| known.key != host.key);
-            restored.hosts.push(host);
+            contents.hosts.retain(|known| known.key != host.key);
+            contents.hosts.push(host);
         }
+        let restored = &mut contents.restored;
         for certificate in batch.certificates {
             restored.certificates.retain(|known| known.certificate.sha256 != certificate.certificate.sha256);
             restored.certificates.push(certificate);

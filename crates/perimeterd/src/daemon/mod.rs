@@ -54,7 +54,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         tokio::task::spawn_blocking(move || Store::open(&path, clock, &options))
     };
     let store = tokio::select! {
-        opened = opening => opened??,
+        opened = watchdog::patiently(opening) => opened??,
         // Checking a large database takes a while, and nothing is lost by leaving it at that.
         name = signals.end() => {
             tracing::info!(signal = name, "ending before the database was open");
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         seed: RandomState::new().hash_one(std::process::id()),
         owed: owed.clone(),
     };
-    let (monitor, handle) = Monitor::start(parts).await?;
+    let (monitor, handle) = watchdog::patiently(Monitor::start(parts)).await?;
     let control = Arc::new(DaemonControl::new(
         source.clone(),
         config.clone(),
@@ -119,9 +119,15 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         env!("CARGO_PKG_VERSION")
     );
 
+    let mut damage = None;
     let ended = loop {
         tokio::select! {
             ended = &mut watching => break Some(ended),
+            // Found by the check of a large file, or by whoever read in it. What is told from now on could not be kept.
+            found = store.damage() => {
+                damage = Some(found);
+                break None;
+            }
             signal = signals.next() => match signal {
                 // Beside the loop: one that has to wait for a full disk must not keep the next signal waiting.
                 signals::Signal::Reload => {
@@ -151,8 +157,11 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     };
     let Ok((ended, closed)) = tokio::time::timeout(END_WITHIN, end).await else {
         tracing::warn!("something did not end in time and is ended by force; everything committed is safe");
-        return Ok(ExitCode::SUCCESS);
+        return damage.map_or(Ok(ExitCode::SUCCESS), |damage| Err(damage.into()));
     };
+    if let Some(damage) = damage {
+        return Err(damage.into());
+    }
     ended.map_err(|error| anyhow!("the monitor ended in a bug: {error}"))??;
     closed.context("the database could not be closed properly")?;
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,22 @@ use tokio_util::sync::CancellationToken;
 /// The loop turns at least once a second, also while it waits for a full disk; silent for longer than this it hangs.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
 
+/// Asked for again well before it has passed.
+const MORE_TIME: Duration = Duration::from_secs(60);
+
+/// Asks for more time for as long as the work goes on: a large database is not a start that hangs.
+pub(crate) async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    let mut tick = interval(MORE_TIME / 4);
+    let more = u32::try_from(MORE_TIME.as_micros()).unwrap_or(u32::MAX);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => notify(&[NotifyState::ExtendTimeoutUsec(more)]),
+        }
+    }
+}
+
 pub(crate) fn ready(config: &Config) {
     let watched = format!("watching {} profiles as {}", config.profiles.len(), config.sensor.name);
     notify(&[NotifyState::Ready, NotifyState::Status(&watched)]);

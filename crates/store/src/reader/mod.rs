@@ -27,15 +27,15 @@ pub use software::{SoftwareFilter, SoftwareRow};
 
 pub(crate) use alerts::notices;
 
-use crate::{Options, StoreError};
+use crate::{Options, Soundness, StoreError};
 use question::Question;
 use rusqlite::{Connection, OpenFlags};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Reads the database beside the writer. Every answer is one consistent state. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -47,6 +47,7 @@ pub struct Reader {
 pub(crate) struct Pool {
     path: PathBuf,
     busy_timeout: Duration,
+    soundness: watch::Sender<Soundness>,
     /// How many may read at the same time; closed with the store.
     turns: Arc<Semaphore>,
     /// Connections nobody uses now.
@@ -54,9 +55,10 @@ pub(crate) struct Pool {
 }
 
 impl Reader {
-    pub(crate) fn new(path: PathBuf, options: &Options) -> Self {
+    pub(crate) fn new(path: PathBuf, options: &Options, soundness: watch::Sender<Soundness>) -> Self {
         let turns = Arc::new(Semaphore::new(options.readers.max(1)));
-        Self { pool: Arc::new(Pool { path, busy_timeout: options.busy_timeout, turns, idle: Mutex::default() }) }
+        let (busy_timeout, idle) = (options.busy_timeout, Mutex::default());
+        Self { pool: Arc::new(Pool { path, busy_timeout, soundness, turns, idle }) }
     }
 
     /// Asks on a thread that may block.
@@ -79,9 +81,14 @@ impl Reader {
         let answer = tokio::task::spawn_blocking(move || {
             let connection = pool.take()?;
             let answer = work(&pool, &connection);
-            // One that failed is not trusted with the next question.
-            if answer.is_ok() {
-                pool.put_back(connection);
+            match &answer {
+                Ok(_) => pool.put_back(connection),
+                // Whatever was asked: the file cannot be relied on any more.
+                Err(StoreError::Damaged { path, detail }) if *path == pool.path => {
+                    Soundness::settle(&pool.soundness, Soundness::Damaged(detail.clone()));
+                }
+                // A connection that failed is not trusted with the next question.
+                Err(_) => {}
             }
             drop(turn);
             answer
@@ -97,13 +104,16 @@ impl Reader {
 }
 
 impl Pool {
-    pub(crate) fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.connect().map_err(|error| StoreError::of(&self.path, &error)), Ok)
+        idle.map_or_else(
+            || read_only(&self.path, self.busy_timeout).map_err(|error| StoreError::of(&self.path, &error)),
+            Ok,
+        )
     }
 
     fn put_back(&self, connection: Connection) {
@@ -111,12 +121,12 @@ impl Pool {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
     }
+}
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(self.busy_timeout)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        Ok(connection)
-    }
+pub(crate) fn read_only(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
 }

@@ -432,7 +432,7 @@ async fn a_database_of_the_first_schema_begins_its_history_with_what_it_holds() 
     assert_eq!(then.len(), 1, "{then:?}");
     assert_eq!(then[0].services.iter().map(shown).collect::<Vec<_>>(), ["22 ssh [5,"]);
     assert!(reader.inventory_at(at(-1), PastFilter::default()).await.expect("reads").is_empty());
-    assert_eq!(store.load().await.expect("loads").hosts.len(), 3);
+    assert_eq!(load(&store).await.0.len(), 3);
     // And goes on.
     store
         .commit(Batch { hosts: vec![lost(host(A, vec![ssh("9.2", 5)]), 40)], ..Batch::default() })

@@ -6,6 +6,7 @@ mod open;
 mod outbox;
 mod reader;
 mod retention;
+mod soundness;
 
 use crate::{Options, Store};
 use inventory::{CertificateState, EndpointState, HostState, PortStatus, Region, ServiceState, Standing, TlsState};
@@ -14,7 +15,7 @@ use model::{
     Alert, AlertId, Certificate, Clock, Event, EventEndpoint, EventHost, EventType, HostKey, KeyInfo, Lane, Os, PassId,
     Service, Sha256, Transport,
 };
-use monitor::{Batch, LeaseRecord, PassRecord, Violations};
+use monitor::{Batch, Journal as _, LeaseRecord, PassRecord, Restored, Violations};
 use notifiers::Owed;
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
 use tempfile::TempDir;
@@ -61,6 +62,13 @@ fn snapshot(from: &Path) -> TempDir {
         }
     }
     to
+}
+
+/// Hosts by address, and the rest.
+async fn load(store: &Store) -> (Vec<HostState>, Restored) {
+    let (mut hosts, restored) = store.load(Vec::<HostState>::new()).await.expect("loads");
+    hosts.sort_by_key(|host| host.key.ip);
+    (hosts, restored)
 }
 
 fn key(text: &str) -> HostKey {

@@ -35,7 +35,7 @@ async fn notes_and_pools_come_back_are_replaced_and_go() {
     store.close().await.expect("closes");
 
     let store = open_with(folder.path(), &of("scan1"));
-    let found = store.load().await.expect("loads");
+    let (_, found) = load(&store).await;
     assert_eq!((&found.notes, &found.pools), (&notes, &pools));
     let changes = Batch {
         notes: vec![
@@ -47,10 +47,10 @@ async fn notes_and_pools_come_back_are_replaced_and_go() {
         ..Batch::default()
     };
     store.commit(changes).await.expect("commits");
-    let found = store.load().await.expect("loads");
+    let (_, found) = load(&store).await;
     assert_eq!(found.notes, [note("prefix", "192.0.2.0/24", Some("2")), notes[2].clone()]);
     assert_eq!(found.pools, [pool("farm", &[8080]), pool("other", &[])]);
     store.close().await.expect("closes");
-    let theirs = open_with(folder.path(), &of("scan2")).load().await.expect("loads");
+    let (_, theirs) = load(&open_with(folder.path(), &of("scan2"))).await;
     assert!(theirs.notes.is_empty() && theirs.pools.is_empty(), "each sensor has its own");
 }

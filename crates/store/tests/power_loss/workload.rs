@@ -46,7 +46,7 @@ fn at(operation: usize) -> Timestamp {
 fn open(folder: &Path) -> (Store, Arc<Day>) {
     let day = Arc::new(Day::default());
     // A log this short is begun anew and cut back over and over.
-    let options = Options { log_limit: 65_536, vantage: "scan1".into(), ..Options::default() };
+    let options = Options { log_limit: 131_072, vantage: "scan1".into(), ..Options::default() };
     let store = Store::open(&folder.join("perimeter.db"), day.clone(), &options).expect("opens");
     (store, day)
 }
@@ -90,7 +90,7 @@ pub(crate) fn progress(steps: &[Step]) -> (usize, usize) {
 /// What a new start finds, which has to be sound.
 pub(crate) async fn reopen(folder: &Path, acknowledged: usize, what: &str) -> String {
     let (store, _) = open(folder);
-    let restored = store.load().await.expect("loads");
+    let (_, restored) = store.load(Vec::new()).await.expect("loads");
     let ledger = restored.passes.iter().map(|pass| pass.groups_done).max().unwrap_or(0);
     assert!(ledger + 8 > acknowledged as u64, "{what}: the ledger is at {ledger}");
     store.close().await.expect("closes");

@@ -50,10 +50,13 @@ impl Memory {
 }
 
 impl Journal for Memory {
-    async fn load(&self) -> Result<Restored, JournalError> {
+    async fn load<H>(&self, mut hosts: H) -> Result<(H, Restored), JournalError>
+    where
+        H: Extend<HostState> + Send + 'static,
+    {
         let contents = self.contents();
-        Ok(Restored {
-            hosts: contents.hosts.values().cloned().collect(),
+        hosts.extend(contents.hosts.values().cloned());
+        let restored = Restored {
             certificates: contents.certificates.values().cloned().collect(),
             regions: contents.regions.values().cloned().collect(),
             baselines: contents.baselines.clone(),
@@ -64,7 +67,8 @@ impl Journal for Memory {
             pools: contents.pools.values().cloned().collect(),
             notes: contents.notes.values().cloned().collect(),
             events: contents.events.len() as u64,
-        })
+        };
+        Ok((hosts, restored))
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
