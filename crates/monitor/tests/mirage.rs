@@ -51,7 +51,7 @@ async fn a_proxy_that_appears_is_one_finding_and_hides_nothing() {
     let finding = of(&disk, EventType::AnswersEverything).remove(0);
     assert_eq!(finding.finding.map(|finding| finding.id).as_deref(), Some("answers-every-address"));
     assert!(
-        !finding.alerts.is_empty() && finding.name.as_deref() == Some("10.0.0.0/24 port 443"),
+        !finding.alerts.is_empty() && finding.name.as_deref() == Some("10.0.0.0/26 port 443"),
         "{:?}",
         finding.name
     );

@@ -34,6 +34,8 @@ const SPACING_MS: u64 = 1_000;
 /// A sweep looks at its hosts in at most so many strokes, each not shorter than this.
 const STROKES: u64 = 24;
 const STROKE_MS: u64 = 5_000;
+/// Rounds in which refusals that are doubted are asked again, as the real sweep does it.
+const DOUBTED_ROUNDS: u8 = 3;
 /// Refusals looked for to see that a host lives.
 const SIGNS: usize = 3;
 
@@ -215,6 +217,7 @@ impl Simulated {
             }
             self.until(last + TIMEOUT_MS).await;
         }
+        outcome.aborted |= !self.ask_refusals_again(&job, &mut hosts, &sender).await;
         for host in hosts {
             let Swept { ip, mut ports, known_asked, known_missed, answered, answers_everything, .. } = host;
             outcome.counts.known_asked += known_asked;
@@ -252,6 +255,41 @@ impl Simulated {
         }
         outcome.counts.attempts += total;
         outcome
+    }
+
+    /// Refusals that are doubted are asked again, and on while any is taken back. False where nobody waits for the answers.
+    async fn ask_refusals_again(&self, job: &SweepJob, hosts: &mut [Swept], sender: &mpsc::Sender<Found>) -> bool {
+        let is_doubted = |port: &PortObservation| {
+            matches!(port.outcome, Outcome::Closed(_)) && !(job.known)(&port.endpoint) && (job.doubted)(&port.endpoint)
+        };
+        for round in 0..DOUBTED_ROUNDS {
+            if !hosts.iter().flat_map(|host| &host.ports).any(is_doubted) {
+                return true;
+            }
+            let at = self.now() + SPACING_MS;
+            self.until(at + 20).await;
+            let mut hits = Vec::new();
+            {
+                let mut world = self.world();
+                let World { truth, paths, .. } = &mut *world;
+                for port in hosts.iter_mut().flat_map(|host| &mut host.ports).filter(|port| is_doubted(port)) {
+                    let reply = attempt(paths, truth, port.endpoint, at);
+                    if reply.outcome.is_open() {
+                        *port = self.seen(port.endpoint, at, round + 2, reply);
+                        hits.push(Found { observation: port.clone(), reply: None });
+                    }
+                }
+            }
+            if hits.is_empty() {
+                return true;
+            }
+            for hit in hits {
+                if sender.send(hit).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// One host in a sweep: what it offers, what is known of it, and a sign of life.
