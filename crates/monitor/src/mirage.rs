@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome, PortObservation, Transport};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
@@ -49,7 +49,7 @@ pub(crate) struct Known {
 pub(crate) struct Mirages {
     known: Arc<RwLock<BTreeMap<Mirage, Known>>>,
     /// Found and not yet told.
-    news: Arc<Mutex<Vec<Mirage>>>,
+    news: Arc<Mutex<VecDeque<Mirage>>>,
     /// With whom behind a mirage somebody talked when.
     talked: Arc<Mutex<HashMap<Endpoint, Timestamp>>>,
     /// Those who look for one, by /24: what one of them finds the others need not look for.
@@ -194,7 +194,7 @@ impl Mirages {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn news(&self) -> MutexGuard<'_, Vec<Mirage>> {
+    fn news(&self) -> MutexGuard<'_, VecDeque<Mirage>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -213,20 +213,23 @@ impl Mirages {
         }
         known.insert(mirage, Known { since: before.unwrap_or(now), seen: now });
         if before.is_none() {
-            self.news().push(mirage);
+            self.news().push_back(mirage);
         }
     }
 
-    /// What was found since the last call.
-    pub(crate) fn take_news(&self) -> Vec<Mirage> {
-        std::mem::take(&mut *self.news())
+    /// One that was found and was not given before.
+    pub(crate) fn next_news(&self) -> Option<Mirage> {
+        self.news().pop_front()
     }
 
-    /// Whether others of the same /24 are known: the finding about it was told.
+    /// Whether others of the same /24 are known that are no news: the finding about it was told.
     pub(crate) fn has_others(&self, mirage: Mirage) -> bool {
         let block = block(mirage.range().first());
         let of_block = |other: &Mirage| matches!(other, Mirage::Prefix(other, _) if block.contains(other.first));
-        matches!(mirage, Mirage::Prefix(..)) && self.read().keys().any(|other| *other != mirage && of_block(other))
+        let known = self.read();
+        let news = self.news();
+        matches!(mirage, Mirage::Prefix(..))
+            && known.keys().any(|other| *other != mirage && of_block(other) && !news.contains(other))
     }
 
     pub(crate) fn forget(&self, mirage: Mirage) -> Option<Known> {
@@ -340,6 +343,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
+    fn news(mirages: &Mirages) -> Vec<Mirage> {
+        std::iter::from_fn(|| mirages.next_news()).collect()
+    }
+
     fn slice(ip: IpAddr, ports: &[u16], speaking: &[u16], mute: &[u16]) -> HostSlice {
         let open = |&port: &u16| PortObservation {
             endpoint: Endpoint::tcp(ip, port),
@@ -390,7 +397,7 @@ mod tests {
         let prefix = Mirage::Prefix(Prefix::of([192, 0, 2, 0].into(), 8), Some(443));
         mirages.see(prefix, NOW);
         mirages.see(prefix, NOW);
-        assert_eq!(mirages.take_news(), [prefix], "once");
+        assert_eq!(news(&mirages), [prefix], "once");
         for (ports, speaking, mute, spoke, expect) in [
             (&[443_u16][..], &[][..], &[][..], &[][..], (false, vec![])),
             (&[443], &[], &[443], &[], (false, vec![])),
@@ -413,7 +420,7 @@ mod tests {
         assert_eq!(sift(slice(elsewhere, &[1], &[], &[]), &[]), (true, vec![(1, true)]));
         mirages.see(Mirage::Prefix(Prefix::of(elsewhere, 8), None), NOW);
         mirages.see(Mirage::Host(elsewhere), NOW);
-        assert_eq!(mirages.take_news().len(), 2, "the host is part of the prefix");
+        assert_eq!(news(&mirages).len(), 2, "the host is part of the prefix");
         assert!(mirages.hold(&Endpoint::tcp(elsewhere, 9)) && !mirages.hold(&Endpoint::udp(elsewhere, 9)));
     }
 
@@ -465,7 +472,8 @@ mod tests {
         {
             assert_eq!(mirages.hold(&Endpoint::tcp([192, 0, 2, last].into(), port)), held, "{last}:{port}");
         }
-        mirages.take_news();
+        assert!(!mirages.has_others(mirage("192.0.2.0/28 port 9")), "nobody was told of the other yet");
+        news(&mirages);
         // What is seen, and whether that is news.
         for (text, is_news) in [
             ("192.0.2.64/28 port 443", false),
@@ -479,7 +487,7 @@ mod tests {
             ("192.0.3.8", true),
         ] {
             mirages.see(mirage(text), NOW);
-            assert_eq!(mirages.take_news().len(), usize::from(is_news), "{text}");
+            assert_eq!(news(&mirages).len(), usize::from(is_news), "{text}");
         }
         assert!(mirages.has_others(mirage("192.0.2.0/28 port 9")) && !mirages.has_others(mirage("192.0.3.0/24")));
     }

@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -17,8 +17,8 @@ const MOST_OPEN: usize = 4096;
 /// Silent ports of a host that answers elsewhere are asked again up to this many; beyond it only if the host answers most
 /// questions. (A firewall that drops leaves tens of thousands silent, and asking them again finds nothing.)
 const FEW_SILENT: u32 = 4096;
-/// Doubted refusals of a host that accepts nothing are asked again up to this many: most such hosts are addresses for which a
-/// firewall refuses everything.
+/// So many doubted refusals of a host are few. More are asked about once only, and not at all where it accepts nothing: most
+/// such hosts are addresses for which a firewall refuses everything.
 const FEW_REFUSED: u32 = 1024;
 /// Endpoints asked again in one go.
 const BATCH: usize = 1 << 18;
@@ -33,8 +33,8 @@ pub(super) struct Progress {
     spoilt: Bits,
     /// Endpoints whose refusal is doubted.
     refused: Bits,
-    /// Refusals that were taken back.
-    taken_back: AtomicU64,
+    /// Refusals were taken back: they had been somebody else's.
+    were_forged: AtomicBool,
     /// Silent ones among the known, whatever their host does.
     known_silent: Mutex<BTreeSet<u64>>,
     counts: Mutex<SweepCounts>,
@@ -69,8 +69,15 @@ impl Host {
         true
     }
 
-    fn is_worth_doubting(&self) -> bool {
-        self.opens > 0 || self.refused <= FEW_REFUSED
+    /// Whether its refusals are asked about for that time.
+    fn is_worth_doubting(&self, attempt: u8, are_forged: bool) -> bool {
+        let (accepts, few) = (self.opens > 0, self.refused <= FEW_REFUSED);
+        match attempt {
+            _ if are_forged => accepts || few,
+            0..=2 => accepts || few,
+            3 => accepts && few,
+            _ => false,
+        }
     }
 }
 
@@ -83,7 +90,7 @@ impl Progress {
             silent: Bits::new(total),
             spoilt: Bits::new(total),
             refused: Bits::new(total),
-            taken_back: AtomicU64::new(0),
+            were_forged: AtomicBool::new(false),
             known_silent: Mutex::default(),
             counts: Mutex::default(),
         }
@@ -103,7 +110,7 @@ impl Progress {
                 return false;
             }
             self.refused.set(number, false);
-            self.taken_back.fetch_add(1, Relaxed);
+            self.were_forged.store(true, Relaxed);
             host.refused -= 1;
             return host.accept(observation);
         }
@@ -172,15 +179,12 @@ impl Progress {
         }
     }
 
-    /// Doubted refusals that turned out to be wrong so far.
-    pub(super) fn taken_back(&self) -> u64 {
-        self.taken_back.load(Relaxed)
-    }
-
-    /// Endpoints whose refusal is doubted, from this number on, and the number to go on from; none when there is no more.
-    pub(super) fn refused_worth_asking(&self, from: u64) -> Option<(Vec<u64>, u64)> {
+    /// Endpoints whose refusal is worth being asked about for that time, from this number on, and the number to go on from; none
+    /// when there is no more.
+    pub(super) fn refused_worth_asking(&self, from: u64, attempt: u8) -> Option<(Vec<u64>, u64)> {
+        let are_forged = self.were_forged.load(Relaxed);
         self.of_hosts(from, |host, begin, next, batch| {
-            if host.is_worth_doubting() {
+            if host.is_worth_doubting(attempt, are_forged) {
                 batch.extend(self.refused.within(begin, next));
             }
         })

@@ -129,7 +129,7 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
         let is_news = sweep.progress.record(host, number, known, &found.observation);
         let is_refusal =
             matches!(found.observation.outcome, Outcome::Closed(_)) && endpoint.transport == Transport::Tcp;
-        if is_refusal && !known && (sweep.job.doubted)(&endpoint) {
+        if is_refusal && (sweep.job.doubted)(&endpoint) {
             sweep.progress.doubt(host, number);
         }
         if is_news && sweep.found.send(found).await.is_err() {

@@ -387,20 +387,21 @@ fn refusals_that_are_doubted_are_asked_again_and_taken_back() {
             }
         }
     }
-    // Of one that accepts nothing a firewall may refuse everything, and 1,500 are too many.
-    let (batch, next) = progress.refused_worth_asking(0).expect("some");
+    let worth = |attempt| progress.refused_worth_asking(0, attempt).map(|(batch, _)| batch.len());
+    // Of one that accepts nothing a firewall may refuse everything, and 1,500 are too many. They are too many, too, to be asked
+    // about three times without need.
+    let (batch, next) = progress.refused_worth_asking(0, 2).expect("some");
     assert_eq!((batch.len(), batch.first(), next), (1_499, Some(&2), 6_000));
-    assert_eq!(progress.refused_worth_asking(6_000), None);
+    assert_eq!((progress.refused_worth_asking(6_000, 2), worth(3), worth(4)), (None, None, None));
     let record = |number: u64, outcome| {
         let port = u16::try_from(number).expect("small") + 1;
         progress.record(0, number, false, &observation(0, port, outcome))
     };
     assert!(!record(2, REFUSED) && !record(4, Outcome::Silent) && !record(4, SHORTAGE));
-    assert_eq!(progress.taken_back(), 0);
+    assert_eq!(worth(3), None);
     assert!(record(6, OPEN), "is told");
     assert!(!record(8, REFUSED));
-    assert_eq!(progress.taken_back(), 1);
-    assert_eq!(progress.refused_worth_asking(0).map(|(batch, _)| batch.len()), Some(1_498));
+    assert_eq!((worth(3), worth(4)), (Some(1_498), Some(1_498)), "somebody forges refusals");
     let outcome = progress.outcome(&addresses(2));
     assert!(outcome.hosts.iter().all(|host| host.complete) && outcome.incomplete.is_empty());
     assert_eq!((outcome.counts.probes, outcome.counts.answered, outcome.counts.local_errors), (6_000, 6_000, 0));
@@ -413,7 +414,7 @@ async fn a_refusal_that_was_not_the_hosts_own_is_found_out() {
     let dialer = dialer(&["127.0.0.0/8"]);
     let (listeners, open) = listeners(ip("127.0.88.1"), 1).await;
     drop(listeners);
-    let mut job = job(&["127.0.88.1"], open.iter().copied(), []);
+    let mut job = self::job(&["127.0.88.1"], open.iter().copied(), []);
     // The first question was refused; by the second somebody listens.
     let listening = std::sync::Mutex::new(None);
     job.doubted = Arc::new(move |endpoint| {
@@ -427,4 +428,10 @@ async fn a_refusal_that_was_not_the_hosts_own_is_found_out() {
     assert_eq!(found[0].observation.attempts, 2);
     assert_eq!((outcome.counts.probes, outcome.counts.attempts), (1, 2));
     assert!(outcome.hosts[0].complete);
+    // One that is open is not asked about again; few refusals of one that accepts something are, twice.
+    let (_listening, open) = listeners(ip("127.0.88.1"), 1).await;
+    let mut job = self::job(&["127.0.88.1"], open.iter().copied().chain([9]), []);
+    job.doubted = Arc::new(|_| true);
+    let (outcome, _) = swept(&dialer, job).await;
+    assert_eq!((outcome.counts.probes, outcome.counts.attempts), (2, 4));
 }
