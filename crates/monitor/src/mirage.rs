@@ -65,7 +65,7 @@ const LISTEN_EVERY: Duration = Duration::from_mins(5);
 /// By then everybody behind a new mirage has been asked once.
 const HEARD_BY: Duration = Duration::from_mins(70);
 /// So many may look for a mirage in one /24 at once.
-const LOOK_AT_ONCE: usize = 4;
+const LOOK_AT_ONCE: usize = 16;
 /// More of them are not remembered.
 const MOST_TALKED: usize = 100_000;
 
