@@ -412,8 +412,8 @@ fn refusals_that_are_doubted_are_asked_again_and_taken_back() {
 #[tokio::test]
 async fn a_refusal_that_was_not_the_hosts_own_is_found_out() {
     let dialer = dialer(&["127.0.0.0/8"]);
-    let (listeners, open) = listeners(ip("127.0.88.1"), 1).await;
-    drop(listeners);
+    let (closed, open) = listeners(ip("127.0.88.1"), 1).await;
+    drop(closed);
     let mut job = self::job(&["127.0.88.1"], open.iter().copied(), []);
     // The first question was refused; by the second somebody listens.
     let listening = std::sync::Mutex::new(None);
