@@ -156,6 +156,17 @@ async fn silence_is_asked_again_only_where_it_pays() {
     let [host] = outcome.hosts.as_slice() else { panic!("{outcome:?}") };
     assert_eq!((host.ports[0].outcome, host.ports[0].attempts, host.complete), (Outcome::Silent, 3, true));
     assert_eq!((outcome.counts.known_asked, outcome.counts.known_missed_first), (1, 1));
+    // What was never asked before is asked more often, where the host answers at all.
+    for (address, expect) in [("127.0.84.1", 1), ("127.0.84.3", 4)] {
+        let silent = mute(ip(address)).await;
+        let port = silent.local_addr().expect("bound").port();
+        let (_listening, open) =
+            if expect > 1 { listeners(ip(address), 1).await } else { (Vec::new(), BTreeSet::new()) };
+        let mut first_job = job(&[address], open, [port]);
+        first_job.doubted = Arc::new(|_| true);
+        let (outcome, _) = swept(&dialer, first_job).await;
+        assert_eq!((received(&silent), outcome.incomplete.len()), (expect, 0), "{address}");
+    }
 }
 
 #[tokio::test]
