@@ -209,6 +209,7 @@ impl<'a> Plan<'a> {
         events.extend(self.judge_shared_keys());
         change.pools.extend(self.judge_pool(&mut events));
         self.fold_into_found(&mut events, self.slice.at);
+        self.forget_predecessor();
         let (lane, vantage) = (self.slice.pass.lane, &self.inventory.vantage);
         flap::damp(self.before, &mut self.host, &mut events, lane, vantage, self.now);
         let (shown, words) = (event::host(&self.host), |words: &[std::sync::Arc<str>]| -> Vec<String> {

@@ -2,7 +2,7 @@
 //! as parts of that, until it has held one state for long enough: `FLAP_STOP` says which. So whoever is told hears each
 //! state in turn, and the last state told is the true one.
 
-use crate::{Change, Flap, FlapSubject, HostState, Inventory, PortStatus, confirm, event};
+use crate::{Change, Flap, FlapSubject, HostState, Inventory, PortStatus, apply::Plan, confirm, event};
 use jiff::Timestamp;
 use model::{Event, EventEndpoint, EventType, Lane, PartOf, Vantage, format_duration};
 use std::time::Duration;
@@ -44,6 +44,18 @@ pub(crate) fn damp(
     }
     fold_products(host, &mut told);
     *events = told;
+}
+
+impl Plan<'_> {
+    /// Flapping is of one machine. Where another one came to the address after an absence (the next tenant of a lease), what
+    /// its predecessor went through is no history of its own.
+    pub(crate) fn forget_predecessor(&mut self) {
+        let Some(former) = self.met.iter().filter_map(|met| self.succeeded(met)).max() else { return };
+        let was_away = |flap: &Flap| flap.subject == FlapSubject::Host && flap.changes.iter().any(|&at| at > former);
+        if self.host.flaps.iter().any(was_away) {
+            self.host.flaps.retain(|flap| flap.flapping.is_some());
+        }
+    }
 }
 
 /// A product that comes or goes with its port is told with it.

@@ -191,13 +191,16 @@ impl Plan<'_> {
         let key = IdentityKey::Mac(mac);
         let at = self.slice.at;
         self.meet(&key, at);
-        let Some(met) = self.met.last().filter(|met| met.key == key) else { return };
-        let Some(held) = self.host.identity(&key) else { return };
-        let is_second_sight = met.before == Some(held.since);
-        let replaced = self.host.kin(&key).any(|other| other.last < held.since);
-        if is_second_sight && replaced {
+        if self.met.last().filter(|met| met.key == key).is_some_and(|met| self.succeeded(met).is_some()) {
             self.host.turnover.get_or_insert_default().mac = Some(at);
         }
+    }
+
+    /// Where a key was met for the second time since it took the place of another of its kind: when that one was last met.
+    pub(crate) fn succeeded(&self, met: &Met) -> Option<Timestamp> {
+        let held = self.host.identity(&met.key)?;
+        let former = self.host.kin(&met.key).map(|other| other.last).filter(|last| *last < held.since).max()?;
+        (met.before == Some(held.since)).then_some(former)
     }
 }
 

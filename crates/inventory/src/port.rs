@@ -1,11 +1,10 @@
 //! Endpoints: open, about to be believed open, doubted. How a doubt ends is in [`crate::closing`].
 //!
 //! What a lane has asked of every address once is covered, and an opening there is news. A port that the very first look
-//! missed (both attempts lost, or a reset injected: with 2 % loss each way 1.6·10⁻³ of the first looks, with resets
-//! injected into 5 % of all SYNs one in twenty) is covered as not open, and its first answer, minutes later, is told as
+//! missed (every attempt lost, or a reset injected) is covered as not open, and its first answer, minutes later, is told as
 //! `PORT_OPEN`. From what was seen it cannot be told from a port that really opened after the first look, and hiding the
-//! real one is worse; so it is told. Only more looks before the baseline is called complete would make it rarer, which is
-//! for whoever sweeps to decide.
+//! real one is worse; so it is told. That it is rare is up to whoever sweeps, who asks more often where nothing is covered
+//! yet: with four attempts and 2 % loss each way 2·10⁻⁶ of the first looks miss an open port.
 
 use crate::{
     EndpointState, HostState, Pending, PortStatus,

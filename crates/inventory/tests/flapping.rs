@@ -166,3 +166,24 @@ fn one_port_flaps_and_the_others_do_not() {
     let flapping: Vec<_> = host.flaps.iter().filter(|flap| flap.flapping.is_some()).map(|flap| flap.subject).collect();
     assert_eq!(flapping, [FlapSubject::Endpoint(Transport::Tcp, 80)]);
 }
+
+#[test]
+fn tenants_that_take_turns_at_an_address_do_not_flap() {
+    let ports = [open(22), open(80)];
+    let story = |tenant: fn(u8) -> u8| {
+        let mut world = toggling();
+        world.policy.confirm.host_lost = model::ConfirmRule { passes: 2, at_least: std::time::Duration::from_mins(1) };
+        for n in 0..6_u8 {
+            let second = 1_000 + i64::from(n) * 2_000;
+            for look in [0, 300, 600] {
+                world.sees(second + look, IP, &[ports[0].clone(), ports[1].clone(), mac(tenant(n))]);
+            }
+            world.sees(second + 900, IP, &[silent(22), silent(80)]);
+            world.settles(IP, &[silent(22), silent(80)]);
+        }
+        told_kinds(&world).join(" ")
+    };
+    let turns = ["HOST_LOST HOST_UP"; 5].join(" ");
+    assert_eq!(story(|n| n + 1), format!("{turns} HOST_LOST"), "each its own machine");
+    assert_eq!(story(|_| 1), "HOST_LOST HOST_UP FLAP_START", "one that comes and goes");
+}

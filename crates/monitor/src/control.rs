@@ -3,7 +3,7 @@
 
 use crate::{
     conversation::Answered,
-    mirage::{Mirage, block},
+    mirage::{Mirage, Prefix, block},
     network::Introduction,
     pass::Tools,
 };
@@ -15,12 +15,16 @@ use std::{
     net::IpAddr,
     time::Duration,
 };
+use tokio::task::JoinSet;
 
 /// So many ports are asked, and all must answer.
 const CONTROLS: usize = 3;
-/// So many neighbours are asked. All must answer, and say nothing; where that many are there, a third may be real.
+/// So many neighbours at least must answer and say nothing, or all where there are not so many,
 const NEIGHBOURS: usize = 6;
+/// and so many in any case.
 const FEWEST: usize = 2;
+/// So many are asked at each distance.
+const OF_A_RING: usize = 2;
 /// Endpoints looked through for a witness.
 const MOST_WITNESSES: usize = 32;
 /// Ports from here on are seldom anybody's.
@@ -64,53 +68,110 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
     if endpoint.transport != Transport::Tcp || tools.mirages.hold(&endpoint) {
         return;
     }
-    let ports = other_ports(tools, endpoint, 0);
-    let neighbours = neighbours(tools, endpoint);
-    let asked = ports.iter().chain(&neighbours).copied().collect();
-    let open: HashSet<Endpoint> = tools
-        .network
-        .ask(asked, Duration::ZERO)
-        .await
-        .into_iter()
-        .filter(|found| found.observation.outcome.is_open())
-        .map(|found| found.observation.endpoint)
-        .collect();
-    let all = |endpoints: &[Endpoint], fewest: usize| {
-        endpoints.len() >= fewest && endpoints.iter().all(|endpoint| open.contains(endpoint))
+    let Some(_turn) = tools.mirages.look(endpoint.ip).await else { return };
+    if tools.mirages.hold(&endpoint) {
+        // Somebody else has just seen through it.
+        return;
+    }
+    let ports = other_ports(tools, endpoint.ip);
+    let open = open_among(tools, ports.clone()).await;
+    let found = if ports.len() >= CONTROLS && ports.iter().all(|port| open.contains(port)) {
+        // Where a port that was drawn by lot answers at the neighbours too, nobody has to be asked who he is.
+        let rings = rings(tools, endpoint.ip, high_port(tools));
+        let open = open_among(tools, rings.iter().flat_map(|ring| ring.members.clone()).collect()).await;
+        let prefix = widest(&rings, FEWEST, |member| open.contains(member));
+        Some(prefix.map_or(Mirage::Host(endpoint.ip), |prefix| Mirage::Prefix(prefix, None)))
+    } else {
+        // Neighbours that open may simply not be known yet. Nobody behind a mirage says anything.
+        let rings = rings(tools, endpoint.ip, endpoint.port);
+        let members = || rings.iter().flat_map(|ring| ring.members.iter().copied());
+        let open = open_among(tools, members().collect()).await;
+        let fewest = members().count().clamp(FEWEST, NEIGHBOURS);
+        match widest(&rings, fewest, |member| open.contains(member)) {
+            Some(prefix) => {
+                let inside = members().filter(|member| prefix.range().contains(member.ip)).collect();
+                let mute = mute_among(tools, inside).await;
+                let prefix = widest_of_nobodies(&rings, fewest, &mute);
+                prefix.map(|prefix| Mirage::Prefix(prefix, Some(endpoint.port)))
+            }
+            None => None,
+        }
     };
-    let now = tools.clock.now();
-    let first = block(endpoint.ip).first();
-    // Neighbours that open may simply not be known yet. Nobody behind a mirage says anything.
-    let is_everywhere = all(&neighbours, FEWEST) && are_nobody(tools, &neighbours).await;
-    match (all(&ports, CONTROLS), is_everywhere) {
-        (true, true) => tools.mirages.see(Mirage::Prefix(first, None), now),
-        (true, false) => tools.mirages.see(Mirage::Host(endpoint.ip), now),
-        (false, true) => tools.mirages.see(Mirage::Prefix(first, Some(endpoint.port)), now),
-        (false, false) => {}
+    if let Some(mirage) = found {
+        tools.mirages.see(mirage, tools.clock.now());
     }
 }
 
-/// Whether these, which all let themselves be connected to, are nobody: whether too many of them say nothing to be the hosts
-/// of a dense network, of which now and then one says nothing because its words were lost.
-async fn are_nobody(tools: &Tools, endpoints: &[Endpoint]) -> bool {
-    let mut mute = 0;
-    for &endpoint in endpoints {
-        let conversation =
-            tools.network.identify(Introduction { endpoint, name: None, prior: None, prior_tls: false }).await;
-        let said = conversation.observation.is_some_and(|said| said.service.is_some() || said.tls.is_some());
-        mute += usize::from(!said && conversation.ports.iter().any(|port| port.outcome.is_open()));
+/// Which of these open.
+async fn open_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint> {
+    let found = tools.network.ask(endpoints, Duration::ZERO).await.into_iter().map(|found| found.observation);
+    found.filter(|seen| seen.outcome.is_open()).map(|seen| seen.endpoint).collect()
+}
+
+/// Which of these let themselves be connected to and say nothing. They are at different addresses, and asked at once.
+async fn mute_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint> {
+    let mut talks = JoinSet::new();
+    for endpoint in endpoints {
+        let network = tools.network.clone();
+        talks.spawn(async move {
+            let whom = Introduction { endpoint, name: None, prior: None, prior_tls: false };
+            let conversation = network.identify(whom).await;
+            let said = conversation.observation.is_some_and(|said| said.service.is_some() || said.tls.is_some());
+            (!said && conversation.ports.iter().any(|port| port.outcome.is_open())).then_some(endpoint)
+        });
     }
-    if endpoints.len() < NEIGHBOURS { mute == endpoints.len() } else { mute * 3 >= endpoints.len() * 2 }
+    let mut mute = HashSet::new();
+    while let Some(ended) = talks.join_next().await {
+        // One that ended in a bug shows nothing.
+        mute.extend(ended.ok().flatten());
+    }
+    mute
+}
+
+/// The neighbours of an address at one distance.
+#[derive(Debug)]
+struct Ring {
+    /// The narrowest prefix that holds them and the address.
+    prefix: Prefix,
+    members: Vec<Endpoint>,
+}
+
+/// The widest prefix around the address in which all do, where so many were asked.
+fn widest(rings: &[Ring], fewest: usize, does: impl Fn(&Endpoint) -> bool) -> Option<Prefix> {
+    let mut asked = 0;
+    let inside = rings.iter().take_while(|ring| ring.members.iter().all(&does));
+    inside.fold(None, |widest, ring| {
+        asked += ring.members.len();
+        if asked >= fewest { Some(ring.prefix) } else { widest }
+    })
+}
+
+/// The widest prefix in which too many say nothing to be the hosts of a dense network, of which now and then one says nothing
+/// because its words were lost. Where that many are there, a third may be real.
+fn widest_of_nobodies(rings: &[Ring], fewest: usize, mute: &HashSet<Endpoint>) -> Option<Prefix> {
+    let (mut asked, mut nobodies, mut widest) = (0, 0, None);
+    for ring in rings {
+        let silent = ring.members.iter().filter(|member| mute.contains(member)).count();
+        if silent == 0 {
+            break;
+        }
+        asked += ring.members.len();
+        nobodies += silent;
+        let are_nobody = if asked < NEIGHBOURS { nobodies == asked } else { nobodies * 3 >= asked * 2 };
+        if asked >= fewest && are_nobody {
+            widest = Some(ring.prefix);
+        }
+    }
+    widest
 }
 
 /// Whether a mirage is still there: none of what it should not answer for does any more.
 pub(crate) async fn is_gone(tools: &Tools, mirage: Mirage) -> bool {
-    let turn = tools.clock.now().as_second().unsigned_abs();
     let asked: Vec<Endpoint> = match mirage {
-        Mirage::Host(ip) => other_ports(tools, Endpoint::tcp(ip, 1), turn),
-        Mirage::Prefix(first, port) => {
-            let port = port.unwrap_or_else(|| HIGH_PORTS + u16::try_from(turn % 40_000).unwrap_or(0));
-            neighbours(tools, Endpoint::tcp(first, port))
+        Mirage::Host(ip) => other_ports(tools, ip),
+        Mirage::Prefix(prefix, port) => {
+            let port = port.unwrap_or_else(|| high_port(tools));
+            nobodies(tools, prefix.range()).into_iter().take(NEIGHBOURS).map(|ip| Endpoint::tcp(ip, port)).collect()
         }
     };
     if asked.is_empty() {
@@ -122,13 +183,17 @@ pub(crate) async fn is_gone(tools: &Tools, mirage: Mirage) -> bool {
         && found.iter().all(|found| found.observation.outcome.is_evidence() && !found.observation.outcome.is_open())
 }
 
-/// High ports of the host that are not known, different ones for each endpoint and turn.
-fn other_ports(tools: &Tools, endpoint: Endpoint, turn: u64) -> Vec<Endpoint> {
+/// A port that is seldom anybody's, drawn by lot.
+fn high_port(tools: &Tools) -> u16 {
+    let number = digest(&tools.mirages.draw()) % u64::from(u16::MAX - HIGH_PORTS);
+    HIGH_PORTS + u16::try_from(number).unwrap_or(0)
+}
+
+/// High ports of the host that are not known, other ones each time.
+fn other_ports(tools: &Tools, ip: IpAddr) -> Vec<Endpoint> {
     let mut ports = Vec::new();
-    for attempt in 0_u64..16 {
-        let number = digest(&(endpoint, turn, attempt)) % u64::from(u16::MAX - HIGH_PORTS);
-        let port = HIGH_PORTS + u16::try_from(number).unwrap_or(0);
-        let other = Endpoint::tcp(endpoint.ip, port);
+    for _ in 0..16 {
+        let other = Endpoint::tcp(ip, high_port(tools));
         if ports.len() < CONTROLS && !ports.contains(&other) && !tools.index.contains(&other) {
             ports.push(other);
         }
@@ -136,18 +201,33 @@ fn other_ports(tools: &Tools, endpoint: Endpoint, turn: u64) -> Vec<Endpoint> {
     ports
 }
 
-/// Addresses beside it that are in scope and at which nothing is known, or nothing but what a mirage answered.
-fn neighbours(tools: &Tools, endpoint: Endpoint) -> Vec<Endpoint> {
-    let (range, now) = (block(endpoint.ip), tools.clock.now());
+/// Some of the neighbours, nearest ones first.
+fn rings(tools: &Tools, ip: IpAddr, port: u16) -> Vec<Ring> {
+    let mut others = nobodies(tools, block(ip));
+    others.retain(|other| *other != ip);
+    let mut rings: Vec<Ring> = Vec::new();
+    for prefix in Prefix::around(ip) {
+        let (inside, outside) = others.into_iter().partition(|other| prefix.range().contains(*other));
+        others = outside;
+        let members: Vec<IpAddr> = inside;
+        let members: Vec<Endpoint> = members.into_iter().take(OF_A_RING).map(|ip| Endpoint::tcp(ip, port)).collect();
+        if !members.is_empty() {
+            rings.push(Ring { prefix, members });
+        }
+    }
+    rings
+}
+
+/// Addresses of a block that are in scope and at which nothing is known, or nothing but what a mirage answered: in an order
+/// drawn by lot.
+fn nobodies(tools: &Tools, range: AddressRange) -> Vec<IpAddr> {
+    let (now, lot) = (tools.clock.now(), tools.mirages.draw());
     let scope = tools.scope.load();
     let inventory = tools.index.read();
     let is_nobody = |ip: IpAddr| inventory.row(ip).is_none_or(|host| !host.speaks());
-    let mut others: Vec<(u64, IpAddr)> = addresses(range)
-        .filter(|ip| *ip != endpoint.ip && scope.contains(*ip, now) && is_nobody(*ip))
-        .map(|ip| (digest(&(endpoint, ip)), ip))
-        .collect();
-    others.sort_unstable();
-    others.into_iter().take(NEIGHBOURS).map(|(_, ip)| Endpoint::tcp(ip, endpoint.port)).collect()
+    let mut others: Vec<IpAddr> = addresses(range).filter(|ip| scope.contains(*ip, now) && is_nobody(*ip)).collect();
+    others.sort_by_cached_key(|ip| digest(&(lot, ip)));
+    others
 }
 
 /// Those of a block, which has at most 256.

@@ -53,6 +53,11 @@ impl Index {
         self.read().is_known(endpoint)
     }
 
+    /// Whether a lane has asked it before: what is found open there now is news.
+    pub(crate) fn is_covered(&self, endpoint: &Endpoint) -> bool {
+        self.read().is_covered(endpoint.ip, endpoint.transport, endpoint.port)
+    }
+
     /// The known endpoints behind one, ascending, of hosts at addresses that pass the test: as many hosts as fit into `most`
     /// whole, at least one. Nothing where there are no more. A host's endpoints stay together, because its silence is judged
     /// over all of them.

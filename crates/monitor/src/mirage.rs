@@ -5,13 +5,17 @@ use jiff::Timestamp;
 use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome, PortObservation, Transport};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The kind of the notes about mirages.
 pub(crate) const MIRAGE: &str = "mirage";
@@ -21,8 +25,16 @@ pub(crate) const MIRAGE: &str = "mirage";
 pub(crate) enum Mirage {
     /// Every port of this host answers.
     Host(IpAddr),
-    /// Every address of the /24 (of the /120) that begins here answers, on this port or (none) on every one.
-    Prefix(IpAddr, Option<u16>),
+    /// Every address of the prefix answers, on this port or (none) on every one.
+    Prefix(Prefix, Option<u16>),
+}
+
+/// A part of a /24 (of a /120), or all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Prefix {
+    first: IpAddr,
+    /// Of its bits these are the same for all its addresses, from the left.
+    length: u8,
 }
 
 /// Since when one is known, and when it was last found to be there.
@@ -37,9 +49,13 @@ pub(crate) struct Known {
 pub(crate) struct Mirages {
     known: Arc<RwLock<BTreeMap<Mirage, Known>>>,
     /// Found and not yet told.
-    news: Arc<Mutex<Vec<Mirage>>>,
+    news: Arc<Mutex<VecDeque<Mirage>>>,
     /// With whom behind a mirage somebody talked when.
     talked: Arc<Mutex<HashMap<Endpoint, Timestamp>>>,
+    /// Those who look for one, by /24: what one of them finds the others need not look for.
+    looking: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+    /// Nobody can foresee which control questions are asked.
+    drawn: Arc<AtomicU64>,
 }
 
 /// Addresses behind a mirage are asked who they are at most so often: most are nobody.
@@ -48,6 +64,8 @@ const TALK_EVERY: Duration = Duration::from_hours(1);
 const LISTEN_EVERY: Duration = Duration::from_mins(5);
 /// By then everybody behind a new mirage has been asked once.
 const HEARD_BY: Duration = Duration::from_mins(70);
+/// So many may look for a mirage in one /24 at once.
+const LOOK_AT_ONCE: usize = 16;
 /// More of them are not remembered.
 const MOST_TALKED: usize = 100_000;
 
@@ -57,8 +75,11 @@ impl Mirage {
         if endpoint.transport != Transport::Tcp {
             return Vec::new();
         }
-        let first = block(endpoint.ip).first();
-        vec![Self::Host(endpoint.ip), Self::Prefix(first, None), Self::Prefix(first, Some(endpoint.port))]
+        let mut all = vec![Self::Host(endpoint.ip)];
+        for prefix in Prefix::around(endpoint.ip) {
+            all.extend([Self::Prefix(prefix, None), Self::Prefix(prefix, Some(endpoint.port))]);
+        }
+        all
     }
 
     /// What the finding about it is called.
@@ -73,7 +94,18 @@ impl Mirage {
     pub(crate) fn range(self) -> AddressRange {
         match self {
             Self::Host(ip) => AddressRange::single(ip),
-            Self::Prefix(first, _) => block(first),
+            Self::Prefix(prefix, _) => prefix.range(),
+        }
+    }
+
+    /// Whether all of it is known when the other is.
+    fn is_part_of(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Host(ip), Self::Prefix(prefix, None)) => prefix.range().contains(ip),
+            (Self::Prefix(inner, port), Self::Prefix(outer, of)) => {
+                self != other && outer.holds(inner) && (of.is_none() || of == port)
+            }
+            (_, Self::Host(_)) | (Self::Host(_), _) => false,
         }
     }
 
@@ -81,29 +113,79 @@ impl Mirage {
         endpoint.transport == Transport::Tcp
             && match self {
                 Self::Host(ip) => endpoint.ip == ip,
-                Self::Prefix(first, port) => {
-                    port.is_none_or(|port| endpoint.port == port) && block(first).contains(endpoint.ip)
+                Self::Prefix(prefix, port) => {
+                    port.is_none_or(|port| endpoint.port == port) && prefix.range().contains(endpoint.ip)
                 }
             }
     }
 }
 
+impl Prefix {
+    /// Bits in which addresses of the widest prefix differ.
+    const WIDEST: u32 = 8;
+
+    /// The one around an address in which so many bits, from the right, may differ: 8 at the most.
+    pub(crate) fn of(ip: IpAddr, bits: u32) -> Self {
+        let bits = bits.min(Self::WIDEST);
+        let (first, all): (IpAddr, u32) = match ip {
+            IpAddr::V4(ip) => (Ipv4Addr::from(u32::from(ip) >> bits << bits).into(), u32::BITS),
+            IpAddr::V6(ip) => (Ipv6Addr::from(u128::from(ip) >> bits << bits).into(), u128::BITS),
+        };
+        Self { first, length: u8::try_from(all - bits).unwrap_or(u8::MAX) }
+    }
+
+    /// All that an address may be part of, the narrowest first.
+    pub(crate) fn around(ip: IpAddr) -> impl Iterator<Item = Self> {
+        (1..=Self::WIDEST).map(move |bits| Self::of(ip, bits))
+    }
+
+    pub(crate) fn range(self) -> AddressRange {
+        let bits = if self.first.is_ipv4() { u32::BITS } else { u128::BITS } - u32::from(self.length);
+        let others = (1_u32 << bits.min(Self::WIDEST)) - 1;
+        let last: IpAddr = match self.first {
+            IpAddr::V4(first) => Ipv4Addr::from(u32::from(first) | others).into(),
+            IpAddr::V6(first) => Ipv6Addr::from(u128::from(first) | u128::from(others)).into(),
+        };
+        AddressRange::new(self.first, last).unwrap_or_else(|| AddressRange::single(self.first))
+    }
+
+    fn holds(self, other: Self) -> bool {
+        self.length <= other.length && self.range().contains(other.first)
+    }
+}
+
 /// The neighbours of an address: its /24, or its /120.
 pub(crate) fn block(ip: IpAddr) -> AddressRange {
-    let (first, last): (IpAddr, IpAddr) = match ip {
-        IpAddr::V4(ip) => {
-            let first = u32::from(ip) & !0xff;
-            (Ipv4Addr::from(first).into(), Ipv4Addr::from(first | 0xff).into())
-        }
-        IpAddr::V6(ip) => {
-            let first = u128::from(ip) & !0xff;
-            (Ipv6Addr::from(first).into(), Ipv6Addr::from(first | 0xff).into())
-        }
-    };
-    AddressRange::new(first, last).unwrap_or_else(|| AddressRange::single(ip))
+    Prefix::of(ip, Prefix::WIDEST).range()
 }
 
 impl Mirages {
+    /// `seed` is another one at every start.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { drawn: Arc::new(AtomicU64::new(seed)), ..Self::default() }
+    }
+
+    /// Another number each time.
+    pub(crate) fn draw(&self) -> u64 {
+        self.drawn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits for the right to look for a mirage around an address. When it comes, one may have been found.
+    pub(crate) async fn look(&self, ip: IpAddr) -> Option<OwnedSemaphorePermit> {
+        let slots = {
+            let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            let block = block(ip).first();
+            looking.get(&block).and_then(Weak::upgrade).unwrap_or_else(|| {
+                looking.retain(|_, slots| slots.strong_count() > 0);
+                let slots = Arc::new(Semaphore::new(LOOK_AT_ONCE));
+                looking.insert(block, Arc::downgrade(&slots));
+                slots
+            })
+        };
+        // Nobody closes it.
+        slots.acquire_owned().await.ok()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Mirage, Known>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,7 +194,7 @@ impl Mirages {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn news(&self) -> MutexGuard<'_, Vec<Mirage>> {
+    fn news(&self) -> MutexGuard<'_, VecDeque<Mirage>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,30 +208,28 @@ impl Mirages {
     pub(crate) fn see(&self, mirage: Mirage, now: Timestamp) {
         let mut known = self.write();
         let before = known.get(&mirage).map(|known| known.since);
-        let is_inside = match mirage {
-            Mirage::Host(ip) => known.contains_key(&Mirage::Prefix(block(ip).first(), None)),
-            Mirage::Prefix(first, Some(_)) => known.contains_key(&Mirage::Prefix(first, None)),
-            Mirage::Prefix(_, None) => false,
-        };
-        if is_inside {
+        if known.keys().any(|wider| mirage.is_part_of(*wider)) {
             return;
         }
         known.insert(mirage, Known { since: before.unwrap_or(now), seen: now });
         if before.is_none() {
-            self.news().push(mirage);
+            self.news().push_back(mirage);
         }
     }
 
-    /// What was found since the last call.
-    pub(crate) fn take_news(&self) -> Vec<Mirage> {
-        std::mem::take(&mut *self.news())
+    /// One that was found and was not given before.
+    pub(crate) fn next_news(&self) -> Option<Mirage> {
+        self.news().pop_front()
     }
 
-    /// Whether others of the same prefix are known: the finding about it was told.
+    /// Whether others of the same /24 are known that are no news: the finding about it was told.
     pub(crate) fn has_others(&self, mirage: Mirage) -> bool {
         let block = block(mirage.range().first());
-        let of_block = |other: &Mirage| matches!(other, Mirage::Prefix(first, _) if *first == block.first());
-        matches!(mirage, Mirage::Prefix(..)) && self.read().keys().any(|other| *other != mirage && of_block(other))
+        let of_block = |other: &Mirage| matches!(other, Mirage::Prefix(other, _) if block.contains(other.first));
+        let known = self.read();
+        let news = self.news();
+        matches!(mirage, Mirage::Prefix(..))
+            && known.keys().any(|other| *other != mirage && of_block(other) && !news.contains(other))
     }
 
     pub(crate) fn forget(&self, mirage: Mirage) -> Option<Known> {
@@ -224,8 +304,8 @@ impl fmt::Display for Mirage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(ip) => ip.fmt(f),
-            Self::Prefix(first, port) => {
-                write!(f, "{first}/{}", if first.is_ipv4() { 24 } else { 120 })?;
+            Self::Prefix(Prefix { first, length }, port) => {
+                write!(f, "{first}/{length}")?;
                 port.map_or(Ok(()), |port| write!(f, " port {port}"))
             }
         }
@@ -247,8 +327,12 @@ impl FromStr for Mirage {
             Some((prefix, port)) => (prefix, Some(port.parse().map_err(|_| NoMirage)?)),
             None => (text, None),
         };
-        let (first, _) = prefix.split_once('/').ok_or(NoMirage)?;
-        Ok(Self::Prefix(first.parse().map_err(|_| NoMirage)?, port))
+        let (first, length) = prefix.split_once('/').ok_or(NoMirage)?;
+        let first: IpAddr = first.parse().map_err(|_| NoMirage)?;
+        let length: u32 = length.parse().map_err(|_| NoMirage)?;
+        let bits = if first.is_ipv4() { u32::BITS } else { u128::BITS }.checked_sub(length).ok_or(NoMirage)?;
+        let prefix = Prefix::of(first, bits);
+        if bits > Prefix::WIDEST || prefix.first != first { Err(NoMirage) } else { Ok(Self::Prefix(prefix, port)) }
     }
 }
 
@@ -258,6 +342,10 @@ mod tests {
     use model::{Coverage, Lane, OpenReason, PassId, PassKind, PassRef, Service, ServiceObservation};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn news(mirages: &Mirages) -> Vec<Mirage> {
+        std::iter::from_fn(|| mirages.next_news()).collect()
+    }
 
     fn slice(ip: IpAddr, ports: &[u16], speaking: &[u16], mute: &[u16]) -> HostSlice {
         let open = |&port: &u16| PortObservation {
@@ -306,10 +394,10 @@ mod tests {
             (left, ports)
         };
         assert_eq!(sift(slice(ip, &[443], &[], &[]), &[]), (true, vec![(443, true)]), "nothing is known");
-        let prefix = Mirage::Prefix([192, 0, 2, 0].into(), Some(443));
+        let prefix = Mirage::Prefix(Prefix::of([192, 0, 2, 0].into(), 8), Some(443));
         mirages.see(prefix, NOW);
         mirages.see(prefix, NOW);
-        assert_eq!(mirages.take_news(), [prefix], "once");
+        assert_eq!(news(&mirages), [prefix], "once");
         for (ports, speaking, mute, spoke, expect) in [
             (&[443_u16][..], &[][..], &[][..], &[][..], (false, vec![])),
             (&[443], &[], &[443], &[], (false, vec![])),
@@ -330,9 +418,9 @@ mod tests {
         assert_eq!(sift(slice(elsewhere, &[443, 1, 2], &[2], &[443]), &[]), (true, vec![(2, true)]));
         mirages.forget(Mirage::Host(elsewhere));
         assert_eq!(sift(slice(elsewhere, &[1], &[], &[]), &[]), (true, vec![(1, true)]));
-        mirages.see(Mirage::Prefix([192, 0, 3, 0].into(), None), NOW);
+        mirages.see(Mirage::Prefix(Prefix::of(elsewhere, 8), None), NOW);
         mirages.see(Mirage::Host(elsewhere), NOW);
-        assert_eq!(mirages.take_news().len(), 2, "the host is part of the prefix");
+        assert_eq!(news(&mirages).len(), 2, "the host is part of the prefix");
         assert!(mirages.hold(&Endpoint::tcp(elsewhere, 9)) && !mirages.hold(&Endpoint::udp(elsewhere, 9)));
     }
 
@@ -355,9 +443,52 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for text in ["192.0.2.7", "2001:db8::7", "192.0.2.0/24", "192.0.2.0/24 port 443", "2001:db8::/120 port 22"] {
+        for text in [
+            "192.0.2.7",
+            "2001:db8::7",
+            "192.0.2.0/24",
+            "192.0.2.0/24 port 443",
+            "192.0.2.192/26 port 443",
+            "192.0.2.6/31",
+            "2001:db8::/120 port 22",
+            "2001:db8::40/122",
+        ] {
             assert_eq!(text.parse::<Mirage>().map(|mirage| mirage.to_string()).as_deref(), Ok(text));
         }
-        assert_eq!("192.0.2.0 port 24".parse::<Mirage>(), Err(NoMirage));
+        for text in
+            ["192.0.2.0 port 24", "192.0.2.0/23", "192.0.2.1/24", "192.0.2.0/33", "192.0.2.0/x", "2001:db8::/64"]
+        {
+            assert_eq!(text.parse::<Mirage>(), Err(NoMirage), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_prefix_holds_its_own_and_is_known_with_the_whole() {
+        let mirages = Mirages::default();
+        let mirage = |text: &str| text.parse::<Mirage>().expect("a mirage");
+        mirages.see(mirage("192.0.2.64/26 port 443"), NOW);
+        for (last, port, held) in
+            [(63, 443, false), (64, 443, true), (127, 443, true), (128, 443, false), (64, 22, false)]
+        {
+            assert_eq!(mirages.hold(&Endpoint::tcp([192, 0, 2, last].into(), port)), held, "{last}:{port}");
+        }
+        assert!(!mirages.has_others(mirage("192.0.2.0/28 port 9")), "nobody was told of the other yet");
+        news(&mirages);
+        // What is seen, and whether that is news.
+        for (text, is_news) in [
+            ("192.0.2.64/28 port 443", false),
+            ("192.0.2.64/28 port 22", true),
+            ("192.0.2.0/25 port 443", true),
+            ("192.0.2.0/26 port 443", false),
+            ("192.0.2.7", true),
+            ("192.0.2.0/24", true),
+            ("192.0.2.8", false),
+            ("192.0.2.0/24 port 25", false),
+            ("192.0.3.8", true),
+        ] {
+            mirages.see(mirage(text), NOW);
+            assert_eq!(news(&mirages).len(), usize::from(is_news), "{text}");
+        }
+        assert!(mirages.has_others(mirage("192.0.2.0/28 port 9")) && !mirages.has_others(mirage("192.0.3.0/24")));
     }
 }

@@ -184,7 +184,7 @@ async fn sweep_group(
 ) -> Option<Group> {
     let look = Look::begin(tools);
     let mut restraint = tools.restraint.clone();
-    let index = tools.index.clone();
+    let (index, learnt) = (tools.index.clone(), tools.index.clone());
     let job = SweepJob {
         addresses: addresses.clone(),
         tcp: plan.tcp.clone(),
@@ -192,6 +192,8 @@ async fn sweep_group(
         seed: plan.record.seed ^ plan.record.groups_done.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         pace: paced.as_ref().map(|(pace, _)| pace.clone()),
         known: Arc::new(move |endpoint| index.contains(endpoint)),
+        // Of the first look at an endpoint depends whether its opening is news.
+        doubted: Arc::new(move |endpoint| !learnt.is_covered(endpoint)),
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
         udp_payload: Arc::new(probe::conversation::udp_payload),

@@ -51,7 +51,7 @@ async fn a_proxy_that_appears_is_one_finding_and_hides_nothing() {
     let finding = of(&disk, EventType::AnswersEverything).remove(0);
     assert_eq!(finding.finding.map(|finding| finding.id).as_deref(), Some("answers-every-address"));
     assert!(
-        !finding.alerts.is_empty() && finding.name.as_deref() == Some("10.0.0.0/24 port 443"),
+        !finding.alerts.is_empty() && finding.name.as_deref() == Some("10.0.0.0/26 port 443"),
         "{:?}",
         finding.name
     );
@@ -107,5 +107,66 @@ async fn a_host_that_opens_everything_is_one_finding() {
     let finding = of(&disk, EventType::AnswersEverything).remove(0);
     assert_eq!(finding.finding.map(|finding| finding.id).as_deref(), Some("answers-every-port"));
     assert_eq!(finding.host.map(|host| host.ip.to_string()).as_deref(), Some("10.0.0.9"));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_before_a_part_of_a_range_is_one_finding_about_that_part() {
+    // The addresses it answers for, on which port, and what the finding is about.
+    for (addresses, port, name) in
+        [(48..64, None, "10.0.0.48/28"), (56..64, None, "10.0.0.56/29"), (32..64, Some(443), "10.0.0.32/27 port 443")]
+    {
+        let (world, disk) = small();
+        let daemon = Daemon::start(CONFIG, &world, &disk).await;
+        pass(300).await;
+        let before: Vec<String> = addresses.map(|last| format!("10.0.0.{last}")).collect();
+        world.put_a_proxy_before(&before, port);
+        pass(1_200).await;
+        assert_eq!(disk.kinds_since(1), ["ANSWERS_EVERYTHING"], "{name}");
+        assert_eq!(of(&disk, EventType::AnswersEverything).remove(0).name.as_deref(), Some(name));
+        // Beside it, everything is as before.
+        world.open("10.0.0.30", 443, "http nginx/1.22.1");
+        pass(300).await;
+        assert_eq!(disk.kinds_since(2).first().map(String::as_str), Some("HOST_FOUND"), "{name}");
+        world.take_the_proxy_away();
+        pass(3_600).await;
+        assert_eq!(of(&disk, EventType::FindingClosed).len(), 1, "{name}");
+        daemon.stop().await.expect("it ends cleanly");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_neighbours_that_say_nothing_are_hosts() {
+    let (world, disk) = small();
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(300).await;
+    // A cluster of four, whose protocol nobody knows.
+    let cluster: Vec<String> = (40..44).map(|last| format!("10.0.0.{last}")).collect();
+    world.put_a_proxy_before(&cluster, Some(443));
+    pass(600).await;
+    let found: Vec<String> = of(&disk, EventType::HostFound)
+        .iter()
+        .filter_map(|event| event.host.as_ref())
+        .map(|host| host.ip.to_string())
+        .collect();
+    assert_eq!((found.len(), of(&disk, EventType::AnswersEverything).len()), (4, 0), "{found:?}");
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn control_questions_stay_in_scope() {
+    // A range so small that hardly any neighbour may be asked.
+    let config = CONFIG.replace("10.0.0.0/26", "10.0.0.8/31\", \"10.0.0.20");
+    let (world, disk) = small();
+    let daemon = Daemon::start(&config, &world, &disk).await;
+    pass(300).await;
+    world.put_a_proxy_before(&everybody(), None);
+    pass(1_200).await;
+    let kinds = disk.kinds_since(1);
+    assert!(kinds.iter().all(|kind| kind == "ANSWERS_EVERYTHING"), "{kinds:?}");
+    let asked = world.asked_addresses();
+    let may: std::collections::BTreeSet<std::net::IpAddr> =
+        ["10.0.0.8", "10.0.0.9", "10.0.0.20"].iter().map(|ip| ip.parse().expect("an address")).collect();
+    assert_eq!(asked, may);
     daemon.stop().await.expect("it ends cleanly");
 }

@@ -231,6 +231,20 @@ async fn a_port_added_to_a_profile_is_learnt_and_not_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_what_was_never_asked_before_is_not_taken_at_its_word() {
+    let (world, disk) = small_world();
+    let daemon = learnt(&world, &disk).await;
+    let (doubting, others) = world.sweeps();
+    assert!(doubting >= 2 && others > 2, "each lane doubts its first pass: {doubting}, {others}");
+    pass(300).await;
+    assert_eq!(world.sweeps().0, doubting, "and no later one");
+    daemon.handle.reload(configured(&CONFIG.replace("22,80,443", "22,80,443,8080"))).await.expect("it listens");
+    pass(120).await;
+    assert_eq!(world.sweeps().0, doubting + 1, "but the first one with another port");
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_that_moves_is_told_once_and_its_new_place_is_learnt() {
     let (world, disk) = small_world();
     world.open("10.9.0.1", 80, "http nginx/1.22.1");

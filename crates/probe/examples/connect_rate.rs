@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         seed: 1,
         pace: None,
         known: Arc::new(|_| false),
+        doubted: Arc::new(|_| false),
         attempts: 1,
         timeout: Duration::from_secs(3),
         udp_payload: Arc::new(|_| None),

@@ -104,9 +104,12 @@ impl Health {
         now: Now,
     ) -> bool {
         self.note_answers(slices, now.instant);
-        let mut is_doubtful = self.weigh(worth, now);
+        // What went wrong in a look that began before a trouble ended was that trouble, and no new one.
+        let mut is_doubtful = self.is_void(worth.begun) || self.weigh(worth, now);
         if let Some((sentence, doubted)) = local_trouble(slices, tally) {
-            self.begin(Kind::Local, sentence, &doubted, now);
+            if !self.is_void(worth.begun) {
+                self.begin(Kind::Local, sentence, &doubted, now);
+            }
             is_doubtful = true;
         } else if let Some((sentence, doubted)) = common_silence(slices, worth, inventory).filter(|_| !is_doubtful) {
             self.begin(Kind::Silence, sentence, &doubted, now);
@@ -114,7 +117,7 @@ impl Health {
         } else {
             self.note_recovery(slices, tally);
         }
-        if is_doubtful || self.doubts_everything() || self.is_void(worth.begun) {
+        if is_doubtful || self.doubts_everything() {
             strip(slices, inventory);
             return false;
         }
@@ -135,7 +138,7 @@ impl Health {
     ) -> Vec<HostSlice> {
         let mut slices = vec![slice];
         self.note_answers(&slices, now.instant);
-        if self.weigh(worth, now) || self.doubts_everything() || self.is_void(worth.begun) {
+        if self.is_void(worth.begun) || self.weigh(worth, now) || self.doubts_everything() {
             strip(&mut slices, inventory);
         } else {
             self.note_darkness(&slices, inventory, now);

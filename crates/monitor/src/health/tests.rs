@@ -222,6 +222,18 @@ fn a_trouble_ends_when_canaries_have_answered_twice() {
     let tally = Tally { covered: &NOTHING, spoilt: &NOTHING, local_errors: 0, probes: 1 };
     assert!(!health.examine(&mut old, &tally, &worth, &known(), later(begin, Duration::from_mins(1))));
     assert!(old.is_empty());
+    // Nor does what went wrong in it begin a new trouble.
+    let errors = Tally { covered: &NOTHING, spoilt: &NOTHING, local_errors: 9, probes: 9 };
+    let fault = Worth { doubt: Some(Doubt::Fault("eth0 is down".into())), ..worth.clone() };
+    for (outcome, tally, worth) in [
+        (Outcome::LocalError(LocalErrorKind::NoRoute), &errors, &worth),
+        (Outcome::Silent, &tally, &worth),
+        (Outcome::Silent, &tally, &fault),
+    ] {
+        let (mut old, then) = (slices(9, outcome), later(begin, Duration::from_mins(1)));
+        assert!(!health.examine(&mut old, tally, worth, &known(), then));
+        assert_eq!(health.turn(then.instant), None, "{outcome:?}");
+    }
 }
 
 #[test]

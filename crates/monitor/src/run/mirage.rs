@@ -29,7 +29,7 @@ impl<J: Journal> Monitor<J> {
     /// `ANSWERS_EVERYTHING` for what was found since the last call, once for a prefix, and forgets what it had put into the
     /// inventory before it was seen through.
     pub(super) fn tell_mirages(&mut self, batch: &mut Batch) {
-        for mirage in self.tools.mirages.take_news() {
+        while let Some(mirage) = self.tools.mirages.next_news() {
             let now = self.clock.now();
             self.decider.disown(mirage, now, batch);
             note(mirage, Some(Known { since: now, seen: now }), batch);

@@ -168,7 +168,7 @@ impl<J: Journal> Monitor<J> {
             index: decider.index.clone(),
             scope: scope.clone(),
             canaries: Canaries::default(),
-            mirages: Mirages::default(),
+            mirages: Mirages::new(seed),
             restraint: restraint.subscribe(),
             clock: clock.clone(),
             vantage,

@@ -71,6 +71,8 @@ struct Truth {
     lost: u64,
     around: Surroundings,
     asked: u64,
+    /// Sweeps so far, by whether what they hear of their last port was to be doubted.
+    sweeps: [u64; 2],
     answers: u64,
 }
 
@@ -212,6 +214,17 @@ impl World {
         self.truth().asked
     }
 
+    /// The addresses that were asked anything so far.
+    pub(crate) fn asked_addresses(&self) -> BTreeSet<IpAddr> {
+        self.truth().asked_of.keys().copied().collect()
+    }
+
+    /// Sweeps so far that took nothing at its first word, and others.
+    pub(crate) fn sweeps(&self) -> (u64, u64) {
+        let [others, doubting] = self.truth().sweeps;
+        (doubting, others)
+    }
+
     fn answer(&self, endpoint: Endpoint) -> PortObservation {
         let disturbance = self.disturbance.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut truth = self.truth();
@@ -277,6 +290,10 @@ impl Network for World {
                 sleep(SLOW).await;
             }
             let mut outcome = SweepOutcome::default();
+            let one = job.addresses.iter().next().zip(job.tcp.iter().last());
+            if let Some((ip, port)) = one {
+                self.truth().sweeps[usize::from((job.doubted)(&Endpoint::tcp(ip, port)))] += 1;
+            }
             for ip in &job.addresses {
                 let mut listed = Vec::new();
                 let mut life = None;

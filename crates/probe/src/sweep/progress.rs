@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -17,6 +17,9 @@ const MOST_OPEN: usize = 4096;
 /// Silent ports of a host that answers elsewhere are asked again up to this many; beyond it only if the host answers most
 /// questions. (A firewall that drops leaves tens of thousands silent, and asking them again finds nothing.)
 const FEW_SILENT: u32 = 4096;
+/// So many doubted refusals of a host are few. More are asked about once only, and not at all where it accepts nothing: most
+/// such hosts are addresses for which a firewall refuses everything.
+const FEW_REFUSED: u32 = 1024;
 /// Endpoints asked again in one go.
 const BATCH: usize = 1 << 18;
 
@@ -28,6 +31,10 @@ pub(super) struct Progress {
     silent: Bits,
     /// Endpoints our own shortages spoilt.
     spoilt: Bits,
+    /// Endpoints whose refusal is doubted.
+    refused: Bits,
+    /// Refusals were taken back: they had been somebody else's.
+    were_forged: AtomicBool,
     /// Silent ones among the known, whatever their host does.
     known_silent: Mutex<BTreeSet<u64>>,
     counts: Mutex<SweepCounts>,
@@ -39,6 +46,7 @@ struct Host {
     asked: u32,
     answered: u32,
     silent: u32,
+    refused: u32,
     opens: usize,
     answers_everything: bool,
     listed: BTreeMap<(Transport, u16), PortObservation>,
@@ -48,6 +56,28 @@ struct Host {
 impl Host {
     fn is_worth_asking(&self) -> bool {
         self.answered > 0 && (self.silent <= FEW_SILENT || self.answered >= self.silent)
+    }
+
+    /// Lists an open endpoint. False where there are too many of them.
+    fn accept(&mut self, observation: &PortObservation) -> bool {
+        if self.opens >= MOST_OPEN {
+            self.answers_everything = true;
+            return false;
+        }
+        self.opens += 1;
+        self.listed.insert((observation.endpoint.transport, observation.endpoint.port), observation.clone());
+        true
+    }
+
+    /// Whether its refusals are asked about for that time.
+    fn is_worth_doubting(&self, attempt: u8, are_forged: bool) -> bool {
+        let (accepts, few) = (self.opens > 0, self.refused <= FEW_REFUSED);
+        match attempt {
+            _ if are_forged => accepts || few,
+            0..=2 => accepts || few,
+            3 => accepts && few,
+            _ => false,
+        }
     }
 }
 
@@ -59,6 +89,8 @@ impl Progress {
             hosts: addresses.iter().map(|_| Mutex::default()).collect(),
             silent: Bits::new(total),
             spoilt: Bits::new(total),
+            refused: Bits::new(total),
+            were_forged: AtomicBool::new(false),
             known_silent: Mutex::default(),
             counts: Mutex::default(),
         }
@@ -71,6 +103,17 @@ impl Progress {
         let mut counts = lock(&self.counts);
         let outcome = observation.outcome;
         let key = (observation.endpoint.transport, observation.endpoint.port);
+        if self.refused.get(number) {
+            counts.attempts += u64::from(outcome.is_evidence());
+            // Whatever else comes of it, the refusal stays what is known of it.
+            if !outcome.is_open() {
+                return false;
+            }
+            self.refused.set(number, false);
+            self.were_forged.store(true, Relaxed);
+            host.refused -= 1;
+            return host.accept(observation);
+        }
         if !outcome.is_evidence() {
             match outcome {
                 // The silence before it stays what is known of it.
@@ -117,31 +160,57 @@ impl Progress {
                 host.first_answer = Some(observation.clone());
             }
         }
-        if outcome.is_open() && host.opens >= MOST_OPEN {
-            host.answers_everything = true;
-            return false;
+        if outcome.is_open() {
+            return host.accept(observation);
         }
-        host.opens += usize::from(outcome.is_open());
-        if outcome.is_open() || known {
+        if known {
             host.listed.insert(key, observation.clone());
         }
-        outcome.is_open()
+        false
+    }
+
+    /// The refusal of an endpoint, which was just recorded, is doubted.
+    pub(super) fn doubt(&self, host: usize, number: u64) {
+        let Some(host) = self.hosts.get(host) else { return };
+        let mut host = lock(host);
+        if !self.refused.get(number) {
+            self.refused.set(number, true);
+            host.refused += 1;
+        }
+    }
+
+    /// Endpoints whose refusal is worth being asked about for that time, from this number on, and the number to go on from; none
+    /// when there is no more.
+    pub(super) fn refused_worth_asking(&self, from: u64, attempt: u8) -> Option<(Vec<u64>, u64)> {
+        let are_forged = self.were_forged.load(Relaxed);
+        self.of_hosts(from, |host, begin, next, batch| {
+            if host.is_worth_doubting(attempt, are_forged) {
+                batch.extend(self.refused.within(begin, next));
+            }
+        })
     }
 
     /// Silent endpoints that pay being asked again, from this number on, and the number to go on from; none when there is no more.
     pub(super) fn silent_worth_asking(&self, from: u64) -> Option<(Vec<u64>, u64)> {
+        self.of_hosts(from, |host, begin, next, batch| {
+            if host.is_worth_asking() {
+                batch.extend(self.silent.within(begin, next));
+            } else {
+                batch.extend(lock(&self.known_silent).range(begin..next));
+            }
+        })
+    }
+
+    /// Gathers endpoints host by host, each given with the range of its numbers.
+    fn of_hosts(&self, from: u64, gather: impl Fn(&Host, u64, u64, &mut Vec<u64>)) -> Option<(Vec<u64>, u64)> {
         let mut batch = Vec::new();
         let mut next = from;
         let first = usize::try_from(from / self.ports.max(1)).unwrap_or(usize::MAX);
         for (index, host) in self.hosts.iter().enumerate().skip(first) {
             let begin = (index as u64 * self.ports).max(from);
             next = (index as u64 + 1) * self.ports;
-            if lock(host).is_worth_asking() {
-                batch.extend(self.silent.within(begin, next));
-            } else {
-                batch.extend(lock(&self.known_silent).range(begin..next));
-            }
-            // A host's own silent endpoints are bounded by its ports.
+            gather(&lock(host), begin, next, &mut batch);
+            // A host's own endpoints are bounded by its ports.
             if batch.len() >= BATCH {
                 break;
             }

@@ -127,6 +127,11 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
         let known = (sweep.job.known)(&endpoint);
         let found = answer.into_found(&sweep.dialer, endpoint, run.attempt);
         let is_news = sweep.progress.record(host, number, known, &found.observation);
+        let is_refusal =
+            matches!(found.observation.outcome, Outcome::Closed(_)) && endpoint.transport == Transport::Tcp;
+        if is_refusal && (sweep.job.doubted)(&endpoint) {
+            sweep.progress.doubt(host, number);
+        }
         if is_news && sweep.found.send(found).await.is_err() {
             sweep.stop.cancel();
         }

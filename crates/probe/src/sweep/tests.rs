@@ -33,6 +33,7 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         seed: 11,
         pace: None,
         known: Arc::new(|_| false),
+        doubted: Arc::new(|_| false),
         attempts: 2,
         timeout: Duration::from_millis(300),
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
@@ -155,6 +156,17 @@ async fn silence_is_asked_again_only_where_it_pays() {
     let [host] = outcome.hosts.as_slice() else { panic!("{outcome:?}") };
     assert_eq!((host.ports[0].outcome, host.ports[0].attempts, host.complete), (Outcome::Silent, 3, true));
     assert_eq!((outcome.counts.known_asked, outcome.counts.known_missed_first), (1, 1));
+    // What was never asked before is asked more often, where the host answers at all.
+    for (address, expect) in [("127.0.84.1", 1), ("127.0.84.3", 4)] {
+        let silent = mute(ip(address)).await;
+        let port = silent.local_addr().expect("bound").port();
+        let (_listening, open) =
+            if expect > 1 { listeners(ip(address), 1).await } else { (Vec::new(), BTreeSet::new()) };
+        let mut first_job = job(&[address], open, [port]);
+        first_job.doubted = Arc::new(|_| true);
+        let (outcome, _) = swept(&dialer, first_job).await;
+        assert_eq!((received(&silent), outcome.incomplete.len()), (expect, 0), "{address}");
+    }
 }
 
 #[tokio::test]
@@ -371,4 +383,66 @@ fn whoever_answers_on_every_port_takes_no_memory() {
     assert_eq!((told, host.ports.len()), (4096, 4096));
     assert!(host.answers_everything && !host.complete);
     assert_eq!(outcome.incomplete, addresses(1));
+}
+
+#[test]
+fn refusals_that_are_doubted_are_asked_again_and_taken_back() {
+    let progress = Progress::new(&addresses(2), 3_000);
+    for host in 0..2_u8 {
+        for port in 0..3_000_u16 {
+            let number = u64::from(host) * 3_000 + u64::from(port);
+            let outcome = if (host, port) == (0, 0) { OPEN } else { REFUSED };
+            progress.record(host.into(), number, false, &observation(host, port + 1, outcome));
+            if outcome == REFUSED && port % 2 == 0 {
+                progress.doubt(host.into(), number);
+            }
+        }
+    }
+    let worth = |attempt| progress.refused_worth_asking(0, attempt).map(|(batch, _)| batch.len());
+    // Of one that accepts nothing a firewall may refuse everything, and 1,500 are too many. They are too many, too, to be asked
+    // about three times without need.
+    let (batch, next) = progress.refused_worth_asking(0, 2).expect("some");
+    assert_eq!((batch.len(), batch.first(), next), (1_499, Some(&2), 6_000));
+    assert_eq!((progress.refused_worth_asking(6_000, 2), worth(3), worth(4)), (None, None, None));
+    let record = |number: u64, outcome| {
+        let port = u16::try_from(number).expect("small") + 1;
+        progress.record(0, number, false, &observation(0, port, outcome))
+    };
+    assert!(!record(2, REFUSED) && !record(4, Outcome::Silent) && !record(4, SHORTAGE));
+    assert_eq!(worth(3), None);
+    assert!(record(6, OPEN), "is told");
+    assert!(!record(8, REFUSED));
+    assert_eq!((worth(3), worth(4)), (Some(1_498), Some(1_498)), "somebody forges refusals");
+    let outcome = progress.outcome(&addresses(2));
+    assert!(outcome.hosts.iter().all(|host| host.complete) && outcome.incomplete.is_empty());
+    assert_eq!((outcome.counts.probes, outcome.counts.answered, outcome.counts.local_errors), (6_000, 6_000, 0));
+    let open: Vec<u16> = outcome.hosts[0].ports.iter().map(|port| port.endpoint.port).collect();
+    assert_eq!(open, [1, 7]);
+}
+
+#[tokio::test]
+async fn a_refusal_that_was_not_the_hosts_own_is_found_out() {
+    let dialer = dialer(&["127.0.0.0/8"]);
+    let (closed, open) = listeners(ip("127.0.88.1"), 1).await;
+    drop(closed);
+    let mut job = self::job(&["127.0.88.1"], open.iter().copied(), []);
+    // The first question was refused; by the second somebody listens.
+    let listening = std::sync::Mutex::new(None);
+    job.doubted = Arc::new(move |endpoint| {
+        let mut listening = listening.lock().expect("sound");
+        *listening = listening.take().or_else(|| std::net::TcpListener::bind((endpoint.ip, endpoint.port)).ok());
+        true
+    });
+    let (outcome, found) = swept(&dialer, job).await;
+    let told: BTreeSet<u16> = found.iter().map(|found| found.observation.endpoint.port).collect();
+    assert_eq!(told, open);
+    assert_eq!(found[0].observation.attempts, 2);
+    assert_eq!((outcome.counts.probes, outcome.counts.attempts), (1, 2));
+    assert!(outcome.hosts[0].complete);
+    // One that is open is not asked about again; few refusals of one that accepts something are, twice.
+    let (_listening, open) = listeners(ip("127.0.88.1"), 1).await;
+    let mut job = self::job(&["127.0.88.1"], open.iter().copied().chain([9]), []);
+    job.doubted = Arc::new(|_| true);
+    let (outcome, _) = swept(&dialer, job).await;
+    assert_eq!((outcome.counts.probes, outcome.counts.attempts), (2, 4));
 }

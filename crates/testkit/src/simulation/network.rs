@@ -13,7 +13,7 @@ use model::{
     Transport,
 };
 use monitor::{Answer, Conversation, Introduction, Network, Surroundings};
-use probe::{Found, HostResult, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Found, HostResult, ResolveError, Resolved, SweepCounts, SweepJob, SweepOutcome};
 use std::{
     net::IpAddr,
     sync::{
@@ -34,6 +34,8 @@ const SPACING_MS: u64 = 1_000;
 /// A sweep looks at its hosts in at most so many strokes, each not shorter than this.
 const STROKES: u64 = 24;
 const STROKE_MS: u64 = 5_000;
+/// Questions to an endpoint of which nothing was heard before, as the real sweep asks them.
+const MOST_DOUBTED: u8 = 4;
 /// Refusals looked for to see that a host lives.
 const SIGNS: usize = 3;
 
@@ -188,33 +190,8 @@ impl Simulated {
                 }
             }
         }
-        // Silence that pays being asked again, when everything has been asked once.
-        let last = begun + span + TIMEOUT_MS;
-        if job.attempts > 1 && hosts.iter().any(|host| host.is_worth_asking) {
-            self.until(last + 20).await;
-            let mut hits = Vec::new();
-            {
-                let mut world = self.world();
-                let World { truth, paths, .. } = &mut *world;
-                for host in hosts.iter_mut().filter(|host| host.is_worth_asking) {
-                    for port in &mut host.ports {
-                        if port.outcome == Outcome::Silent {
-                            let reply = attempt(paths, truth, port.endpoint, last);
-                            *port = self.seen(port.endpoint, last, 2, reply);
-                            outcome.counts.attempts += 1;
-                            if port.outcome.is_open() {
-                                hits.push(Found { observation: port.clone(), reply: None });
-                            }
-                        }
-                    }
-                }
-            }
-            for hit in hits {
-                // The pass has gone: its sweep is given up.
-                outcome.aborted |= sender.send(hit).await.is_err();
-            }
-            self.until(last + TIMEOUT_MS).await;
-        }
+        outcome.aborted |= !self.ask_silent_again(&job, &mut hosts, &sender, &mut outcome.counts).await;
+        outcome.aborted |= !self.ask_refusals_again(&job, &mut hosts, &sender).await;
         for host in hosts {
             let Swept { ip, mut ports, known_asked, known_missed, answered, answers_everything, .. } = host;
             outcome.counts.known_asked += known_asked;
@@ -252,6 +229,89 @@ impl Simulated {
         }
         outcome.counts.attempts += total;
         outcome
+    }
+
+    /// Silence that pays being asked again, when everything has been asked once; and once more where it is doubted. False where
+    /// nobody waits for the answers.
+    async fn ask_silent_again(
+        &self,
+        job: &SweepJob,
+        hosts: &mut [Swept],
+        sender: &mpsc::Sender<Found>,
+        counts: &mut SweepCounts,
+    ) -> bool {
+        let mut last = self.now() + TIMEOUT_MS;
+        for attempt_number in 2..=job.attempts.max(MOST_DOUBTED) {
+            let is_asked = |port: &PortObservation| {
+                port.outcome == Outcome::Silent && (attempt_number <= job.attempts || (job.doubted)(&port.endpoint))
+            };
+            let worth = |host: &&mut Swept| host.is_worth_asking && host.ports.iter().any(is_asked);
+            if !hosts.iter_mut().any(|host| worth(&host)) {
+                return true;
+            }
+            self.until(last + 20).await;
+            let mut hits = Vec::new();
+            {
+                let mut world = self.world();
+                let World { truth, paths, .. } = &mut *world;
+                for port in
+                    hosts.iter_mut().filter(worth).flat_map(|host| &mut host.ports).filter(|port| is_asked(port))
+                {
+                    let reply = attempt(paths, truth, port.endpoint, last);
+                    *port = self.seen(port.endpoint, last, attempt_number, reply);
+                    counts.attempts += 1;
+                    if port.outcome.is_open() {
+                        hits.push(Found { observation: port.clone(), reply: None });
+                    }
+                }
+            }
+            for hit in hits {
+                if sender.send(hit).await.is_err() {
+                    return false;
+                }
+            }
+            last += TIMEOUT_MS;
+            self.until(last).await;
+        }
+        true
+    }
+
+    /// Refusals that are doubted are asked again, most often where one is taken back. False where nobody waits for the answers.
+    async fn ask_refusals_again(&self, job: &SweepJob, hosts: &mut [Swept], sender: &mpsc::Sender<Found>) -> bool {
+        let is_doubted =
+            |port: &PortObservation| matches!(port.outcome, Outcome::Closed(_)) && (job.doubted)(&port.endpoint);
+        let mut are_forged = false;
+        for attempt_number in 2..=MOST_DOUBTED {
+            let is_worth = |host: &&mut Swept| {
+                let accepts = host.ports.iter().any(|port| port.outcome.is_open());
+                are_forged || attempt_number == 2 || (attempt_number == 3 && accepts)
+            };
+            if !hosts.iter_mut().filter(is_worth).any(|host| host.ports.iter().any(is_doubted)) {
+                return true;
+            }
+            let at = self.now() + SPACING_MS;
+            self.until(at + 20).await;
+            let mut hits = Vec::new();
+            {
+                let mut world = self.world();
+                let World { truth, paths, .. } = &mut *world;
+                let ports = hosts.iter_mut().filter(is_worth).flat_map(|host| &mut host.ports);
+                for port in ports.filter(|port| is_doubted(port)) {
+                    let reply = attempt(paths, truth, port.endpoint, at);
+                    if reply.outcome.is_open() {
+                        *port = self.seen(port.endpoint, at, attempt_number, reply);
+                        hits.push(Found { observation: port.clone(), reply: None });
+                    }
+                }
+            }
+            are_forged |= !hits.is_empty();
+            for hit in hits {
+                if sender.send(hit).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// One host in a sweep: what it offers, what is known of it, and a sign of life.

@@ -130,6 +130,7 @@ async fn sweep_all(
             seed: seed.wrapping_add(index),
             pace: None,
             known: Arc::new(|_| false),
+            doubted: Arc::new(|_| false),
             attempts: ATTEMPTS,
             timeout: TIMEOUT,
             udp_payload: payloads(),
