@@ -19,8 +19,10 @@ use std::time::Duration;
 const LOOKS: u16 = 14;
 /// Looks are no closer than this, so that they do not meet the same moment.
 const GAP: Duration = Duration::from_secs(4);
-/// Looks at the last port of a host, however short the profile's time is.
-const ALONE: u16 = 6;
+/// Looks at the last port of a host, however short the profile's time is: where somebody on the way refuses every fifth SYN,
+/// and the kernel sends several of them, a look at a dead host is refused every second time, so 16 in a row come with a
+/// probability of 3·10⁻⁵ after the first.
+const ALONE: u16 = 16;
 /// What a port says of itself is believed after this time, where the profile does not ask for less.
 const DEFINITE: Duration = Duration::from_mins(1);
 /// So many more looks an unsteady path costs at most, and all of them so far apart (the profile's own time, where that is less).
@@ -138,8 +140,8 @@ mod tests {
         ] {
             assert_eq!(rule_against(profile, reason, recovered, true), expect, "{profile:?} {reason} {recovered}");
         }
-        assert_eq!(rule_against(rule(2, 600), "rst", 0, false), rule(14, 600), "the last of a host");
-        assert_eq!(rule_against(rule(2, 6), "rst", 0, false), rule(6, 6), "the last of a host");
+        assert_eq!(rule_against(rule(2, 600), "rst", 0, false), rule(16, 600), "the last of a host");
+        assert_eq!(rule_against(rule(2, 6), "rst", 0, false), rule(16, 6), "the last of a host");
     }
 
     /// The figure of the module's first lines, from the rule itself.

@@ -66,22 +66,26 @@ impl Plan<'_> {
         let before = self.before.and_then(|host| host.os.as_ref());
         let now_another = before.zip(self.host.os.as_ref()).is_some_and(|(old, new)| other_family(old, new))
             && events.iter().any(|event| event.kind == EventType::HostUpdated);
+        // As of when that was seen last: a doubt that nobody has met again for a day is no sign of today's.
         let soon_another = self
             .host
             .os
             .as_ref()
             .zip(self.host.pending_os.as_ref())
-            .is_some_and(|(old, pending)| pending.evidence.count >= 2 && other_family(old, &pending.os));
+            .filter(|(old, pending)| pending.evidence.count >= 2 && other_family(old, &pending.os))
+            .map(|(_, pending)| pending.evidence.last);
         let is_new = self.before.is_none_or(crate::HostState::is_provisional);
-        if is_new || !(products || now_another || soon_another) {
+        if is_new || !(products || now_another || soon_another.is_some()) {
             return;
         }
         let signs = self.host.turnover.get_or_insert_default();
         if products {
             signs.products = Some(at);
         }
-        if now_another || (soon_another && signs.os.is_none()) {
+        if now_another {
             signs.os = Some(at);
+        } else if signs.os.is_none() {
+            signs.os = soon_another;
         }
     }
 

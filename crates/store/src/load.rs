@@ -49,11 +49,10 @@ where
             pieces.send(piece).is_ok() && !parsers.iter().any(thread::ScopedJoinHandle::is_finished)
         });
         drop(pieces);
-        let parsed = parsers
+        // Each is waited for, whatever the others said.
+        parsers
             .into_iter()
-            .map(|parser| parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect();
-        read.and(parsed)
+            .fold(read, |said, parser| said.and(parser.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
     })
 }
 

@@ -158,7 +158,7 @@ impl Store {
             }
             if soundness.changed().await.is_err() {
                 // It is closed, and nobody looks any more.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::{StoreError, open::check, reader::read_only};
 use rusqlite::{Connection, InterruptHandle};
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -57,7 +57,7 @@ impl Inspection {
         let path = path.to_owned();
         let inspect = {
             let path = path.clone();
-            move || inspect(path, &connection, &found)
+            move || inspect(&path, &connection, &found)
         };
         let thread = thread::Builder::new()
             .name("store check".to_owned())
@@ -79,11 +79,11 @@ impl Inspection {
     }
 }
 
-fn inspect(path: PathBuf, connection: &Connection, found: &watch::Sender<Soundness>) {
+fn inspect(path: &Path, connection: &Connection, found: &watch::Sender<Soundness>) {
     let database = path.display();
     tracing::info!(%database, "the database was not left by a clean end: the whole of it is checked for damage meanwhile");
     let began = Instant::now();
-    match check(&path, connection) {
+    match check(path, connection) {
         Ok(()) => {
             tracing::info!(%database, seconds = began.elapsed().as_secs(), "the database is sound");
             Soundness::settle(found, Soundness::Sound);

@@ -48,7 +48,7 @@ fn spoil(folder: &Path, table: &str) {
 async fn settled(store: &Store) -> Soundness {
     let mut soundness = store.soundness();
     let settled = soundness.wait_for(|now| *now != Soundness::Unknown);
-    timeout(Duration::from_secs(60), settled).await.expect("in time").expect("it is open").clone()
+    timeout(Duration::from_mins(1), settled).await.expect("in time").expect("it is open").clone()
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn damage_found_meanwhile_ends_the_writing_and_is_remembered() {
     // Nothing at the start reads that.
     spoil(folder.path(), "service_by_port");
     let store = open_with(folder.path(), &large());
-    let error = timeout(Duration::from_secs(60), store.damage()).await.expect("in time");
+    let error = timeout(Duration::from_mins(1), store.damage()).await.expect("in time");
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     let refused = store.commit(everything()).await.expect_err("damaged");
     assert!(matches!(refused, monitor::JournalError::Broken(_)), "{refused}");

@@ -31,6 +31,7 @@ pub struct Pipeline {
 struct Slot {
     name: String,
     always: bool,
+    lasts: Option<Duration>,
     only: Option<AddressSet>,
     stage: Box<dyn Stage>,
     fates: Fates,
@@ -51,6 +52,7 @@ impl Pipeline {
         let slots = scenario.stage.iter().zip(1..).map(|(settings, number)| Slot {
             name: settings.name.clone(),
             always: settings.always,
+            lasts: settings.lasts,
             only: settings.only.clone(),
             stage: settings.kind.clone().build(scenario.seed.wrapping_mul(1_000_003).wrapping_add(number)),
             fates: Fates::default(),
@@ -142,6 +144,7 @@ impl Pipeline {
             return leaving.push((way, packet));
         };
         let since = if slot.always { Some(Duration::ZERO) } else { self.switched_on };
+        let since = since.filter(|&since| slot.lasts.is_none_or(|lasts| self.now.saturating_sub(since) < lasts));
         let is_meant = slot.only.as_ref().is_none_or(|only| only.contains(way.server(&packet)));
         match since {
             Some(since) if is_meant => slot.stage.take(packet, way, self.now.saturating_sub(since), &mut slot.fates),

@@ -8,6 +8,7 @@ use super::{
 };
 use model::AddressSet;
 use serde::{Deserialize, de::DeserializeOwned};
+use std::time::Duration;
 
 /// What a network does to packets, as written in TOML:
 ///
@@ -17,6 +18,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 /// kind = "loss"                 # latency, loss, burst-loss, rate-limit, nat, firewall, resets, syn-proxy, balancer, link, route
 /// share = 0.02                  # the stage's own settings
 /// always = true                 # from the start; without it, from when the scenario is switched on
+/// lasts = "60s"                 # and no longer than this; default: until it is switched off
 /// only = ["10.77.0.2"]          # only for these addresses on the servers' side
 /// name = "last mile"            # in the counters; default: the kind
 /// ```
@@ -36,6 +38,7 @@ pub struct Scenario {
 pub struct StageSettings {
     pub name: String,
     pub always: bool,
+    pub lasts: Option<Duration>,
     pub only: Option<AddressSet>,
     pub kind: Kind,
 }
@@ -69,8 +72,15 @@ struct Common {
     name: Option<String>,
     #[serde(default)]
     always: bool,
+    #[serde(default, deserialize_with = "lasts")]
+    lasts: Option<Duration>,
     #[serde(default, deserialize_with = "only")]
     only: Option<AddressSet>,
+}
+
+fn lasts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    model::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn only<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<AddressSet>, D::Error> {
@@ -83,7 +93,7 @@ impl TryFrom<toml::Table> for StageSettings {
     fn try_from(table: toml::Table) -> Result<Self, toml::de::Error> {
         let common: Common = table.clone().try_into()?;
         let mut own = table;
-        own.retain(|key, _| !matches!(key, "kind" | "name" | "always" | "only"));
+        own.retain(|key, _| !matches!(key, "kind" | "name" | "always" | "lasts" | "only"));
         let kind = match common.kind.as_str() {
             "latency" => Kind::Latency(settings(own)?),
             "loss" => Kind::Loss(settings(own)?),
@@ -101,7 +111,8 @@ impl TryFrom<toml::Table> for StageSettings {
         if let Some(mistake) = kind.mistake() {
             return Err(serde::de::Error::custom(format_args!("a stage of kind `{}` {mistake}", common.kind)));
         }
-        Ok(Self { name: common.name.unwrap_or(common.kind), always: common.always, only: common.only, kind })
+        let Common { kind: called, name, always, lasts, only } = common;
+        Ok(Self { name: name.unwrap_or(called), always, lasts, only, kind })
     }
 }
 
@@ -158,7 +169,7 @@ mod tests {
                 { kind = "rate-limit", packets = 100, only_icmp_errors = true },
                 { kind = "nat", entries = 1000, address = "10.77.0.254", closing = "30s" },
                 { kind = "firewall", ports = 20, window = "10s", ban = "45s", manner = "port-unreachable" },
-                { kind = "resets", syn = 0.1 },
+                { kind = "resets", syn = 0.1, lasts = "1m" },
                 { kind = "syn-proxy", prefix = ["10.77.5.0/28"], nothing_behind = "mute" },
                 { kind = "balancer", address = "10.77.9.1", hosts = ["10.77.0.2", "10.77.0.3"] },
                 { kind = "link", outage = [{ at = "5s", for = "30s" }], flaps = { every = "20s", down = "2s" } },
@@ -171,6 +182,7 @@ mod tests {
         assert_eq!((loss.name.as_str(), loss.always), ("last mile", false));
         assert_eq!(loss.only.as_ref().map(AddressSet::len), Some(257));
         assert!(scenario.stage[0].always && scenario.stage[0].name == "latency");
+        assert_eq!((scenario.stage[0].lasts, scenario.stage[6].lasts), (None, Some(Duration::from_mins(1))));
     }
 
     #[test]
@@ -179,6 +191,7 @@ mod tests {
             ("stage = [{ kind = 'hail' }]", "`hail` is no kind of stage"),
             ("stage = [{ kind = 'loss', share = 2.0 }]", "2 is no share"),
             ("stage = [{ kind = 'loss', share = 0.1, shar = 0.2 }]", "unknown field `shar`"),
+            ("stage = [{ kind = 'loss', share = 0.1, lasts = 'long' }]", "is not a duration"),
             ("stage = [{ kind = 'loss' }]", "missing field `share`"),
             ("stage = [{ share = 0.1 }]", "missing field `kind`"),
             ("stage = [{ kind = 'latency', delay = '5 parsecs' }]", "is not a duration"),
