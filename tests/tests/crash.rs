@@ -223,7 +223,9 @@ fn killed_over_and_over_it_loses_nothing() {
     let began = Instant::now();
     let kills = std::env::var("PERIMETERD_KILLS").map_or(KILLS, |text| text.parse().expect("a number"));
     let place = Place::find();
-    let folder = tempfile::tempdir().expect("a folder");
+    // It stays where something went wrong, for whoever looks into it.
+    let folder =
+        tempfile::Builder::new().prefix("perimeterd-killed-").disable_cleanup(true).tempdir().expect("a folder");
     let config = folder.path().join("perimeterd.toml");
     fs::write(&config, configuration(folder.path(), place)).expect("writes");
     let log = folder.path().join("log");
@@ -292,6 +294,7 @@ fn killed_over_and_over_it_loses_nothing() {
     }
     assert!(known.len() as u64 > 2 * kills, "only {} events: not busy", known.len());
     assert!(!heard.is_empty(), "nothing was told");
+    fs::remove_dir_all(folder.path()).expect("removes");
     println!("killed {kills} times: {} events, {:.0} s", known.len(), began.elapsed().as_secs_f64());
 }
 
