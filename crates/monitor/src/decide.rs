@@ -77,7 +77,9 @@ impl Decider {
                 merged.spki.extend(list.spki.iter().copied());
             }
         }
-        let confirm = self.config.profiles.get(profile).map(|profile| profile.confirm).unwrap_or_default();
+        let profile = self.config.profiles.get(profile);
+        let confirm = profile.map(|profile| profile.confirm).unwrap_or_default();
+        let identify = profile.map(|profile| profile.scan.identify).unwrap_or_default();
         let is_pool =
             |name: &&Arc<str>| self.config.assets.get(*name).is_some_and(|asset| asset.kind == config::AssetKind::Pool);
         let pool = assets.iter().filter(is_pool).min().cloned();
@@ -86,6 +88,7 @@ impl Decider {
             tags: tags.into_iter().collect(),
             value,
             confirm,
+            identify,
             certificates: allowed.map(Arc::new),
             pool,
         }
