@@ -1,6 +1,7 @@
 //! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
 use inventory::{Inventory, Known, Row};
+use jiff::Timestamp;
 use model::{Endpoint, PortObservation};
 use std::{
     net::IpAddr,
@@ -39,6 +40,11 @@ impl Index {
 
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {
         self.read().remembered(endpoint)
+    }
+
+    /// Whether an endpoint is believed open, and when it was last asked who it is; none where it is not known.
+    pub(crate) fn acquaintance(&self, endpoint: &Endpoint) -> Option<(bool, Option<Timestamp>)> {
+        self.read().row(endpoint.ip)?.acquaintance(endpoint.transport, endpoint.port)
     }
 
     /// Whether an observation speaks against what is believed: it was to be open and was not, or was to answer and did not.

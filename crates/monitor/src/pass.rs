@@ -12,7 +12,6 @@ use crate::{
     network::Network,
     schedule,
 };
-use inventory::Known;
 use jiff::Timestamp;
 use model::{
     AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, NotProbed, Outcome, PassKind, PassRef,
@@ -21,7 +20,7 @@ use model::{
 use probe::{Found, HostResult, Pace, SweepJob};
 use scope::{Groups, Permutation, ScopeHandle};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -287,13 +286,13 @@ async fn sweep_group(
 fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAddr, u32>) {
     let endpoint = hit.observation.endpoint;
     let is_due = || {
-        let known = tools.index.get(&endpoint);
         if tools.mirages.hold(&endpoint) {
+            let known = tools.index.get(&endpoint);
             let speaks = known.is_some_and(|known| known.tls || known.prior.is_some());
             return tools.mirages.may_talk(endpoint, speaks, hit.observation.at);
         }
         // And where conversations came to nothing, that it is time for another.
-        is_due(known, plan.identify, hit.observation.at)
+        is_due(tools.index.acquaintance(&endpoint), plan.identify, hit.observation.at)
             && tools.conversations.fruitless.may_try(&endpoint, plan.identify, hit.observation.at)
     };
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
@@ -333,12 +332,10 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
 }
 
 /// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old.
-fn is_due(known: Option<Known>, every: Duration, now: Timestamp) -> bool {
-    known.is_none_or(|known| {
-        !known.open
-            || known
-                .identified
-                .is_none_or(|last| Duration::try_from(now.duration_since(last)).is_ok_and(|age| age >= every))
+fn is_due(known: Option<(bool, Option<Timestamp>)>, every: Duration, now: Timestamp) -> bool {
+    known.is_none_or(|(open, identified)| {
+        let is_old = |last: Timestamp| Duration::try_from(now.duration_since(last)).is_ok_and(|age| age >= every);
+        !open || identified.is_none_or(is_old)
     })
 }
 
@@ -432,7 +429,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             // A host that is down loses no packets: only what a living one left without an answer is loss.
             if observation.outcome.is_evidence()
                 && slice.ports.iter().any(|port| port.outcome.is_answer())
-                && tools.index.get(&observation.endpoint).is_some_and(|known| known.open)
+                && tools.index.acquaintance(&observation.endpoint).is_some_and(|(open, _)| open)
             {
                 plan.record.loss_asked += 1;
                 plan.record.loss_missed += u64::from(
@@ -472,19 +469,44 @@ fn spared(mut batch: Vec<Endpoint>, refusing: &BTreeSet<IpAddr>) -> Vec<Endpoint
 
 /// Makes slices of what the known endpoints answered, and starts conversations where those are due.
 fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>) -> Vec<HostSlice> {
-    let mut hosts: BTreeMap<IpAddr, Vec<PortObservation>> = BTreeMap::new();
+    let mut ports = Vec::with_capacity(answers.len());
     let mut per_host = HashMap::new();
     for answer in answers {
         let observation = answer.observation.clone();
         if observation.outcome.is_open() {
             introduce(tools, plan, answer, &mut per_host);
         }
-        hosts.entry(observation.endpoint.ip).or_default().push(observation);
+        ports.push(observation);
     }
+    ports.sort_by_key(|observation| observation.endpoint.ip);
+    let mut alike = Alike::default();
+    let hosts = ports.chunk_by(|one, other| one.endpoint.ip == other.endpoint.ip);
     hosts
-        .into_iter()
-        .map(|(ip, ports)| slice_of(tools, plan.reference(), ip, asked(&ports), ports, Vec::new()))
+        .filter_map(|ports| Some((ports.first()?.endpoint.ip, ports)))
+        .map(|(ip, ports)| slice_of(tools, plan.reference(), ip, alike.asked(ports), ports.to_vec(), Vec::new()))
         .collect()
+}
+
+/// Coverages of the slices of a batch: most hosts are asked what others are asked.
+#[derive(Debug, Default)]
+struct Alike {
+    known: HashMap<Vec<(Transport, u16)>, Coverage>,
+    ports: Vec<(Transport, u16)>,
+}
+
+impl Alike {
+    /// As [`asked`].
+    fn asked(&mut self, ports: &[PortObservation]) -> Coverage {
+        let evidence = ports.iter().filter(|observation| observation.outcome.is_evidence());
+        self.ports.clear();
+        self.ports.extend(evidence.map(|observation| (observation.endpoint.transport, observation.endpoint.port)));
+        if let Some(coverage) = self.known.get(&self.ports) {
+            return coverage.clone();
+        }
+        let coverage = asked(ports);
+        self.known.insert(self.ports.clone(), coverage.clone());
+        coverage
+    }
 }
 
 /// The coverage of a slice whose every question is listed.

@@ -1,5 +1,6 @@
 //! A journal in memory: what was committed survives the monitor, as on a disk.
 
+use super::truth::FastMap;
 use inventory::{CertificateState, HostState, PoolState, Region};
 use model::{Event, HostKey, Lane, PassId, Sha256};
 use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
@@ -16,7 +17,7 @@ pub(super) struct Memory(Arc<Mutex<Contents>>);
 #[derive(Debug, Default)]
 struct Contents {
     /// Where the last state of each lies: copying all that is written would cost more than all else here.
-    hosts: HashMap<IpAddr, (Arc<Batch>, usize)>,
+    hosts: FastMap<IpAddr, (Arc<Batch>, usize)>,
     certificates: HashMap<Sha256, CertificateState>,
     regions: HashMap<(Arc<str>, Lane), Region>,
     baselines: Vec<Arc<str>>,

@@ -276,4 +276,40 @@ mod tests {
         assert_eq!((at(0), at(1), at(2)), (None, None, Some(REFUSED)));
         assert_eq!((at(50_000), at(60_002), at(70_000)), (Some(REFUSED), None, None));
     }
+
+    #[test]
+    fn a_kernel_asks_again_within_an_attempt() {
+        let ip: IpAddr = [10, 0, 0, 1].into();
+        let service =
+            super::super::truth::Offer { port: 80, name: None, product: None, version: None, certificate: None };
+        let machine = super::super::truth::Machine {
+            up: true,
+            offers: vec![service],
+            closed: Closed::Refuse,
+            everything: false,
+            latency_us: 20_000,
+            jitter_us: 0,
+            key: 1,
+            mac: None,
+        };
+        let mut truth = Truth::default();
+        truth.apply(&super::super::truth::Action::Add(ip, Box::new(machine)));
+        let cut = Disruption { addresses: AddressSet::empty(), times: Intervals::one(10_000, 15_000), loss: 1.0 };
+        let mut paths = Paths {
+            random: Random::new(1),
+            loss: 0.0,
+            no_route: Intervals::default(),
+            everywhere: vec![cut],
+            somewhere: Vec::new(),
+            boxes: Vec::new(),
+            questions: 0,
+        };
+        let silent = Reply::nothing(Outcome::Silent);
+        for (at, expect) in [(9_000, 20), (10_000, 0), (11_999, 0), (12_000, 3_020), (13_999, 3_020), (14_000, 1_020)] {
+            let reply = paths.attempt(&mut truth, ip, 80, at);
+            let expect = if expect == 0 { (silent.outcome, 0) } else { (OPEN, expect * 1_000) };
+            assert_eq!((reply.outcome, reply.rtt_us), expect, "{at}");
+        }
+        assert_eq!(paths.attempt(&mut truth, ip, 81, 14_500).rtt_us, 1_020_000, "a refusal too");
+    }
 }
