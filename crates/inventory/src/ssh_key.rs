@@ -1,7 +1,7 @@
 //! SSH host keys on services: known, taking turns, replaced.
 //!
 //! A server has one key of each algorithm and shows one of them at a time, so only another key of the same algorithm is a
-//! change. In a service's first day keys that take turns are a balancer's, and learnt; so another one counts as a change
+//! change. In a service's first day (longer where conversations are rare: [`turns::learning`]) keys that take turns are a balancer's, and learnt; so another one counts as a change
 //! only while the known one is absent (see [`crate::turns`]). Later a key never met before is news wherever it comes from,
 //! and told as soon as it was shown in the passes the profile asks for, the known one in between or not: once, for then it
 //! is known, and takes turns in silence.
