@@ -483,7 +483,9 @@ impl Network for Simulated {
     }
 
     fn mac(&self, ip: IpAddr) -> Option<Mac> {
-        self.world().truth.machine(ip).filter(|machine| machine.up)?.mac
+        let world = self.world();
+        let truth = Some(&world.truth).filter(|truth| truth.has_macs)?;
+        truth.machine(ip).filter(|machine| machine.up)?.mac
     }
 
     fn surroundings(&self) -> Surroundings {
