@@ -119,21 +119,17 @@ impl Plan<'_> {
         let sha256 = leaf.certificate.sha256;
         let text = format!("certificate {sha256}");
         let begun = || Pending::begin(leaf.at, &self.slice.pass, &text, self.now);
-        match pending {
-            Some(mut pending) => {
-                if pending.evidence.count == 0 {
-                    pending.evidence = begun();
-                } else {
-                    pending.evidence.add(leaf.at, &self.slice.pass, &text);
-                }
-                pending.certificate = sha256;
-                pending
-            }
-            None => {
-                let missed = BTreeMap::new();
-                Box::new(PendingCertificate { evidence: begun(), certificate: sha256, missed, census: 0 })
-            }
+        let Some(mut pending) = pending else {
+            let missed = BTreeMap::new();
+            return Box::new(PendingCertificate { evidence: begun(), certificate: sha256, missed, census: 0 });
+        };
+        if pending.evidence.count == 0 {
+            pending.evidence = begun();
+        } else {
+            pending.evidence.add(leaf.at, &self.slice.pass, &text);
         }
+        pending.certificate = sha256;
+        pending
     }
 
     /// Asks for all that take turns when one has joined them. Tells whether they have all been asked for with this conversation.

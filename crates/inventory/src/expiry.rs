@@ -39,7 +39,9 @@ impl Expiries {
 impl<'a> FromIterator<&'a CertificateState> for Expiries {
     fn from_iter<I: IntoIterator<Item = &'a CertificateState>>(states: I) -> Self {
         let mut expiries = Self::default();
-        states.into_iter().for_each(|state| expiries.add(state));
+        for state in states {
+            expiries.add(state);
+        }
         expiries
     }
 }

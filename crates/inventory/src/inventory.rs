@@ -181,13 +181,17 @@ impl Inventory {
         for state in &change.certificates {
             self.served += usize::from(state.is_served());
             let old = self.certificates.insert(state.certificate.sha256, state.clone());
-            old.iter().for_each(|old| self.expiries.remove(old));
+            if let Some(old) = &old {
+                self.expiries.remove(old);
+            }
             self.expiries.add(state);
             self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for sha256 in &change.removed_certificates {
             let old = self.certificates.remove(sha256);
-            old.iter().for_each(|old| self.expiries.remove(old));
+            if let Some(old) = &old {
+                self.expiries.remove(old);
+            }
             self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for region in &change.regions {
