@@ -4,7 +4,7 @@ use crate::{
     CertificateState, EndpointState, Pending, PendingCertificate, ServiceState, Standing, TlsState,
     apply::Plan,
     confirm, event,
-    turns::{FORSAKEN, LEARNING, MOST_TURNS, is_forsaken, rule_for},
+    turns::{self, CENSUS, CENSUS_GAP, CENSUS_OF, FORSAKEN, MOST_TURNS, is_forsaken, rule_for},
 };
 use jiff::Timestamp;
 use model::{AllowList, Certificate, Endpoint, Event, EventType, ServiceName, Severity, Sha256, Verdict};
@@ -77,6 +77,7 @@ impl Plan<'_> {
         } else {
             pending = Some(self.gather(pending, leaf));
         }
+        let is_counted = self.count_turns(&mut pending, tls, joined.is_some());
         let missing: Vec<Sha256> =
             tls.alternates.keys().filter(|member| **member != sha256 && **member != primary).copied().collect();
         if !missing.is_empty() {
@@ -89,19 +90,21 @@ impl Plan<'_> {
                 *missed = missed.saturating_add(1);
             }
         }
-        state.pending_certificate = pending.filter(|pending| pending.evidence.count > 0 || !pending.missed.is_empty());
+        state.pending_certificate = pending.filter(|pending| !pending.is_over());
         if let Some((member, _)) = joined
             && let Some(known) = self.known(&member)
         {
             let member = Leaf { certificate: &known.certificate, verdicts: &[], at: leaf.at };
-            let news = !endpoint.learnt || confirm::between(state.first_seen, leaf.at) > LEARNING;
+            let news =
+                !endpoint.learnt || confirm::between(state.first_seen, leaf.at) > turns::learning(self.policy.identify);
             self.serve(endpoint, state, member, news, told);
         }
         if !is_stranger {
             self.serve(endpoint, state, leaf, false, told);
-            return self.forsake(endpoint, state, leaf, told);
+            return self.forsake(endpoint, state, leaf, is_counted, told);
         }
-        let rule = rule_for(self.policy.confirm.certificate_changed, state.changed_at, leaf.at);
+        let confirm = self.policy.confirm.certificate_changed;
+        let rule = rule_for(confirm, self.policy.identify, state.changed_at, leaf.at);
         let Some(pending) = &mut state.pending_certificate else { return };
         if pending.evidence.satisfies(&rule) {
             let evidence = pending.evidence.clone();
@@ -116,27 +119,50 @@ impl Plan<'_> {
         let sha256 = leaf.certificate.sha256;
         let text = format!("certificate {sha256}");
         let begun = || Pending::begin(leaf.at, &self.slice.pass, &text, self.now);
-        match pending {
-            Some(mut pending) => {
-                if pending.evidence.count == 0 {
-                    pending.evidence = begun();
-                } else {
-                    pending.evidence.add(leaf.at, &self.slice.pass, &text);
-                }
-                pending.certificate = sha256;
-                pending
-            }
-            None => Box::new(PendingCertificate { evidence: begun(), certificate: sha256, missed: BTreeMap::new() }),
+        let Some(mut pending) = pending else {
+            let missed = BTreeMap::new();
+            return Box::new(PendingCertificate { evidence: begun(), certificate: sha256, missed, census: 0 });
+        };
+        if pending.evidence.count == 0 {
+            pending.evidence = begun();
+        } else {
+            pending.evidence.add(leaf.at, &self.slice.pass, &text);
         }
+        pending.certificate = sha256;
+        pending
     }
 
-    /// Drops members of a balancer that were not met for long; if the one in force is among them, that is its replacement.
-    fn forsake(&mut self, endpoint: &EndpointState, state: &mut ServiceState, leaf: Leaf<'_>, told: &mut Vec<Event>) {
+    /// Asks for all that take turns when one has joined them. Tells whether they have all been asked for with this conversation.
+    fn count_turns(&self, pending: &mut Option<Box<PendingCertificate>>, tls: &TlsState, joined: bool) -> bool {
+        let Some(pending) = pending else { return false };
+        let is_last = pending.census == 1;
+        pending.census = match (joined, tls.alternates.len() <= CENSUS_OF) {
+            (true, true) => CENSUS,
+            (true, false) => 0,
+            (false, _) => pending.census.saturating_sub(1),
+        };
+        if pending.census > 0 {
+            pending.evidence.due = confirm::after(self.now, CENSUS_GAP);
+        }
+        is_last && !joined
+    }
+
+    /// Drops members of a balancer that were not met for long, or not once while all were asked for (`is_counted`); if the one in
+    /// force is among them, that is its replacement.
+    fn forsake(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        leaf: Leaf<'_>,
+        is_counted: bool,
+        told: &mut Vec<Event>,
+    ) {
         let Some(tls) = &mut state.tls else { return };
         let primary = tls.certificate;
         let missed = state.pending_certificate.as_ref().map(|pending| pending.missed.clone()).unwrap_or_default();
         let is_gone = |member: &Sha256, last: Timestamp| {
-            Some(*member) != primary && is_forsaken(missed.get(member).copied().unwrap_or_default(), last, leaf.at)
+            let missed = missed.get(member).copied().unwrap_or_default();
+            Some(*member) != primary && (is_forsaken(missed, last, leaf.at) || (is_counted && missed >= CENSUS))
         };
         let mut gone: BTreeSet<Sha256> =
             tls.alternates.iter().filter(|(member, last)| is_gone(member, **last)).map(|(member, _)| *member).collect();
@@ -157,12 +183,12 @@ impl Plan<'_> {
         pending.missed.retain(|member, _| !gone.contains(member));
         if pending.evidence.count > 0
             && pending.certificate == leaf.certificate.sha256
-            && pending.evidence.satisfies(&FORSAKEN)
+            && (pending.evidence.satisfies(&FORSAKEN) || (is_counted && pending.evidence.count >= CENSUS))
         {
             let mut rest = state.tls.as_ref().map(|tls| tls.alternates.clone()).unwrap_or_default();
             rest.retain(|member, _| Some(*member) != primary);
             self.replace_leaf(endpoint, state, leaf, &pending.evidence, rest, told);
-        } else if pending.evidence.count > 0 || !pending.missed.is_empty() {
+        } else if !pending.is_over() {
             state.pending_certificate = Some(pending);
         }
     }
@@ -307,6 +333,13 @@ impl Plan<'_> {
         if let Some(tls) = &service.tls {
             self.withdraw(endpoint, service.name.as_ref(), tls);
         }
+    }
+}
+
+impl PendingCertificate {
+    /// Nothing is left to remember.
+    fn is_over(&self) -> bool {
+        self.evidence.count == 0 && self.missed.is_empty() && self.census == 0
     }
 }
 

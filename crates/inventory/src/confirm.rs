@@ -108,8 +108,9 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
         }
         for service in &endpoint.services {
             let replaced = service.pending_certificate.as_ref().filter(|pending| {
-                pending.evidence.count > 0
-                    && !service.tls.as_ref().is_some_and(|tls| tls.alternates.contains_key(&pending.certificate))
+                pending.census > 0
+                    || pending.evidence.count > 0
+                        && !service.tls.as_ref().is_some_and(|tls| tls.alternates.contains_key(&pending.certificate))
             });
             let rekeyed = service.pending_key.as_ref().filter(|pending| !host.holds(&pending.key));
             let evidence = [

@@ -3,7 +3,7 @@
 
 use crate::{CertificateState, Change, Inventory, event};
 use jiff::{SignedDuration, Timestamp};
-use model::{Event, EventEndpoint, EventType, Evidence, Severity};
+use model::{Certificate, Event, EventEndpoint, EventType, Evidence, Severity, Sha256};
 use std::collections::BTreeSet;
 
 const DAY: i64 = 86_400;
@@ -15,16 +15,46 @@ const REMEMBERED: SignedDuration = SignedDuration::from_secs(90 * DAY);
 /// The same for one that was only ever seen as an unconfirmed replacement.
 const UNSETTLED: SignedDuration = SignedDuration::from_secs(DAY);
 
+/// When time alone brings something about for each certificate: so that no minute walks over all of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Expiries(BTreeSet<(Timestamp, Sha256)>);
+
+impl Expiries {
+    pub(crate) fn add(&mut self, state: &CertificateState) {
+        self.0.extend(next_moment(state).map(|at| (at, state.certificate.sha256)));
+    }
+
+    pub(crate) fn remove(&mut self, state: &CertificateState) {
+        if let Some(at) = next_moment(state) {
+            self.0.remove(&(at, state.certificate.sha256));
+        }
+    }
+
+    /// Those whose moment has come.
+    fn until(&self, now: Timestamp) -> impl Iterator<Item = &Sha256> {
+        self.0.iter().take_while(move |(at, _)| *at <= now).map(|(_, sha256)| sha256)
+    }
+}
+
+impl<'a> FromIterator<&'a CertificateState> for Expiries {
+    fn from_iter<I: IntoIterator<Item = &'a CertificateState>>(states: I) -> Self {
+        let mut expiries = Self::default();
+        for state in states {
+            expiries.add(state);
+        }
+        expiries
+    }
+}
+
 impl Inventory {
     /// What time alone brings about: `SSL_EXPIRY` and `SSL_EXPIRED` of certificates served now. Thresholds crossed since the
     /// last call fold into the tightest. Certificates served nowhere for 90 days are forgotten. What flapped and has settled is
     /// told, and so is what is gone from a pool.
     pub fn tick(&self, now: Timestamp) -> Change {
         let mut change = Change::default();
-        for state in self.certificates.values() {
+        for state in self.expiries.until(now).filter_map(|sha256| self.certificates.get(sha256)) {
             if state.endpoints.is_empty() {
-                let keep = if state.standing == crate::Standing::Unsettled { UNSETTLED } else { REMEMBERED };
-                if now.duration_since(state.last_seen) > keep {
+                if now.duration_since(state.last_seen) > kept(state) {
                     change.removed_certificates.push(state.certificate.sha256);
                 }
                 continue;
@@ -102,6 +132,32 @@ struct Due {
     /// The threshold in days, rounded up: what is remembered as told.
     days: u16,
     severity: Severity,
+}
+
+/// From when on there is something to tell of a certificate, or to forget it; none where there is nothing to come.
+fn next_moment(state: &CertificateState) -> Option<Timestamp> {
+    if state.endpoints.is_empty() {
+        return Some(state.last_seen.checked_add(kept(state)).unwrap_or(Timestamp::MAX));
+    }
+    if state.expired_told {
+        return None;
+    }
+    let Certificate { not_before, not_after, .. } = state.certificate;
+    let life = not_after.duration_since(not_before).as_secs().max(0);
+    let third = life / 3;
+    // The moment of renewal is the third itself, remembered in whole days.
+    let thresholds = THRESHOLDS.iter().map(|&days| (i64::from(days), i64::from(days) * DAY));
+    let renewal = (life <= SHORT_LIFE).then_some(((third + DAY - 1) / DAY, third));
+    let thresholds = thresholds.filter(|(_, left)| *left <= third).chain(renewal);
+    let untold = thresholds.filter(|(days, _)| state.expiry_told.is_none_or(|told| *days < i64::from(told)));
+    let most = untold.map(|(_, left)| left).max().unwrap_or(0);
+    // Seconds left are counted whole.
+    Some(not_after.checked_sub(SignedDuration::from_secs(most + 1)).unwrap_or(Timestamp::MIN))
+}
+
+/// How long one that is served nowhere is remembered.
+fn kept(state: &CertificateState) -> SignedDuration {
+    if state.standing == crate::Standing::Unsettled { UNSETTLED } else { REMEMBERED }
 }
 
 /// The tightest threshold that has been crossed, given the seconds left.

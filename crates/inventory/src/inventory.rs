@@ -1,6 +1,6 @@
 use crate::{
     CertificateState, Change, ConfirmRequest, EndpointState, HostState, Known, PortStatus, Region, Restoration, Row,
-    apply::Plan, confirm, identity::Holders, table::Table, watch::Watch,
+    apply::Plan, confirm, expiry::Expiries, identity::Holders, table::Table, watch::Watch,
 };
 use jiff::Timestamp;
 use model::{AddressSet, Coverage, Endpoint, HostPolicy, HostSlice, Lane, ServiceName, Sha256, Transport, Vantage};
@@ -21,6 +21,7 @@ pub struct Inventory {
     pub(crate) watch: Watch,
     /// How many certificates are served now.
     served: usize,
+    pub(crate) expiries: Expiries,
 }
 
 /// How much is known.
@@ -49,6 +50,7 @@ impl Inventory {
             holders: Holders::default(),
             watch: Watch::default(),
             served: 0,
+            expiries: Expiries::default(),
         }
     }
 
@@ -179,10 +181,17 @@ impl Inventory {
         for state in &change.certificates {
             self.served += usize::from(state.is_served());
             let old = self.certificates.insert(state.certificate.sha256, state.clone());
+            if let Some(old) = &old {
+                self.expiries.remove(old);
+            }
+            self.expiries.add(state);
             self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for sha256 in &change.removed_certificates {
             let old = self.certificates.remove(sha256);
+            if let Some(old) = &old {
+                self.expiries.remove(old);
+            }
             self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for region in &change.regions {
@@ -297,6 +306,7 @@ impl Inventory {
             hosts,
             holders,
             watch,
+            expiries: certificates.values().collect(),
             served: certificates.values().filter(|state| state.is_served()).count(),
             certificates,
             regions: regions.into_iter().map(|region| ((region.profile.clone(), region.lane), region)).collect(),

@@ -115,7 +115,7 @@ impl Plan<'_> {
             let (mut pending, is_stranger) = self.gather_answer(pending.unwrap_or_else(empty), answer, seen);
             // Who only takes its turn is believed to have taken over when the one in force was not met for long.
             let rule = if is_stranger {
-                turns::rule_for(self.policy.confirm.service_changed, state.changed_at, seen.at)
+                turns::rule_for(self.policy.confirm.service_changed, self.policy.identify, state.changed_at, seen.at)
             } else {
                 turns::FORSAKEN
             };

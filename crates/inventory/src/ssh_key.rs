@@ -1,7 +1,7 @@
 //! SSH host keys on services: known, taking turns, replaced.
 //!
 //! A server has one key of each algorithm and shows one of them at a time, so only another key of the same algorithm is a
-//! change. In a service's first day keys that take turns are a balancer's, and learnt; so another one counts as a change
+//! change. In a service's first day (longer where conversations are rare: [`turns::learning`]) keys that take turns are a balancer's, and learnt; so another one counts as a change
 //! only while the known one is absent (see [`crate::turns`]). Later a key never met before is news wherever it comes from,
 //! and told as soon as it was shown in the passes the profile asks for, the known one in between or not: once, for then it
 //! is known, and takes turns in silence.
@@ -10,7 +10,7 @@ use crate::{
     EndpointState, HostState, IdentityKey, Pending, PendingKey, ServiceState,
     apply::Plan,
     confirm, event,
-    turns::{self, FORSAKEN, LEARNING},
+    turns::{self, FORSAKEN},
 };
 use jiff::Timestamp;
 use model::{ConfirmRule, Event, EventType, ServiceObservation, SshKey};
@@ -74,7 +74,7 @@ impl Plan<'_> {
     /// In a service's first day: what was in doubt takes turns with another key, so it is a balancer's.
     fn learn_turn(&mut self, state: &mut ServiceState, shown: Option<&SshKey>, at: Timestamp) {
         let is_other = |pending: &PendingKey| Some(&pending.key) != shown;
-        if confirm::between(state.first_seen, at) < LEARNING
+        if confirm::between(state.first_seen, at) < turns::learning(self.policy.identify)
             && let Some(pending) = state.pending_key.take_if(|pending| is_other(pending))
             && !self.host.holds(&pending.key)
         {
@@ -94,8 +94,8 @@ impl Plan<'_> {
         self.learn_turn(state, Some(shown), at);
         let mut pending = self.gather_key(state.pending_key.take(), shown, at);
         let profile = self.policy.confirm.service_changed;
-        let rule = if confirm::between(state.first_seen, at) < LEARNING {
-            turns::rule_for(profile, state.first_seen, at)
+        let rule = if confirm::between(state.first_seen, at) < turns::learning(self.policy.identify) {
+            turns::rule_for(profile, self.policy.identify, state.first_seen, at)
         } else {
             ConfirmRule { at_least: Duration::ZERO, ..profile }
         };

@@ -289,6 +289,9 @@ pub struct PendingCertificate {
     /// Of those that take turns: in how many handshakes since it was last met each was not.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub missed: BTreeMap<Sha256, u16>,
+    /// While all that take turns are asked for because one joined them: how many conversations more.
+    #[serde(skip_serializing_if = "is_none_left", default)]
+    pub census: u16,
 }
 
 /// Another SSH host key than the one in the service.
@@ -350,6 +353,11 @@ pub struct PoolPlace {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none_left(number: &u16) -> bool {
     *number == 0
 }
 

@@ -5,7 +5,7 @@ mod world;
 use inventory::{Inventory, Question};
 use jiff::Timestamp;
 use model::{Confirm, HostPolicy, Lane, Vantage};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use world::*;
 
 const IP: &str = "192.0.2.7";
@@ -55,10 +55,10 @@ fn versions_that_take_turns_are_no_change_and_one_that_takes_over_is() {
     for (n, text) in (60..).zip(["http nginx 1.26", OLD, NEW, "http nginx 1.26", OLD]) {
         assert_eq!(world.sees(n * HOUR, IP, &web(text)), NOTHING);
     }
-    // The old one leaves for good: told when it was not met for a day.
+    // The old one leaves for good: told when it was not met for a day and in 32 conversations.
     let told: Vec<_> =
         (65..100).flat_map(|n| world.sees(n * HOUR, IP, &web(NEW)).into_iter().map(move |k| (n, k))).collect();
-    assert_eq!(told, [(89, "SOFTWARE_UPDATED")]);
+    assert_eq!(told, [(96, "SOFTWARE_UPDATED")]);
     // And then it is a server like any other.
     world.sees(120 * HOUR, IP, &web("http nginx 1.28"));
     assert_eq!(world.settles(IP, &web("http nginx 1.28")).0, ["SOFTWARE_UPDATED"]);
@@ -92,7 +92,13 @@ fn draw(state: &mut u64, of: u64) -> u8 {
 
 /// A balancer of so many members, asked every `period` for so many days and whenever the detector asks: what it told.
 fn watch(seed: u64, members: u64, period: i64, days: i64) -> Vec<String> {
-    let policy = HostPolicy { confirm: Confirm::default(), ..HostPolicy::default() };
+    watch_renewed(seed, members, period, days, i64::MAX).0
+}
+
+/// The same, where all members get new certificates at a time; and how many conversations it took.
+fn watch_renewed(seed: u64, members: u64, period: i64, days: i64, renewed: i64) -> (Vec<String>, u64) {
+    let identify = Duration::from_secs(u64::try_from(period).expect("positive"));
+    let policy = HostPolicy { confirm: Confirm::default(), identify, ..HostPolicy::default() };
     let mut inventory = Inventory::new(Vantage::from("scan1"));
     let mut chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for _ in 0..20 {
@@ -108,7 +114,7 @@ fn watch(seed: u64, members: u64, period: i64, days: i64) -> Vec<String> {
             open(443),
             ssh(22, "ssh OpenSSH 9.2", "ssh-ed25519", which()),
             speaks(80, &format!("http nginx 1.{}", which())),
-            tls(443, "http", &certificate(which(), "O=Example CA Inc", 800)),
+            tls(443, "http", &certificate(which() + if now < renewed { 0 } else { 100 }, "O=Example CA Inc", 800)),
         ];
         let change = inventory.apply(&slice(now, IP, number, &seen), &policy, time(now));
         told.extend(change.events.iter().map(|event| format!("{} {:?} at {now}", event.kind, event.reason)));
@@ -131,7 +137,7 @@ fn watch(seed: u64, members: u64, period: i64, days: i64) -> Vec<String> {
         let due = due.map_or(i64::MAX, |at: Timestamp| at.as_second() - START + 1);
         now = due.max(now + 1).min(regular.max(now + 1));
     }
-    told
+    (told, number)
 }
 
 /// Chance completes one doubt of two members in 8,192: of 84 such balancers with three services each 0.03 in all; with
@@ -146,5 +152,37 @@ fn chance_tells_nothing_of_balancers() {
     for seed in 81..=84 {
         assert_eq!(watch(seed, 2, HOUR, 30), NOTHING, "seed {seed}");
         assert_eq!(watch(seed, 3, HOUR, 30), NOTHING, "seed {seed}");
+    }
+}
+
+/// Where conversations are rare, members are met by asking for them.
+#[test]
+fn chance_tells_nothing_of_balancers_that_are_seldom_asked() {
+    for seed in 101..=125 {
+        for members in [2, 3] {
+            assert_eq!(watch(seed, members, 6 * HOUR, 30), NOTHING, "seed {seed}, {members} members");
+        }
+    }
+}
+
+#[test]
+fn the_renewal_of_all_members_is_told_soon_after_it_is_seen() {
+    let (at, soon) = (10 * DAY, 10 * DAY + 6 * HOUR + 2 * HOUR);
+    for seed in 1..=10 {
+        for members in [1, 2, 3] {
+            let (told, asked) = watch_renewed(seed, members, 6 * HOUR, 12, at);
+            let mut counts = BTreeMap::<&str, u64>::new();
+            for event in &told {
+                let (kind, rest) = event.split_once(' ').expect("a type");
+                let second: i64 = rest.rsplit(' ').next().and_then(|last| last.parse().ok()).expect("a time");
+                assert!((at..soon).contains(&second), "seed {seed}, {members} members: {event}");
+                *counts.entry(kind).or_default() += 1;
+            }
+            // One alone is replaced; of several each is new, and the one in force is replaced too.
+            let new = if members == 1 { 0 } else { members };
+            let expect = [("SSL_CHANGED", 1), ("SSL_NEW", new)].into_iter().filter(|(_, count)| *count > 0);
+            assert_eq!(counts, expect.collect(), "seed {seed}, {members} members: {told:?}");
+            assert!(asked < 400, "{asked} conversations in twelve days");
+        }
     }
 }

@@ -305,8 +305,8 @@ fn less_said_is_no_change_and_nothing_said_needs_repetition() {
         assert_eq!(world.sees(second + 2, IP, &[mute(80)]), NOTHING);
     }
     assert_eq!(world.sees(40, IP, &[speaks(80, "http nginx 1.22.1")]), NOTHING);
-    // It was silent before and spoke again, so it is silent now and then; but not for a day on end.
-    let told: Vec<_> = (0..30).flat_map(|n| world.sees(50 + n * 3_600, IP, &[mute(80)])).collect();
+    // It was silent before and spoke again, so it is silent now and then; but not for a day and 32 conversations on end.
+    let told: Vec<_> = (0..33).flat_map(|n| world.sees(50 + n * 3_600, IP, &[mute(80)])).collect();
     assert_eq!(told, ["PORT_CHANGED", "SOFTWARE_REMOVED"]);
     let mut world = World::covered();
     world.sees(1, IP, &[open(80), speaks(80, "http nginx 1.22.1")]);

@@ -58,6 +58,9 @@ pub struct HostPolicy {
     /// The highest business value among them, 1 to 5.
     pub value: u8,
     pub confirm: Confirm,
+    /// How often its services are asked who they are; nought where nobody says. Who takes turns behind an address is learnt
+    /// in so many conversations, so over a longer time where they are rare.
+    pub identify: Duration,
     /// The allow-lists of those assets that have one, merged; none where no asset has one.
     pub certificates: Option<Arc<AllowList>>,
     /// The asset of kind `pool` that contains it, the first by name; none where it is a host of its own.

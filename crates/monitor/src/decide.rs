@@ -27,6 +27,8 @@ pub(crate) struct Decider {
     pub(crate) parents: Parents,
     pub(crate) storms: Storms,
     pub(crate) ahead: Ahead,
+    /// Policies by profile and assets, as the configuration gives them: hosts are many, and these few.
+    policies: HashMap<(Arc<str>, Vec<Arc<str>>), HostPolicy>,
 }
 
 impl Decider {
@@ -47,6 +49,7 @@ impl Decider {
             parents: Parents::default(),
             storms: Storms::default(),
             ahead: Ahead::default(),
+            policies: HashMap::new(),
         }
     }
 
@@ -59,12 +62,22 @@ impl Decider {
     pub(crate) fn reconfigure(&mut self, config: Arc<Config>) {
         self.engine = Engine::new(&config);
         self.config = config;
+        self.policies.clear();
         self.index.write().meet_anew();
     }
 
     /// What the configuration says of an address, in the eyes of one profile.
-    pub(crate) fn policy(&self, scope: &Scope, ip: IpAddr, profile: &str, now: Timestamp) -> HostPolicy {
-        let assets = scope.assets_of(ip, now);
+    pub(crate) fn policy(&mut self, scope: &Scope, ip: IpAddr, profile: &Arc<str>, now: Timestamp) -> HostPolicy {
+        let key = (profile.clone(), scope.assets_of(ip, now));
+        if let Some(known) = self.policies.get(&key) {
+            return known.clone();
+        }
+        let policy = self.policy_of(profile, &key.1);
+        self.policies.insert(key, policy.clone());
+        policy
+    }
+
+    fn policy_of(&self, profile: &str, assets: &[Arc<str>]) -> HostPolicy {
         let mut tags: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut value = 1;
         let mut allowed: Option<AllowList> = None;
@@ -77,7 +90,9 @@ impl Decider {
                 merged.spki.extend(list.spki.iter().copied());
             }
         }
-        let confirm = self.config.profiles.get(profile).map(|profile| profile.confirm).unwrap_or_default();
+        let profile = self.config.profiles.get(profile);
+        let confirm = profile.map(|profile| profile.confirm).unwrap_or_default();
+        let identify = profile.map(|profile| profile.scan.identify).unwrap_or_default();
         let is_pool =
             |name: &&Arc<str>| self.config.assets.get(*name).is_some_and(|asset| asset.kind == config::AssetKind::Pool);
         let pool = assets.iter().filter(is_pool).min().cloned();
@@ -86,6 +101,7 @@ impl Decider {
             tags: tags.into_iter().collect(),
             value,
             confirm,
+            identify,
             certificates: allowed.map(Arc::new),
             pool,
         }

@@ -1,6 +1,7 @@
 //! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
 use inventory::{Inventory, Known, Row};
+use jiff::Timestamp;
 use model::{Endpoint, PortObservation};
 use std::{
     net::IpAddr,
@@ -14,6 +15,9 @@ const AT_ONCE: usize = 4_096;
 /// A view of the one inventory. A guard is held for a few lines, never over an `await`.
 #[derive(Debug, Clone)]
 pub(crate) struct Index(Arc<RwLock<Inventory>>);
+
+/// Whether an endpoint is believed open, and when it was last asked who it is.
+pub(crate) type Acquaintance = Option<(bool, Option<Timestamp>)>;
 
 /// How much a pass over known endpoints has to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +43,27 @@ impl Index {
 
     pub(crate) fn get(&self, endpoint: &Endpoint) -> Option<Known> {
         self.read().remembered(endpoint)
+    }
+
+    /// Whether an endpoint is believed open, and when it was last asked who it is; none where it is not known.
+    pub(crate) fn acquaintance(&self, endpoint: &Endpoint) -> Acquaintance {
+        self.read().row(endpoint.ip)?.acquaintance(endpoint.transport, endpoint.port)
+    }
+
+    /// The same of many, in one go: those of one host follow each other.
+    pub(crate) fn acquaintances<'a>(&self, endpoints: impl Iterator<Item = &'a Endpoint>) -> Vec<Acquaintance> {
+        let inventory = self.read();
+        let mut host = None;
+        endpoints
+            .map(|endpoint| {
+                let row = match host {
+                    Some((ip, row)) if ip == endpoint.ip => row,
+                    _ => inventory.row(endpoint.ip),
+                };
+                host = Some((endpoint.ip, row));
+                row?.acquaintance(endpoint.transport, endpoint.port)
+            })
+            .collect()
     }
 
     /// Whether an observation speaks against what is believed: it was to be open and was not, or was to answer and did not.

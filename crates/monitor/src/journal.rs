@@ -158,6 +158,9 @@ pub trait Journal: std::fmt::Debug + Send + Sync + 'static {
     where
         H: Extend<HostState> + Send + 'static;
 
-    /// Commits the batch; on `Ok` it survives power loss.
-    fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, JournalError>> + Send;
+    /// Commits the batch; on `Ok` it survives power loss. The caller keeps it to try again, so it is shared and not copied.
+    fn commit(
+        &self,
+        batch: impl Into<Arc<Batch>> + Send,
+    ) -> impl Future<Output = Result<Committed, JournalError>> + Send;
 }

@@ -6,13 +6,12 @@ use crate::{
     control,
     conversation::{Answered, Conversations},
     health::{Restraint, SLOWER},
-    index::Index,
+    index::{Acquaintance, Index},
     look::{Look, Worth},
     mirage::Mirages,
     network::Network,
     schedule,
 };
-use inventory::Known;
 use jiff::Timestamp;
 use model::{
     AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, NotProbed, Outcome, PassKind, PassRef,
@@ -21,7 +20,7 @@ use model::{
 use probe::{Found, HostResult, Pace, SweepJob};
 use scope::{Groups, Permutation, ScopeHandle};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -205,7 +204,10 @@ async fn sweep_group(
     while is_finding || outcome.is_none() {
         tokio::select! {
             hit = found.recv(), if is_finding => match hit {
-                Some(hit) => introduce(tools, plan, hit, &mut per_host),
+                Some(hit) => {
+                    let met = tools.index.acquaintance(&hit.observation.endpoint);
+                    introduce(tools, plan, hit, met, &mut per_host);
+                }
                 None => is_finding = false,
             },
             Ok(()) = restraint.changed() => if let Some((pace, rate)) = &paced {
@@ -231,7 +233,8 @@ async fn sweep_group(
         let Some(found) = again.remove(&port.endpoint) else { continue };
         *port = found.observation.clone();
         if port.outcome.is_open() {
-            introduce(tools, plan, found, &mut per_host);
+            let met = tools.index.acquaintance(&port.endpoint);
+            introduce(tools, plan, found, met, &mut per_host);
         }
     }
     let now = tools.clock.now();
@@ -284,16 +287,16 @@ async fn sweep_group(
 
 /// Starts a conversation with an open endpoint where one is due. It reports when it has ended, and the pass does not wait
 /// for it: a host that answers slowly on many ports must not hold up the watch over all others.
-fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAddr, u32>) {
+fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host: &mut HashMap<IpAddr, u32>) {
     let endpoint = hit.observation.endpoint;
     let is_due = || {
-        let known = tools.index.get(&endpoint);
         if tools.mirages.hold(&endpoint) {
+            let known = tools.index.get(&endpoint);
             let speaks = known.is_some_and(|known| known.tls || known.prior.is_some());
             return tools.mirages.may_talk(endpoint, speaks, hit.observation.at);
         }
         // And where conversations came to nothing, that it is time for another.
-        is_due(known, plan.identify, hit.observation.at)
+        is_due(met, plan.identify, hit.observation.at)
             && tools.conversations.fruitless.may_try(&endpoint, plan.identify, hit.observation.at)
     };
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
@@ -333,12 +336,10 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, per_host: &mut HashMap<IpAd
 }
 
 /// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old.
-fn is_due(known: Option<Known>, every: Duration, now: Timestamp) -> bool {
-    known.is_none_or(|known| {
-        !known.open
-            || known
-                .identified
-                .is_none_or(|last| Duration::try_from(now.duration_since(last)).is_ok_and(|age| age >= every))
+fn is_due(met: Acquaintance, every: Duration, now: Timestamp) -> bool {
+    met.is_none_or(|(open, identified)| {
+        let is_old = |last: Timestamp| Duration::try_from(now.duration_since(last)).is_ok_and(|age| age >= every);
+        !open || identified.is_none_or(is_old)
     })
 }
 
@@ -423,21 +424,26 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
                 *found = second;
             }
         }
-        let slices = known_slices(tools, &plan, observations);
+        let met = tools.index.acquaintances(observations.iter().map(|found| &found.observation.endpoint));
+        let slices = known_slices(tools, &plan, observations, &met);
         plan.record.probes += asked;
         let mut local_errors = 0;
-        for (slice, observation) in slices.iter().flat_map(|slice| slice.ports.iter().map(move |port| (slice, port))) {
-            plan.record.attempts += u64::from(observation.attempts);
-            local_errors += u64::from(matches!(observation.outcome, Outcome::LocalError(_)));
+        for slice in &slices {
+            let answers = slice.ports.iter().any(|port| port.outcome.is_answer());
+            for port in &slice.ports {
+                plan.record.attempts += u64::from(port.attempts);
+                local_errors += u64::from(matches!(port.outcome, Outcome::LocalError(_)));
+            }
             // A host that is down loses no packets: only what a living one left without an answer is loss.
-            if observation.outcome.is_evidence()
-                && slice.ports.iter().any(|port| port.outcome.is_answer())
-                && tools.index.get(&observation.endpoint).is_some_and(|known| known.open)
-            {
+            if !answers {
+                continue;
+            }
+            let met = tools.index.acquaintances(slice.ports.iter().map(|port| &port.endpoint));
+            let open = slice.ports.iter().zip(met).filter(|(_, met)| met.is_some_and(|(open, _)| open));
+            for (port, _) in open.filter(|(port, _)| port.outcome.is_evidence()) {
                 plan.record.loss_asked += 1;
-                plan.record.loss_missed += u64::from(
-                    !observation.outcome.is_answer() || (observation.outcome.is_open() && observation.attempts > 1),
-                );
+                let late = !port.outcome.is_answer() || (port.outcome.is_open() && port.attempts > 1);
+                plan.record.loss_missed += u64::from(late);
             }
         }
         plan.record.local_errors += local_errors;
@@ -471,20 +477,45 @@ fn spared(mut batch: Vec<Endpoint>, refusing: &BTreeSet<IpAddr>) -> Vec<Endpoint
 }
 
 /// Makes slices of what the known endpoints answered, and starts conversations where those are due.
-fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>) -> Vec<HostSlice> {
-    let mut hosts: BTreeMap<IpAddr, Vec<PortObservation>> = BTreeMap::new();
+fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>, met: &[Acquaintance]) -> Vec<HostSlice> {
+    let mut ports = Vec::with_capacity(answers.len());
     let mut per_host = HashMap::new();
-    for answer in answers {
+    for (answer, &met) in answers.into_iter().zip(met) {
         let observation = answer.observation.clone();
         if observation.outcome.is_open() {
-            introduce(tools, plan, answer, &mut per_host);
+            introduce(tools, plan, answer, met, &mut per_host);
         }
-        hosts.entry(observation.endpoint.ip).or_default().push(observation);
+        ports.push(observation);
     }
+    ports.sort_by_key(|observation| observation.endpoint.ip);
+    let mut alike = Alike::default();
+    let hosts = ports.chunk_by(|one, other| one.endpoint.ip == other.endpoint.ip);
     hosts
-        .into_iter()
-        .map(|(ip, ports)| slice_of(tools, plan.reference(), ip, asked(&ports), ports, Vec::new()))
+        .filter_map(|ports| Some((ports.first()?.endpoint.ip, ports)))
+        .map(|(ip, ports)| slice_of(tools, plan.reference(), ip, alike.asked(ports), ports.to_vec(), Vec::new()))
         .collect()
+}
+
+/// Coverages of the slices of a batch: most hosts are asked what others are asked.
+#[derive(Debug, Default)]
+struct Alike {
+    known: HashMap<Vec<(Transport, u16)>, Coverage>,
+    ports: Vec<(Transport, u16)>,
+}
+
+impl Alike {
+    /// As [`asked`].
+    fn asked(&mut self, ports: &[PortObservation]) -> Coverage {
+        let evidence = ports.iter().filter(|observation| observation.outcome.is_evidence());
+        self.ports.clear();
+        self.ports.extend(evidence.map(|observation| (observation.endpoint.transport, observation.endpoint.port)));
+        if let Some(coverage) = self.known.get(&self.ports) {
+            return coverage.clone();
+        }
+        let coverage = asked(ports);
+        self.known.insert(self.ports.clone(), coverage.clone());
+        coverage
+    }
 }
 
 /// The coverage of a slice whose every question is listed.

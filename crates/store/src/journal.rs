@@ -14,7 +14,7 @@ use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRe
 use notifiers::Owed;
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 /// How many passes of each profile and lane are kept.
 const PASSES: i64 = 100;
@@ -32,7 +32,8 @@ impl Journal for Store {
         Ok(self.shared.reader.query(restore).await?)
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+    async fn commit(&self, batch: impl Into<Arc<Batch>> + Send) -> Result<Committed, JournalError> {
+        let batch = batch.into();
         if batch.is_empty() {
             return Ok(Committed::default());
         }

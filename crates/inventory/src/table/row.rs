@@ -126,6 +126,23 @@ impl<'a> Row<'a> {
         self.record.place(transport, port).is_some() || self.record.answered_by() == Some((transport, port))
     }
 
+    /// Whether an endpoint is believed open, and when it was last asked who it is: as [`Row::known`] says, for those who ask this
+    /// of every endpoint all the time.
+    pub fn acquaintance(self, transport: Transport, port: u16) -> Option<(bool, Option<Timestamp>)> {
+        let Some(place) = self.record.place(transport, port) else {
+            return (self.record.answered_by() == Some((transport, port))).then_some((false, None));
+        };
+        let slot = self.record.slots.get(place)?;
+        let identified = match self.record.rare(place) {
+            None => slot.identified().map(super::moment::Moment::time),
+            Some(rare) => {
+                let bare = rare.state.services.iter().find(|service| service.name.is_none());
+                bare.map(|service| service.last_observed)
+            }
+        };
+        Some((slot.status() == PortStatus::Open, identified))
+    }
+
     /// None where [`Row::is_known`] is not true.
     pub fn known(self, transport: Transport, port: u16) -> Option<Known> {
         let shows_life = self.record.answered_by() == Some((transport, port));

@@ -71,6 +71,8 @@ pub(crate) enum Turn {
     Blocked(String),
     /// It is well again; with why that can be said.
     Recovered(&'static str),
+    /// It was only that single hosts refused it, and they do no more. What was gathered against others meanwhile stands.
+    Released(&'static str),
 }
 
 /// How the asking of a group went.
@@ -236,22 +238,29 @@ impl Health {
             sure.find(|(kind, _)| wanted(**kind)).map(|(_, trouble)| trouble.sentence.clone())
         };
         let (degraded, blocked) = (standing(Kind::is_degraded), standing(Kind::is_blocked));
+        let is_general = self.troubles.keys().any(|kind| *kind != Kind::Bans && is_sure(*kind));
+        self.told.general |= is_general && (self.told.degraded || self.told.blocked);
         let turn = match (degraded, blocked) {
             (Some(sentence), _) if !self.told.degraded => {
                 self.told.degraded = true;
+                self.told.general = true;
                 Turn::Degraded(sentence)
             }
             (None, None) if self.told.degraded || self.told.blocked => {
-                self.told = Told::default();
+                if !std::mem::take(&mut self.told).general {
+                    return Some(Turn::Released("the hosts that refused do so no more"));
+                }
                 let believed = std::mem::take(&mut self.shut.believed);
                 Turn::Recovered(if believed { BELIEVED } else { "answers as before" })
             }
             (None, Some(_)) if self.told.degraded => {
                 self.told.degraded = false;
+                self.told.general = is_general;
                 Turn::Recovered("answers as before where it is not blocked")
             }
             (None, Some(sentence)) if !self.told.blocked => {
                 self.told.blocked = true;
+                self.told.general = is_general;
                 return Some(Turn::Blocked(sentence));
             }
             (Some(_) | None, _) => return None,

@@ -145,7 +145,7 @@ impl Turn {
     pub(crate) fn voids_doubts(&self) -> bool {
         match self {
             Self::Degraded(_) | Self::Recovered(_) => true,
-            Self::Blocked(_) => false,
+            Self::Blocked(_) | Self::Released(_) => false,
         }
     }
 }

@@ -283,8 +283,16 @@ fn hosts_that_ban_the_sensor_are_told_together_when_it_lasts() {
     assert!(restraint.silences(address(1)) && !restraint.silences(address(3)) && !restraint.everything);
     assert_eq!(turn_with(&mut health, &[2, 3]), None, "the same trouble goes on with others");
     assert!(!health.restraint(begin).silences(address(1)));
-    assert!(matches!(turn_with(&mut health, &[]), Some(Turn::Recovered(_))));
+    let turn = turn_with(&mut health, &[]).expect("over");
+    assert!(matches!(turn, Turn::Released(_)) && !turn.voids_doubts(), "what was gathered against others stands");
+    assert!(health.void_before.is_none());
     assert_eq!(turn_with(&mut health, &[]), None);
+    // Where more was wrong meanwhile, its end proves that what was gathered was worth nothing.
+    assert!(matches!(turn_with(&mut health, &[1, 2]), Some(Turn::Blocked(_))));
+    health.begin(Kind::Blocked, String::new(), &AddressSet::empty(), begin);
+    assert_eq!(turn_with(&mut health, &[1, 2]), None);
+    health.troubles.remove(&Kind::Blocked);
+    assert!(matches!(turn_with(&mut health, &[]), Some(Turn::Recovered(_))));
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(super) struct Trouble {
 pub(super) struct Told {
     pub(super) degraded: bool,
     pub(super) blocked: bool,
+    /// It was more than that single hosts refuse.
+    pub(super) general: bool,
 }
 
 impl Kind {

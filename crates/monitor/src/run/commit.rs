@@ -2,6 +2,7 @@
 
 use super::{COMMIT_RETRY_FIRST, COMMIT_RETRY_MOST, Monitor};
 use crate::{Batch, Journal, JournalError, MonitorError};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ impl<J: Journal> Monitor<J> {
         if batch.is_empty() {
             return Ok(());
         }
+        let batch = Arc::new(batch);
         let mut wait = COMMIT_RETRY_FIRST;
         let committed = loop {
             match self.journal.commit(batch.clone()).await {
@@ -47,10 +49,12 @@ impl<J: Journal> Monitor<J> {
         if !batch.owed.is_empty() {
             self.owed.notify_one();
         }
-        for (mut event, seq) in batch.events.into_iter().zip(committed.events) {
-            event.seq = Some(seq);
-            // Without a listener it goes nowhere, and need not.
-            let _ = self.events.send(event);
+        for (event, seq) in batch.events.iter().zip(committed.events) {
+            if self.events.receiver_count() == 0 {
+                break;
+            }
+            // The last listener may just have left.
+            let _ = self.events.send(model::Event { seq: Some(seq), ..event.clone() });
         }
         Ok(())
     }

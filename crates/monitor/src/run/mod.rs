@@ -132,6 +132,8 @@ pub struct Monitor<J> {
     expiry_at: Timestamp,
     purge_at: Timestamp,
     show_at: Instant,
+    /// How many addresses each lane has before it, and when that was counted.
+    targets: (Instant, Vec<u64>),
     /// When the next piece of what was only seen again is written.
     touched_at: Instant,
 }
@@ -210,6 +212,7 @@ impl<J: Journal> Monitor<J> {
             expiry_at: now,
             purge_at: now,
             show_at: Instant::now(),
+            targets: (Instant::now(), Vec::new()),
             touched_at: Instant::now(),
         };
         monitor.take_up(&restored.notes);

@@ -20,6 +20,8 @@ impl<J: Journal> Monitor<J> {
     /// Rebuilds the scope from the configuration and the living leases.
     pub(super) fn rescope(&mut self) {
         self.scope.replace(scope_of(&self.config).with_leases(self.leases.for_scope()));
+        // What lanes have before them is counted anew.
+        self.targets.1.clear();
     }
 
     pub(super) fn space(&self, profile: &Arc<str>, now: Timestamp) -> AddressSet {

@@ -2,21 +2,24 @@
 
 use super::{Monitor, rescope::authorized_until};
 use crate::Journal;
+use jiff::Timestamp;
 use model::ServiceName;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
+/// The addresses of large ranges with many exceptions are not counted each time.
+const COUNT_EVERY: Duration = Duration::from_mins(1);
+
 impl<J: Journal> Monitor<J> {
-    pub(super) fn show(&self) {
+    pub(super) fn show(&mut self) {
         let now = self.clock.now();
+        self.count_targets(now);
         let scope = self.scope.load();
         let lanes: Vec<_> = self
             .lanes
             .iter()
-            .map(|state| {
-                let targets = u64::try_from(self.space(&state.profile, now).len()).unwrap_or(u64::MAX);
-                state.status(self.decider.inventory().has_baseline(&state.profile), targets, now)
-            })
+            .zip(&self.targets.1)
+            .map(|(state, &targets)| state.status(self.decider.inventory().has_baseline(&state.profile), targets, now))
             .collect();
         let mut reasons: BTreeMap<&'static str, String> =
             self.health.sentences().map(|(what, sentence)| (what, sentence.clone())).collect();
@@ -57,5 +60,16 @@ impl<J: Journal> Monitor<J> {
             live.ready = true;
             live.turned = Some(Instant::now());
         });
+    }
+
+    /// Counts what each lane has before it, where that was not done just now.
+    fn count_targets(&mut self, now: Timestamp) {
+        let (counted, targets) = &self.targets;
+        if targets.len() == self.lanes.len() && counted.elapsed() < COUNT_EVERY {
+            return;
+        }
+        let of = |profile| u64::try_from(self.space(profile, now).len()).unwrap_or(u64::MAX);
+        let targets = self.lanes.iter().map(|state| of(&state.profile)).collect();
+        self.targets = (Instant::now(), targets);
     }
 }

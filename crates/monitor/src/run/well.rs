@@ -90,6 +90,7 @@ impl<J: Journal> Monitor<J> {
                     self.look_at_once();
                     (EventType::SensorOk, why.to_owned())
                 }
+                Turn::Released(why) => (EventType::SensorOk, why.to_owned()),
             };
             let fill = |event: &mut model::Event| event.reason = Some(reason);
             self.decider.own_event(kind, "sensor", fill, now.wall, batch);

@@ -474,7 +474,8 @@ impl Journal for Disk {
         Ok((hosts, contents.restored.clone()))
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+    async fn commit(&self, batch: impl Into<Arc<Batch>> + Send) -> Result<Committed, JournalError> {
+        let batch = Batch::clone(&batch.into());
         sleep(Duration::from_millis(1)).await;
         let mut contents = self.contents();
         if contents.broken {

@@ -68,7 +68,11 @@ pub(super) fn judge(
             && !one.hidden
             && let Some(kind) = one.kinds.first()
         {
-            delays.entry(*kind).or_default().push(told.saturating_sub(one.since));
+            let delay = told.saturating_sub(one.since);
+            delays.entry(*kind).or_default().push(delay);
+            if scenario.delays.get(kind).is_some_and(|limit| delay > limit.ms()) {
+                report.slow.push(format!("{}, told {}: {}", what(), moment(told), one.said));
+            }
         }
     }
     report.delays = delays.into_iter().map(|(kind, all)| (kind, Delay::of(all))).collect();
@@ -123,14 +127,14 @@ impl Oracle {
             let expected = &self.expected;
             let fits = candidates.iter().rev().copied().find(|index| {
                 let one = &expected[*index];
-                one.told.is_none() && one.since <= at && (one.port.is_none() || one.port == port)
+                let in_time = one.must || at <= one.deadline;
+                one.told.is_none() && one.since <= at && in_time && (one.port.is_none() || one.port == port)
             });
             if let Some(index) = fits {
                 let one = &mut self.expected[index];
-                if one.must || at <= one.deadline {
-                    one.told = Some(at);
-                    return true;
-                }
+                one.told = Some(at);
+                one.said = event.reason.clone().unwrap_or_default();
+                return true;
             }
         }
         let allowed = self.allowances.iter_mut().find(|one| {
@@ -224,9 +228,9 @@ mod tests {
         script  = [{ at = "2h", open = "10.0.0.1:80" }]
     "#;
 
-    /// What is said of events of these types, about port 80 of the host unless said otherwise, so long after the beginning.
-    fn verdict(events: &[(EventType, u16, i64)]) -> Report {
-        let scenario: Scenario = toml::from_str(SMALL).expect("a scenario");
+    /// What is said of events of these types, about that port of the host, so many minutes after the beginning.
+    fn verdict(scenario: &str, events: &[(EventType, u16, i64)]) -> Report {
+        let scenario: Scenario = toml::from_str(scenario).expect("a scenario");
         let end = scenario.lasting.ms();
         let (world, script, _, oracle) = parts(&scenario, end).expect("it fits together");
         let told = events.iter().map(|(kind, port, minutes)| {
@@ -252,11 +256,36 @@ mod tests {
             // Twice is one too many for the change, and not in turn.
             (&[(PortOpen, 80, 121), (PortOpen, 80, 122)], 0, 0, 2),
         ] {
-            let report = verdict(events);
+            let report = verdict(SMALL, events);
             let counts = (report.missed.len(), report.late.len(), report.false_events.len());
             assert_eq!(counts, (missed, late, wrong), "{events:?}: {report}");
             assert_eq!(report.wrong, ["10.0.0.1 is there, and not remembered as up"]);
         }
-        assert_eq!(verdict(&[(PortOpen, 80, 121)]).delays[&PortOpen].p99_ms, 60_000);
+        assert_eq!(verdict(SMALL, &[(PortOpen, 80, 121)]).delays[&PortOpen].p99_ms, 60_000);
+    }
+
+    #[test]
+    fn tells_the_ports_a_host_came_with_from_those_that_opened_later() {
+        use EventType::{HostFound, PortClosed, PortOpen};
+        let script = r#"script = [
+            { at = "2h", add = "10.0.0.1", services = [{ port = 22, name = "ssh" }] },
+            { at = "6h", open = "10.0.0.1:80" },
+            { at = "100h", close = "10.0.0.1:80" },
+            { at = "110h", open = "10.0.0.1:80" },
+            { at = "120h", close = "10.0.0.1:22" },
+        ]"#;
+        let kept = |line: &&str| !line.trim_start().starts_with("hosts") && !line.trim_start().starts_with("script");
+        let scenario = SMALL.lines().filter(kept).collect::<Vec<_>>().join("\n").replace("5h", "150h") + script;
+        let hours = |hours: i64| hours * 60 + 1;
+        let events = [
+            (HostFound, 0, hours(2)),
+            (PortOpen, 22, hours(2)),
+            (PortOpen, 80, hours(6)),
+            (PortClosed, 80, hours(100)),
+            (PortOpen, 80, hours(110)),
+            (PortClosed, 22, hours(120)),
+        ];
+        let report = verdict(&scenario, &events);
+        assert!(report.false_events.is_empty() && report.missed.is_empty() && report.late.is_empty(), "{report}");
     }
 }

@@ -9,8 +9,9 @@
 //! every other event is false. [`run`] gives a [`Report`]: false events, missed changes, delays, and whether what is remembered
 //! at the end is what is there.
 //!
-//! The questions keep the manners of the real ones: two attempts to a known endpoint, a second apart, 3.5 s each; a sweep asks
-//! silence again only where that pays. Each attempt is lost by itself, with its answer or without; in an outage all are.
+//! The questions keep the manners of the real ones: two attempts to a known endpoint, a second apart, 3.5 s each, in which the
+//! kernel sends up to three SYNs; a sweep asks silence again only where that pays, and then when all has been asked once. Each
+//! SYN is lost by itself, with its answer or without; in an outage all are.
 
 mod build;
 mod intervals;

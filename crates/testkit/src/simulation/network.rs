@@ -28,11 +28,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// As the real one: two attempts, the second a second after the first was given up on.
+/// As the real one: two attempts, the second a second after the first was given up on. What a kernel does within one is in
+/// [`super::path`].
 const TIMEOUT_MS: u64 = 3_500;
 const SPACING_MS: u64 = 1_000;
-/// A sweep looks at its hosts in at most so many strokes, each not shorter than this.
-const STROKES: u64 = 24;
+/// A sweep looks at its hosts in at most so many strokes, each not shorter than this: what opened is told at a stroke's end,
+/// which in an hour's sweep is ten seconds late at most.
+const STROKES: u64 = 360;
 const STROKE_MS: u64 = 5_000;
 /// Questions to an endpoint of which nothing was heard before, as the real sweep asks them.
 const MOST_DOUBTED: u8 = 4;
@@ -154,10 +156,11 @@ impl Simulated {
             reason = "a duration"
         )]
         let span = (total as f64 / rate * 1_000.0) as u64;
-        let mut live: Vec<IpAddr> = self.world().truth.within(&job.addresses).collect();
-        live.sort_by_cached_key(|ip| mixed(job.seed ^ word(*ip)));
         let strokes = (span / STROKE_MS).clamp(1, STROKES);
-        let mut hosts: Vec<Swept> = Vec::with_capacity(live.len());
+        let dark = self.world().paths.dark(&job.addresses, ports);
+        // Each address has its place in the order, whoever is there when its turn comes.
+        let (mut order, mut places): (Vec<(u64, IpAddr)>, usize) = (Vec::new(), usize::MAX);
+        let mut hosts: Vec<Swept> = Vec::new();
         let mut no_route = false;
         for stroke in 0..strokes {
             let from = begun + span * stroke / strokes;
@@ -170,16 +173,20 @@ impl Simulated {
                 outcome.aborted = true;
                 return outcome;
             }
-            let part = |n: u64| usize::try_from(live.len() as u64 * n / strokes).unwrap_or(live.len());
             let mut hits = Vec::new();
             {
                 let mut world = self.world();
-                #[expect(clippy::cast_precision_loss, reason = "a share")]
-                world.paths.attempts_in_the_dark(&job.addresses, 1.0 / strokes as f64, ports, from);
+                world.paths.attempts_in_the_dark(&dark, (stroke, strokes), from);
                 no_route |= world.paths.no_route.contains(from) || world.paths.no_route.contains(until);
-                let some = &live[part(stroke)..part(stroke + 1)];
-                for (index, ip) in some.iter().enumerate() {
-                    let at = from + (until - from) * index as u64 / some.len().max(1) as u64;
+                if world.truth.ips().len() != places {
+                    places = world.truth.ips().len();
+                    let within = world.truth.within(&job.addresses);
+                    order = within.map(|ip| (mixed(job.seed ^ word(ip)) >> 1, ip)).collect();
+                    order.sort_unstable();
+                }
+                let first = |stroke: u64| order.partition_point(|(place, _)| *place < share(1 << 63, stroke, strokes));
+                for (place, ip) in &order[first(stroke)..first(stroke + 1)] {
+                    let at = begun + share(span, *place, 1 << 63);
                     hosts.push(self.look(&mut world, &job, *ip, at, &mut hits));
                 }
             }
@@ -422,6 +429,11 @@ struct Swept {
     answers_everything: bool,
 }
 
+/// So many of so many parts of something.
+fn share(whole: u64, part: u64, parts: u64) -> u64 {
+    u64::try_from(u128::from(whole) * u128::from(part) / u128::from(parts)).unwrap_or(u64::MAX)
+}
+
 fn attempt(paths: &mut super::path::Paths, truth: &mut super::truth::Truth, endpoint: Endpoint, at: u64) -> Reply {
     if endpoint.transport == Transport::Tcp {
         return paths.attempt(truth, endpoint.ip, endpoint.port, at);
@@ -471,7 +483,9 @@ impl Network for Simulated {
     }
 
     fn mac(&self, ip: IpAddr) -> Option<Mac> {
-        self.world().truth.machine(ip).filter(|machine| machine.up)?.mac
+        let world = self.world();
+        let truth = Some(&world.truth).filter(|truth| truth.has_macs)?;
+        truth.machine(ip).filter(|machine| machine.up)?.mac
     }
 
     fn surroundings(&self) -> Surroundings {

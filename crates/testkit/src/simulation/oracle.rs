@@ -28,6 +28,8 @@ pub(super) struct Expected {
     /// Part of the time until the deadline the sensor could not see it, so its delay says nothing of the detector.
     pub(super) hidden: bool,
     pub(super) told: Option<u64>,
+    /// Why it was told then, in the words of the event.
+    pub(super) said: String,
 }
 
 /// Events that may come without a change behind each.
@@ -44,6 +46,7 @@ pub(super) struct Allowance {
 #[derive(Debug)]
 pub(super) struct Oracle {
     pub(super) expected: Vec<Expected>,
+    /// By when they became true; of one moment, those that must come last.
     pub(super) by_subject: HashMap<(EventType, IpAddr), Vec<usize>>,
     pub(super) allowances: Vec<Allowance>,
     /// What is not settled at the end, or nobody's business.
@@ -195,6 +198,10 @@ impl Oracle {
                 oracle.by_subject.entry((*kind, one.ip)).or_default().push(index);
             }
         }
+        let expected = &oracle.expected;
+        for of_one in oracle.by_subject.values_mut() {
+            of_one.sort_by_key(|index| (expected[*index].since, expected[*index].must));
+        }
         Ok(oracle)
     }
 
@@ -316,7 +323,17 @@ impl Oracle {
             self.unsettled.insert(ip);
         }
         let must = must && deadline < self.end;
-        self.expected.push(Expected { kinds: kinds.to_vec(), ip, port, since, deadline, must, hidden, told: None });
+        self.expected.push(Expected {
+            kinds: kinds.to_vec(),
+            ip,
+            port,
+            since,
+            deadline,
+            must,
+            hidden,
+            told: None,
+            said: String::new(),
+        });
     }
 
     fn follow_port(&mut self, darkness: &Darkness<'_>, endpoint: Endpoint, times: &[(u64, bool)]) {
@@ -361,15 +378,14 @@ impl Oracle {
             let next = times.get(index + 1).map_or(u64::MAX, |(next, ..)| *next);
             if *up && *new {
                 let sweep = self.budgets.sweep(None).unwrap_or(HOUR);
-                let ports = script.last_truth.machine(ip).map(|machine| machine.offers.clone()).unwrap_or_default();
-                let period =
-                    ports.iter().filter_map(|offer| self.budgets.sweep(Some(offer.port))).min().unwrap_or(sweep);
+                let ports = script.brought.get(&ip).map(Vec::as_slice).unwrap_or_default();
+                let period = ports.iter().filter_map(|port| self.budgets.sweep(Some(*port))).min().unwrap_or(sweep);
                 let budget = 2 * period + 2 * MINUTE;
                 let is_short = next < darkness.deadline(ip, *at, budget).0;
                 self.expect(darkness, &[EventType::HostFound], ip, None, *at, budget, !is_short);
                 let later = 2 * period + 3 * HOUR + self.budgets.identified();
-                for offer in ports {
-                    self.expect(darkness, &[EventType::PortOpen], ip, Some(offer.port), *at, later, false);
+                for port in ports {
+                    self.expect(darkness, &[EventType::PortOpen], ip, Some(*port), *at, later, false);
                     for kind in [EventType::SoftwareAdded, EventType::SslNew] {
                         self.expect(darkness, &[kind], ip, None, *at, later, false);
                     }

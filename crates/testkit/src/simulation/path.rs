@@ -134,6 +134,10 @@ pub(super) const NO_ROUTE: Outcome = Outcome::LocalError(LocalErrorKind::NoRoute
 const OPEN: Outcome = Outcome::Open(OpenReason::Connected);
 const REFUSED: Outcome = Outcome::Closed(ClosedReason::Refused);
 
+/// An attempt is a `connect` of 3.5 s, and a kernel sends its SYN again after one second and after three (RFC 6298). The
+/// answer to a later one takes that much longer, which is how the monitor can tell.
+const SYNS: [u64; 3] = [0, 1_000, 3_000];
+
 /// Either of two packets.
 pub(super) fn either(loss: f64) -> f64 {
     1.0 - (1.0 - loss) * (1.0 - loss)
@@ -162,21 +166,10 @@ impl Paths {
             return Reply::nothing(NO_ROUTE);
         }
         let Some(place) = truth.places.get_mut(&ip) else { return Reply::nothing(Outcome::Silent) };
-        let mut arrives = 1.0 - self.loss;
-        for disruption in &mut self.everywhere {
-            if disruption.times.contains(at) {
-                arrives *= 1.0 - disruption.loss;
-            }
-        }
-        for &number in &place.outages {
-            let disruption = &mut self.somewhere[usize::from(number)];
-            if disruption.times.contains(at) {
-                arrives *= 1.0 - disruption.loss;
-            }
-        }
-        if arrives < 1.0 && self.random.unit() >= arrives {
+        let Some(waited) = SYNS.into_iter().find(|later| self.arrives(&place.outages, at + later)) else {
             return Reply::nothing(Outcome::Silent);
-        }
+        };
+        let at = at + waited;
         for &number in &place.boxes {
             if let Some(outcome) = self.boxes[usize::from(number)].treat(at, &mut self.random) {
                 return Reply::nothing(outcome);
@@ -213,24 +206,42 @@ impl Paths {
         };
         let jitter = if machine.jitter_us == 0 { 0 } else { self.random.next() % u64::from(machine.jitter_us) };
         let rtt_us = machine.latency_us.saturating_add(u32::try_from(jitter).unwrap_or(0));
+        let rtt_us = rtt_us.saturating_add(u32::try_from(waited * 1_000).unwrap_or(u32::MAX));
         if rtt_us >= 3_500_000 {
             return Reply::nothing(Outcome::Silent);
         }
         Reply { outcome, rtt_us, machine: Some(number) }
     }
 
-    /// Attempts at addresses where nobody is, counted and not made.
-    pub(super) fn attempts_in_the_dark(&mut self, addresses: &AddressSet, share: f64, ports: u64, at: u64) {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count of packets"
-        )]
-        for middlebox in &mut self.boxes {
-            let dark = middlebox.addresses.intersection(addresses).len();
-            let connections = (dark as f64 * share * ports as f64) as u64;
-            middlebox.count(at, connections);
+    /// Whether a SYN and its answer both get through.
+    fn arrives(&mut self, outages: &[u16], at: u64) -> bool {
+        let mut arrives = 1.0 - self.loss;
+        for disruption in &mut self.everywhere {
+            if disruption.times.contains(at) {
+                arrives *= 1.0 - disruption.loss;
+            }
+        }
+        for &number in outages {
+            let disruption = &mut self.somewhere[usize::from(number)];
+            if disruption.times.contains(at) {
+                arrives *= 1.0 - disruption.loss;
+            }
+        }
+        arrives >= 1.0 || self.random.unit() < arrives
+    }
+
+    /// How many attempts a sweep of these addresses makes through each of the boxes.
+    pub(super) fn dark(&self, addresses: &AddressSet, ports: u64) -> Vec<u64> {
+        let behind = |middlebox: &Middlebox| middlebox.addresses.intersection(addresses).len();
+        let behind = self.boxes.iter().map(|middlebox| u64::try_from(behind(middlebox)).unwrap_or(u64::MAX));
+        behind.map(|addresses| addresses.saturating_mul(ports)).collect()
+    }
+
+    /// Attempts at addresses where nobody is, counted and not made: one stroke's part of what [`Self::dark`] gave.
+    pub(super) fn attempts_in_the_dark(&mut self, dark: &[u64], (stroke, strokes): (u64, u64), at: u64) {
+        for (middlebox, all) in self.boxes.iter_mut().zip(dark) {
+            let until = |stroke: u64| u128::from(*all) * u128::from(stroke) / u128::from(strokes);
+            middlebox.count(at, u64::try_from(until(stroke + 1) - until(stroke)).unwrap_or(u64::MAX));
         }
     }
 }
@@ -264,5 +275,41 @@ mod tests {
         let mut at = |at| firewall.treat(at, &mut random);
         assert_eq!((at(0), at(1), at(2)), (None, None, Some(REFUSED)));
         assert_eq!((at(50_000), at(60_002), at(70_000)), (Some(REFUSED), None, None));
+    }
+
+    #[test]
+    fn a_kernel_asks_again_within_an_attempt() {
+        let ip: IpAddr = [10, 0, 0, 1].into();
+        let service =
+            super::super::truth::Offer { port: 80, name: None, product: None, version: None, certificate: None };
+        let machine = super::super::truth::Machine {
+            up: true,
+            offers: vec![service],
+            closed: Closed::Refuse,
+            everything: false,
+            latency_us: 20_000,
+            jitter_us: 0,
+            key: 1,
+            mac: None,
+        };
+        let mut truth = Truth::default();
+        truth.apply(&super::super::truth::Action::Add(ip, Box::new(machine)));
+        let cut = Disruption { addresses: AddressSet::empty(), times: Intervals::one(10_000, 15_000), loss: 1.0 };
+        let mut paths = Paths {
+            random: Random::new(1),
+            loss: 0.0,
+            no_route: Intervals::default(),
+            everywhere: vec![cut],
+            somewhere: Vec::new(),
+            boxes: Vec::new(),
+            questions: 0,
+        };
+        let silent = Reply::nothing(Outcome::Silent);
+        for (at, expect) in [(9_000, 20), (10_000, 0), (11_999, 0), (12_000, 3_020), (13_999, 3_020), (14_000, 1_020)] {
+            let reply = paths.attempt(&mut truth, ip, 80, at);
+            let expect = if expect == 0 { (silent.outcome, 0) } else { (OPEN, expect * 1_000) };
+            assert_eq!((reply.outcome, reply.rtt_us), expect, "{at}");
+        }
+        assert_eq!(paths.attempt(&mut truth, ip, 81, 14_500).rtt_us, 1_020_000, "a refusal too");
     }
 }

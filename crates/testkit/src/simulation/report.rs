@@ -16,6 +16,8 @@ pub struct Report {
     pub missed: Vec<String>,
     /// Changes told after their deadline.
     pub late: Vec<String>,
+    /// Changes told in time, but later than the scenario wants ninety-nine of a hundred to be.
+    pub slow: Vec<String>,
     /// What is remembered at the end and is not so.
     pub wrong: Vec<String>,
     /// Other expectations of the scenario that were not met.
@@ -104,6 +106,7 @@ impl fmt::Display for Report {
             ("false", &self.false_events),
             ("missed", &self.missed),
             ("late", &self.late),
+            ("slow", &self.slow),
             ("wrongly remembered", &self.wrong),
             ("not met", &self.errors),
         ] {

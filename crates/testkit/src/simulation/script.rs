@@ -53,7 +53,8 @@ pub(super) struct Script {
     pub(super) pools: AddressSet,
     /// Where machines change their addresses.
     pub(super) moving: AddressSet,
-    pub(super) last_truth: Truth,
+    /// The ports that hosts offered when they first came.
+    pub(super) brought: BTreeMap<IpAddr, Vec<u16>>,
 }
 
 const DAY: f64 = 86_400_000.0;
@@ -96,7 +97,7 @@ impl Script {
         }
         script.deeds.retain(|(at, _)| *at < end);
         script.deeds.sort_by_key(|(at, _)| *at);
-        script.facts = facts(&script.deeds, world.truth.clone(), &mut script.last_truth);
+        script.facts = facts(&script.deeds, world.truth.clone(), &mut script.brought);
         Ok(script)
     }
 
@@ -418,7 +419,7 @@ impl Chance<'_> {
 }
 
 /// What the deeds come to.
-fn facts(deeds: &[(u64, Deed)], mut truth: Truth, last: &mut Truth) -> Vec<(u64, Fact)> {
+fn facts(deeds: &[(u64, Deed)], mut truth: Truth, brought: &mut BTreeMap<IpAddr, Vec<u16>>) -> Vec<(u64, Fact)> {
     let mut facts = Vec::new();
     let mut ever: BTreeMap<IpAddr, bool> = BTreeMap::new();
     for ip in truth.ips() {
@@ -445,7 +446,10 @@ fn facts(deeds: &[(u64, Deed)], mut truth: Truth, last: &mut Truth) -> Vec<(u64,
         };
         facts.extend(fact.map(|fact| (*at, fact)));
         truth.apply(action);
+        if let Some(Fact::Host { ip, new: true, .. }) = fact {
+            let offers = truth.machine(ip).map(|machine| machine.offers.as_slice()).unwrap_or_default();
+            brought.insert(ip, offers.iter().map(|offer| offer.port).collect());
+        }
     }
-    *last = truth;
     facts
 }

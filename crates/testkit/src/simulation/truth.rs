@@ -119,10 +119,13 @@ pub(super) struct Truth {
     order: Vec<IpAddr>,
     certificates: u32,
     keys: u32,
+    /// Whether any machine shows a link-layer address.
+    pub(super) has_macs: bool,
 }
 
 impl Truth {
     pub(super) fn add(&mut self, machine: Machine) -> u32 {
+        self.has_macs |= machine.mac.is_some();
         self.machines.push(machine);
         u32::try_from(self.machines.len() - 1).unwrap_or(u32::MAX)
     }
