@@ -6,7 +6,10 @@ use model::{ClosedReason, Endpoint, FilteredReason, NotProbed, Outcome};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -40,6 +43,7 @@ struct Shared {
     /// One check at a time: those that wait take over what it found.
     asking: tokio::sync::Mutex<()>,
     line: Mutex<Line>,
+    named: AtomicBool,
 }
 
 /// What the number of attempts that answers took says of the way there.
@@ -84,6 +88,8 @@ pub(crate) struct Concern {
     pub(crate) answered: Vec<Endpoint>,
     /// What did not. Where several hosts are each other's only witnesses, they are asked themselves.
     pub(crate) suspects: Vec<Endpoint>,
+    /// More that should be open, to be asked before the sensor is called deaf: the canaries may have ended together.
+    pub(crate) others: Vec<Endpoint>,
 }
 
 /// What a check found.
@@ -194,14 +200,38 @@ impl Canaries {
         let rest = places.split_off(first.min(places.len()));
         let mut answers = Answers::default();
         // In the end what answered in the same look: the canaries may be what has ended.
-        let last = concern.answered.iter().map(|&endpoint| Place { endpoint, asset: None }).collect();
+        let placed = |endpoints: &[Endpoint]| -> Vec<Place> {
+            endpoints.iter().map(|&endpoint| Place { endpoint, asset: None }).collect()
+        };
+        let last = placed(&concern.answered);
         for round in [places, rest.into_iter().take(SECOND_TRY).collect(), last] {
             self.ask(network, round, after, &mut answers).await;
             if !answers.alive.is_empty() {
                 return Verdict::Alive(answers.alive);
             }
         }
+        if !answers.unsteady && !self.named() {
+            let others = concern.others.iter().copied().filter(|endpoint| !concern.is_about(endpoint));
+            let others: Vec<Endpoint> = others.filter(|endpoint| !answers.dead.asked.contains(endpoint)).collect();
+            let failed = answers.dead.asked.clone();
+            self.ask(network, placed(&others), after, &mut answers).await;
+            if !answers.alive.is_empty() {
+                // Others have to be chosen.
+                self.pool().retain(|canary| !failed.contains(&canary.place.endpoint));
+                return Verdict::Alive(answers.alive);
+            }
+        }
         answers.verdict()
+    }
+
+    /// Whether the operator chose them.
+    fn named(&self) -> bool {
+        self.0.named.load(Ordering::Relaxed)
+    }
+
+    /// From now on they are the operator's choice, or are not: then others may stand in for them.
+    pub(crate) fn set_named(&self, named: bool) {
+        self.0.named.store(named, Ordering::Relaxed);
     }
 
     /// Those that have answered a question asked at that time or later.

@@ -50,6 +50,11 @@ impl Choice {
         self.named_are_dead = true;
     }
 
+    /// Whether the operator's own are in force.
+    pub(crate) fn is_named(&self, config: &Config) -> bool {
+        !config.sensor.canaries.is_empty() && !self.named_are_dead
+    }
+
     /// The configuration, and so the scope, is another.
     pub(crate) fn reset(&mut self, now: Instant) {
         *self = Self::new(now);
@@ -70,7 +75,7 @@ impl Choice {
         let few = inventory.counts().hosts < VERY_FEW;
         let (every, wanted) = if few { (SOON, OF_AN_ASSET) } else { (EVERY, ENOUGH) };
         self.look_at = now + every;
-        if !config.sensor.canaries.is_empty() && !self.named_are_dead {
+        if self.is_named(config) {
             let named: Vec<Place> =
                 config.sensor.canaries.iter().map(|&endpoint| Place { endpoint, asset: None }).collect();
             return (named != present).then_some(named);

@@ -2,13 +2,18 @@
 
 use inventory::{Inventory, Known, Row};
 use jiff::Timestamp;
-use model::{Endpoint, PortObservation};
+use model::{Endpoint, PortObservation, Transport};
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     ops::Bound,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+/// Hosts looked at behind each place for something open, at most so many places, and so many endpoints in all.
+const NEAR: usize = 8;
+const MOST_STARTS: usize = 8;
+const OTHERS: usize = 8;
 /// Hosts looked at under one lock: a walk over a million must not hold the loop up.
 const AT_ONCE: usize = 4_096;
 
@@ -104,6 +109,28 @@ impl Index {
             true
         });
         batch
+    }
+
+    /// A few endpoints that are held to be open, the latest first of each host: of the hosts that come after each of `places`,
+    /// and of the first of all.
+    pub(crate) fn open_behind(&self, places: &BTreeSet<IpAddr>, wanted: impl Fn(IpAddr) -> bool) -> Vec<Endpoint> {
+        let inventory = self.read();
+        let mut seen = BTreeSet::new();
+        let mut open = Vec::new();
+        let starts = places.iter().map(|&ip| Bound::Included(ip)).chain([Bound::Unbounded]);
+        for start in starts.take(MOST_STARTS) {
+            let rows = inventory.rows(start).take(NEAR).filter(|row| row.is_up() && wanted(row.ip()));
+            for row in rows {
+                if !seen.insert(row.ip()) {
+                    break;
+                }
+                let tcp = row.opened().filter(|(_, endpoint)| endpoint.transport == Transport::Tcp);
+                open.extend(tcp.max().map(|(_, endpoint)| endpoint));
+            }
+        }
+        // Not always the same ones of many.
+        let step = (open.len() / OTHERS).max(1);
+        open.into_iter().step_by(step).take(OTHERS).collect()
     }
 
     /// What batches of at most so many endpoints would come to. It goes out of date as hosts come and go.

@@ -263,7 +263,8 @@ impl Look {
         }
         let (scope, now) = (tools.scope.load(), tools.clock.now());
         let assets = counts.keys().take(ASSETS_OF).flat_map(|&ip| scope.assets_of(ip, now)).collect();
-        let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses(), suspects };
+        let others = tools.others();
+        let concern = Concern { hosts, endpoints, assets, answered: answered.witnesses(), suspects, others };
         match tools.canaries.check(&tools.network, Instant::now(), &concern).await {
             Verdict::Alive(alive) => (alive, None),
             Verdict::Nobody => (Vec::new(), None),
@@ -278,7 +279,7 @@ impl Look {
 
     /// What a group is worth in which nothing answered at all and nothing was expected to.
     pub(crate) async fn judge_dark(&self, tools: &Tools) -> Worth {
-        let verdict = tools.canaries.check(&tools.network, self.begun, &Concern::default()).await;
+        let verdict = tools.canaries.check(&tools.network, self.begun, &tools.nothing_in_particular()).await;
         let incomplete = matches!(verdict, Verdict::Dead(_) | Verdict::Unsteady);
         Worth { incomplete: incomplete || self.disturbance(tools, self.dropped).is_some(), ..Worth::fine(self.begun) }
     }

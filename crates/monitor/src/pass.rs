@@ -2,7 +2,7 @@
 
 use crate::{
     PassRecord,
-    canary::Canaries,
+    canary::{Canaries, Concern},
     control,
     conversation::{Answered, Conversations},
     health::{Restraint, SLOWER},
@@ -99,6 +99,21 @@ pub(crate) struct Plan {
 }
 
 impl Tools {
+    /// A check of canaries that is about nobody.
+    pub(crate) fn nothing_in_particular(&self) -> Concern {
+        Concern { others: self.others(), ..Concern::default() }
+    }
+
+    /// Endpoints that should be open and are no canaries, of hosts near those of the canaries and of the first there are.
+    pub(crate) fn others(&self) -> Vec<Endpoint> {
+        let canaries: BTreeSet<IpAddr> = self.canaries.places().iter().map(|place| place.endpoint.ip).collect();
+        let held_back = self.restraint.borrow().hosts.clone();
+        let mut others = self.index.open_behind(&canaries, |ip| !held_back.contains(&ip));
+        let (scope, now) = (self.scope.load(), self.clock.now());
+        others.retain(|endpoint| scope.authorize(*endpoint, now).is_ok());
+        others
+    }
+
     /// Waits while everything refuses the sensor: only canaries are asked then.
     async fn unrestrained(&self) {
         let mut restraint = self.restraint.clone();

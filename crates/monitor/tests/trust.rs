@@ -172,6 +172,19 @@ async fn one_service_that_ends_on_many_hosts_is_told_as_what_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_ends_everywhere_takes_the_canaries_along_and_is_told() {
+    let (world, disk, daemon) = learnt(20, "").await;
+    for last in 1..=20 {
+        world.close(&address(last), 22);
+    }
+    pass(900).await;
+    let mut told = disk.kinds_since(1);
+    told.retain(|kind| !kind.starts_with("SOFTWARE"));
+    assert_eq!(told, vec!["PORT_CLOSED"; 20]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_that_fall_silent_at_once_are_not_lost_however_few_they_are() {
     for hosts in [2, 5] {
         let (world, disk, daemon) = learnt(hosts, "").await;

@@ -3,7 +3,7 @@
 use super::Monitor;
 use crate::{
     Batch, Journal, MonitorError,
-    canary::{Concern, Verdict},
+    canary::Verdict,
     health::{Now, Turn},
 };
 use model::{EventType, Lane};
@@ -31,6 +31,7 @@ impl<J: Journal> Monitor<J> {
                 tracing::debug!(canaries = chosen.len(), "canaries chosen");
                 self.tools.canaries.set(chosen);
             }
+            self.tools.canaries.set_named(self.choice.is_named(&self.config));
         }
         self.tell_health(now, batch);
     }
@@ -49,7 +50,8 @@ impl<J: Journal> Monitor<J> {
             return;
         }
         let (canaries, network) = (self.tools.canaries.clone(), self.tools.network.clone());
-        self.checking.spawn(async move { canaries.check(&network, Instant::now(), &Concern::default()).await });
+        let concern = self.tools.nothing_in_particular();
+        self.checking.spawn(async move { canaries.check(&network, Instant::now(), &concern).await });
     }
 
     pub(super) async fn take_check(
@@ -64,6 +66,7 @@ impl<J: Journal> Monitor<J> {
                 "canaries have been dead for a day: what answers instead takes their place"
             );
             self.choice.give_up_named();
+            self.tools.canaries.set_named(false);
             self.tools.canaries.set(others);
         }
         let mut batch = Batch::default();
