@@ -78,14 +78,22 @@ impl Bustle {
         let (open, still, ended) = (bustle.open.clone(), bustle.still.clone(), bustle.ended.clone());
         let thread = thread::spawn(move || {
             let mut order = VecDeque::new();
-            for step in 0.. {
+            // Each has its turn before the first comes again, and every host has something open at any time: one that refuses
+            // everything would be taken for one that has banned the sensor.
+            let mut turns = 0_u32..;
+            for step in 0_u32.. {
                 if ended.load(Ordering::SeqCst) {
                     break;
                 }
                 {
                     let mut open = open.lock().expect("nobody panicked");
                     if !still.load(Ordering::SeqCst) {
-                        change(&mut open, &mut order, place, step);
+                        if step % 2 == 1 && order.len() > OPEN {
+                            open.remove(&order.pop_front().expect("some are open"));
+                        } else {
+                            let turn = turns.next().expect("there are enough");
+                            open_next(&mut open, &mut order, place, turn);
+                        }
                     }
                     for listener in open.values() {
                         // A full queue of connections would look like a port that falls silent.
@@ -115,23 +123,16 @@ impl Drop for Bustle {
     }
 }
 
-/// Opens a port, or closes the one that has been open longest.
-fn change(open: &mut BTreeMap<SocketAddr, TcpListener>, order: &mut VecDeque<SocketAddr>, place: Place, step: u32) {
-    if step % 2 == 1 && order.len() > OPEN {
-        open.remove(&order.pop_front().expect("some are open"));
-        return;
-    }
-    // Coprime to how many there are: each has its turn before the first comes again.
-    let number = step.wrapping_mul(331) % (u32::from(HOSTS) * u32::from(PORTS));
+fn open_next(open: &mut BTreeMap<SocketAddr, TcpListener>, order: &mut VecDeque<SocketAddr>, place: Place, turn: u32) {
+    // Coprime to how many there are, and to how many hosts.
+    let number = turn.wrapping_mul(331) % (u32::from(HOSTS) * u32::from(PORTS));
     let host = u8::try_from(number % u32::from(HOSTS)).expect("small") + 1;
     let port = place.first_port + u16::try_from(number / u32::from(HOSTS)).expect("small");
     let address = place.address(host, port);
-    if !open.contains_key(&address) {
-        let listener = TcpListener::bind(address).expect("the port is free");
-        listener.set_nonblocking(true).expect("sets");
-        open.insert(address, listener);
-        order.push_back(address);
-    }
+    let listener = TcpListener::bind(address).expect("the port is free");
+    listener.set_nonblocking(true).expect("sets");
+    open.insert(address, listener);
+    order.push_back(address);
 }
 
 fn configuration(folder: &Path, place: Place) -> String {

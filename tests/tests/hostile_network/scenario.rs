@@ -134,18 +134,9 @@ impl File {
     }
 }
 
-/// All that must come out as they should, those that last longest first.
+/// All there are, those that last longest first.
 pub(crate) fn all() -> Vec<File> {
-    of("hostile")
-}
-
-/// Those that do not yet: what falls short is said in the folder's README. They are played when they are named.
-pub(crate) fn open() -> Vec<File> {
-    of("hostile/open")
-}
-
-fn of(folder: &str) -> Vec<File> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hostile");
     let entries = std::fs::read_dir(&dir).expect("the folder of scenarios");
     let paths = entries.map(|entry| entry.expect("the folder can be read").path());
     let mut files: Vec<File> =
