@@ -1,6 +1,10 @@
 //! The API on the Unix socket.
 //!
 //! A list answers `{"items":[…],"next":"…"}`; `next`, where there is one, goes into `after` for the next page.
+//!
+//! `GET /hosts` takes `approved=true|false` among its filters. Each host has `approved`: `{"at":"…","by":"…"}`, or `null`
+//! while it is unreviewed. In `GET /hosts/{ip}` what does not apply is left out, `approved` too. `POST /hosts/approve`
+//! changes it.
 
 mod cursor;
 mod lists;

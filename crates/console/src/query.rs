@@ -41,6 +41,8 @@ pub(crate) struct Query {
     /// Certificates that end within this.
     pub expiring: Option<Duration>,
     pub up: Option<bool>,
+    /// Approved by an operator; otherwise unreviewed.
+    pub approved: Option<bool>,
     /// Everything, also what is no longer there.
     pub all: bool,
     /// The newest first.
@@ -117,6 +119,7 @@ impl Query {
             }
             "expiring" => self.expiring = Some(parse_duration(value).map_err(|error| error.to_string())?),
             "up" => self.up = Some(flag(value)?),
+            "approved" => self.approved = Some(flag(value)?),
             "all" => self.all = flag(value)?,
             "newest" => self.newest = flag(value)?,
             "after" => self.after = Some(value.to_owned()),
@@ -183,8 +186,20 @@ mod tests {
     use super::*;
     use axum::http::StatusCode;
 
-    const ALL: &[&str] =
-        &["ip", "port", "type", "since", "severity", "limit", "after", "expiring", "up", "transport", "sha256"];
+    const ALL: &[&str] = &[
+        "ip",
+        "port",
+        "type",
+        "since",
+        "severity",
+        "limit",
+        "after",
+        "expiring",
+        "up",
+        "approved",
+        "transport",
+        "sha256",
+    ];
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Query, Refusal> {
         let pairs: Vec<_> = pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
@@ -231,6 +246,7 @@ mod tests {
             (&[("limit", "100000")], "from 1 to"),
             (&[("expiring", "30")], "not a duration"),
             (&[("up", "maybe")], "neither `true`"),
+            (&[("approved", "unreviewed")], "approved: `unreviewed` is neither `true`"),
             (&[("transport", "sctp")], "neither `tcp`"),
             (&[("sha256", "abc")], "SHA-256"),
         ] {

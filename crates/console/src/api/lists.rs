@@ -53,7 +53,7 @@ pub(super) async fn hosts(State(console): State<Arc<Console>>, pairs: Pairs) -> 
 }
 
 async fn present_hosts(console: &Console, pairs: &[(String, String)]) -> Answer<HostRow> {
-    let allowed = &["ip", "up", "os", "name", "asset", "tag", "port", "limit", "after"];
+    let allowed = &["ip", "up", "approved", "os", "name", "asset", "tag", "port", "limit", "after"];
     let query = Query::parse(pairs, allowed, console.clock.now())?;
     let mut after = query.after.as_deref().map(cursor::host).transpose()?;
     let mut items = Vec::new();
@@ -63,6 +63,7 @@ async fn present_hosts(console: &Console, pairs: &[(String, String)]) -> Answer<
         let filter = HostFilter {
             within: query.ip.into_iter().collect(),
             up: query.up,
+            approved: query.approved,
             asset: query.asset.clone(),
             tag: query.tag.clone(),
             os: query.os.clone(),

@@ -63,7 +63,7 @@ impl Approve {
 }
 
 /// The first column of a CSV (RFC 4180). One wrong line refuses all of it.
-fn read(source: impl Read) -> anyhow::Result<Vec<String>> {
+pub(super) fn read(source: impl Read) -> anyhow::Result<Vec<String>> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)

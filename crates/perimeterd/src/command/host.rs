@@ -97,10 +97,18 @@ fn head(detail: &Value) -> Vec<String> {
         ("assets", row::texts(host, "/assets").join(", ")),
         ("tags", row::texts(host, "/tags").join(", ")),
         ("value", row::text(host, "/value")),
+        ("review", review(host)),
         ("seen from", row::text(host, "/key/vantage")),
     ];
     lines.extend(facts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what}: {text}")));
     lines
+}
+
+fn review(host: &Value) -> String {
+    if host.pointer("/approved/by").is_none() {
+        return "unreviewed".to_owned();
+    }
+    format!("approved by {} on {}", row::text(host, "/approved/by"), row::time(host, "/approved/at"))
 }
 
 fn endpoints(detail: &Value) -> Table {
@@ -141,4 +149,26 @@ fn keys(detail: &Value) -> Table {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn says_who_approved_it() {
+        let at = "2026-11-21T10:05:03.5Z";
+        for (approved, expect) in [
+            (json!({ "at": at, "by": "inventory.csv" }), "review: approved by inventory.csv on 2026-11-21 10:05:03Z"),
+            (Value::Null, "review: unreviewed"),
+        ] {
+            let host = json!({ "key": { "ip": "192.0.2.7" }, "up": true, "last_seen": at, "approved": approved });
+            let lines = head(&json!({ "host": host }));
+            assert!(lines.iter().any(|line| line == expect), "{expect} is not in {lines:?}");
+        }
+        // What does not apply is left out of a host's detail.
+        let lines = head(&json!({ "host": { "key": { "ip": "192.0.2.7" }, "up": true, "last_seen": at } }));
+        assert!(lines.iter().any(|line| line == "review: unreviewed"), "{lines:?}");
+    }
 }

@@ -1,11 +1,13 @@
-//! Data on stdout, for people as tables and for programs as JSON Lines. Whatever came from the network is made harmless here,
+//! Data on stdout, for people as tables, for programs as JSON Lines and for spreadsheets as CSV. Whatever came from the network is made harmless here,
 //! and only here.
 
+mod csv;
 mod event;
 mod json;
 mod printable;
 mod table;
 
+pub(crate) use csv::to_record;
 pub(crate) use event::{change, subject};
 pub(crate) use json::to_line;
 pub(crate) use printable::{printable, printable_lines};
@@ -24,6 +26,12 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(to_line(value)?.as_bytes())
+}
+
+/// One record of CSV.
+pub(crate) fn record<I: IntoIterator<Item = String>>(cells: I) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(to_record(cells)?.as_bytes())
 }
 
 /// A sentence on stderr, with the word that says how bad it is.

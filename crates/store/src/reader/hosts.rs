@@ -3,7 +3,7 @@ use crate::{
     StoreError,
     column::{address, get_json},
 };
-use inventory::{CertificateState, HostState};
+use inventory::{Approval, CertificateState, HostState};
 use jiff::Timestamp;
 use model::{AddressRange, Event, HostKey, Os, Transport, Vantage};
 use rusqlite::{ToSql, params};
@@ -19,6 +19,8 @@ pub struct HostFilter {
     /// In one of these; empty: anywhere.
     pub within: Vec<AddressRange>,
     pub up: Option<bool>,
+    /// Approved by an operator, or unreviewed.
+    pub approved: Option<bool>,
     pub asset: Option<String>,
     pub tag: Option<String>,
     /// The operating system's family: `linux`.
@@ -41,6 +43,8 @@ pub struct HostRow {
     pub assets: Vec<String>,
     pub tags: Vec<String>,
     pub value: u8,
+    /// None: unreviewed.
+    pub approved: Option<Approval>,
     /// Ascending by transport and port.
     pub open: Vec<OpenPort>,
     pub first_seen: Timestamp,
@@ -88,6 +92,7 @@ impl From<HostState> for HostRow {
             assets: facts.assets,
             tags: facts.tags,
             value: facts.value,
+            approved: host.approved,
             first_seen: host.first_seen,
             last_seen: host.last_seen,
             lost_since: host.lost_since,
@@ -103,6 +108,7 @@ impl Reader {
             question.and("told", []);
             question.and_within("{}", &filter.within);
             question.and_some("up = ?", filter.up);
+            question.and_some("(json_extract(state, '$.approved') IS NOT NULL) = ?", filter.approved);
             let has = |list: &str| format!("EXISTS (SELECT 1 FROM json_each(state, '$.{list}') WHERE value = ?)");
             question.and_some(&has("assets"), filter.asset);
             question.and_some(&has("tags"), filter.tag);

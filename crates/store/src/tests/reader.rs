@@ -1,5 +1,6 @@
 use super::*;
 use crate::*;
+use inventory::Approval;
 use model::{AddressRange, Severity, Target};
 use monitor::Journal as _;
 use notifiers::Outbox as _;
@@ -14,6 +15,7 @@ async fn filled(folder: &Path) -> (Store, Reader) {
     let mut names = host("198.51.100.1", vec![endpoint(80, PortStatus::Open, Vec::new())]);
     names.names.insert(model::NameSource::Ptr, ["db_1.example.net".to_owned()].into());
     names.os = None;
+    names.approved = Some(Approval { at: at(55), by: "inventory.csv".to_owned() });
     let mut lost = host("192.0.2.8", Vec::new());
     (lost.up, lost.lost_since) = (false, Some(at(50)));
     let mut provisional = host("192.0.2.9", Vec::new());
@@ -42,6 +44,13 @@ async fn hosts_by_filter() {
             &["192.0.2.8", "2001:db8::7"],
         ),
         (HostFilter { up: Some(false), ..filter() }, &["192.0.2.8"]),
+        (HostFilter { approved: Some(true), ..filter() }, &["198.51.100.1"]),
+        (HostFilter { approved: Some(false), ..filter() }, &["192.0.2.7", "192.0.2.8", "2001:db8::7"]),
+        (HostFilter { approved: Some(false), up: Some(false), ..filter() }, &["192.0.2.8"]),
+        (
+            HostFilter { approved: Some(false), after: Some(key("192.0.2.8")), limit: Some(1), ..filter() },
+            &["2001:db8::7"],
+        ),
         (HostFilter { asset: Some("dmz".to_owned()), ..filter() }, &all),
         (HostFilter { asset: Some("dm".to_owned()), ..filter() }, &[]),
         (HostFilter { tag: Some("production".to_owned()), limit: Some(1), ..filter() }, &["192.0.2.7"]),
@@ -57,7 +66,26 @@ async fn hosts_by_filter() {
     let first = reader.hosts(HostFilter { limit: Some(1), ..filter() }).await.expect("reads").remove(0);
     let open: Vec<_> = first.open.iter().map(|open| (open.port, open.service.as_deref())).collect();
     assert_eq!(open, [(22, Some("ssh")), (443, Some("http"))]);
-    serde_json::to_value(&first).expect("serialises");
+    assert_eq!(serde_json::to_value(&first).expect("serialises")["approved"], serde_json::Value::Null);
+    let approved = reader.hosts(HostFilter { approved: Some(true), ..filter() }).await.expect("reads").remove(0);
+    assert_eq!(approved.approved, Some(Approval { at: at(55), by: "inventory.csv".to_owned() }));
+}
+
+/// Approval and its withdrawal are the last word, also of a host that is stored already.
+#[tokio::test]
+async fn a_review_counts_at_once() {
+    let folder = folder();
+    let (store, reader) = filled(folder.path()).await;
+    let mut host = host("192.0.2.8", Vec::new());
+    for approved in [Some(Approval { at: at(90), by: "operator".to_owned() }), None] {
+        host.approved = approved.clone();
+        store.commit(Batch { hosts: vec![host.clone()], ..Batch::default() }).await.expect("commits");
+        for wanted in [true, false] {
+            let filter = HostFilter { within: within("192.0.2.8"), approved: Some(wanted), ..HostFilter::default() };
+            let found = reader.hosts(filter).await.expect("reads");
+            assert_eq!(found.len(), usize::from(wanted == approved.is_some()), "{wanted} of {approved:?}");
+        }
+    }
 }
 
 #[tokio::test]
