@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 const LONGEST_TURN: Duration = Duration::from_mins(1);
 
 /// Asked for again well before it has passed.
-const MORE_TIME: Duration = Duration::from_secs(60);
+const MORE_TIME: Duration = Duration::from_mins(1);
 
 /// Asks for more time for as long as the work goes on: a large database is not a start that hangs.
 pub(crate) async fn patiently<T>(work: impl Future<Output = T>) -> T {
