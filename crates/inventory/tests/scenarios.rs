@@ -125,13 +125,13 @@ fn a_host_whose_only_port_closed_is_lost_when_all_is_silent() {
         let mut world = World::covered();
         world.sees(1, IP, &[open(22), mute(22)]);
         let mut told = Vec::new();
-        for n in 0..14 {
+        for n in 0..16 {
             let seen = if with_silence && n > 1 { silent(22) } else { rst(22) };
             told.extend(world.sees(100 + n * 60, IP, &[seen]));
         }
         let closed: &[&str] = if with_silence { &[] } else { &["PORT_CLOSED"] };
         assert_eq!(told, closed);
-        world.sees(1_000, IP, &[silent(22)]);
+        world.sees(1_100, IP, &[silent(22)]);
         assert_eq!(world.settles(IP, &[silent(22)]).0, ["HOST_LOST"], "{with_silence}");
         let back: &[&str] = if with_silence { &["HOST_UP"] } else { &["HOST_UP", "PORT_OPEN"] };
         assert_eq!(world.sees(40_000, IP, &[open(22), mute(22)]), back);

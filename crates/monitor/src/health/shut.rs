@@ -4,7 +4,7 @@
 
 use super::{Health, Now, addresses, strip::is_silent, trouble::Kind};
 use crate::canary;
-use inventory::{Inventory, Row};
+use inventory::{EndpointState, Inventory, Row};
 use jiff::Timestamp;
 use model::{AddressSet, HostSlice, Transport};
 use std::{
@@ -240,12 +240,17 @@ fn darkness(slice: &HostSlice, inventory: &Inventory, now: Timestamp) -> Option<
         return None;
     }
     let state = host.unpack();
-    // One that has been silent for long is no news.
-    let since = state.misses.as_ref().map_or(slice.at, |misses| misses.since.min(slice.at));
+    // A refusal keeps a host alive, but says nothing of what is open there: that alone tells when it answered last, and since
+    // when it does not. One that has been silent for long is no news.
+    let closed_to_us = || state.open().filter(|known| known.transport == Transport::Tcp);
+    let seen = closed_to_us().map(|known| known.last_seen).max()?;
+    let misses = state.misses.as_ref();
+    let stopped = |known: &EndpointState| known.pending.as_ref().or(misses).map_or(slice.at, |doubt| doubt.since);
+    let since = closed_to_us().map(stopped).max()?.min(slice.at);
     let is_within = |at: Timestamp, span| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age <= span);
-    let is_news = is_within(since, TOGETHER) && is_within(state.last_seen, SEEN_WITHIN);
+    let is_news = is_within(since, TOGETHER) && is_within(seen, SEEN_WITHIN);
     let only = open.first().copied().filter(|_| refuses && open.len() == 1);
-    is_news.then_some(Dark { seen: state.last_seen, since, only })
+    is_news.then_some(Dark { seen, since, only })
 }
 
 fn tcp(host: Row<'_>) -> impl Iterator<Item = u16> {
