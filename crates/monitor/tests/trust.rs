@@ -153,6 +153,23 @@ async fn a_firewall_that_bans_the_sensor_from_some_hosts_closes_nothing_and_hide
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_that_died_behind_a_ban_are_told_soon_after_it() {
+    let (world, disk, daemon) = learnt(12, "").await;
+    let behind: Vec<String> = (1..=6).map(address).collect();
+    behind.iter().for_each(|ip| world.shut_out(ip, Ban::Silent));
+    pass(300).await;
+    // So many that they would be a suspicion of their own.
+    behind.iter().take(4).for_each(|ip| world.power(ip, false));
+    pass(300).await;
+    assert_eq!(disk.kinds_since(1), ["SENSOR_BLOCKED"]);
+    behind.iter().for_each(|ip| world.let_in(ip));
+    pass(900).await;
+    assert_eq!(told(&disk, EventType::HostLost), 4, "{:?}", disk.kinds_since(1));
+    assert_eq!(told(&disk, EventType::SensorBlocked), 1);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_service_that_ends_on_many_hosts_is_told_as_what_it_is() {
     let world = World::new(clock());
     for last in 1..=6 {

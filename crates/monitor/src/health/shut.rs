@@ -73,6 +73,7 @@ impl Health {
                 self.shut.confirmed |= self.troubles.get(&Kind::Shut).is_some_and(|shut| held(shut.began));
                 self.release_if_thawed(slice, now.instant);
             } else if !self.shut.dark.contains_key(&slice.ip)
+                && !self.shut.released.contains(&slice.ip)
                 && self.shut.dark.len() < REMEMBERED
                 && let Some(dark) = darkness(slice, inventory, now.wall)
             {
