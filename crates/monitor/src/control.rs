@@ -80,6 +80,7 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
         let rings = rings(tools, endpoint.ip, high_port(tools));
         let open = open_among(tools, rings.iter().flat_map(|ring| ring.members.clone()).collect()).await;
         let prefix = widest(&rings, FEWEST, |member| open.contains(member));
+        say(endpoint, &rings, &open);
         Some(prefix.map_or(Mirage::Host(endpoint.ip), |prefix| Mirage::Prefix(prefix, None)))
     } else {
         // Neighbours that open may simply not be known yet. Nobody behind a mirage says anything.
@@ -92,7 +93,10 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
                 let inside = members().filter(|member| prefix.range().contains(member.ip)).collect();
                 let mute = mute_among(tools, inside).await;
                 let prefix = widest_of_nobodies(&rings, fewest, &mute);
-                prefix.map(|prefix| Mirage::Prefix(prefix, Some(endpoint.port)))
+                prefix.map(|prefix| {
+                    say(endpoint, &rings, &mute);
+                    Mirage::Prefix(prefix, Some(endpoint.port))
+                })
             }
             None => None,
         }
@@ -100,6 +104,13 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
     if let Some(mirage) = found {
         tools.mirages.see(mirage, tools.clock.now());
     }
+}
+
+/// What a finding rests on, for whoever doubts it.
+fn say(endpoint: Endpoint, rings: &[Ring], answered: &HashSet<Endpoint>) {
+    let asked: Vec<IpAddr> = rings.iter().flat_map(|ring| &ring.members).map(|member| member.ip).collect();
+    let answered: Vec<&Endpoint> = answered.iter().collect();
+    tracing::info!(%endpoint, ?asked, ?answered, "answers like one that answers for everybody");
 }
 
 /// Which of these open.

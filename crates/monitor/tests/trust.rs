@@ -156,13 +156,17 @@ async fn a_firewall_that_bans_the_sensor_from_some_hosts_closes_nothing_and_hide
 async fn those_that_died_behind_a_ban_are_told_soon_after_it() {
     let (world, disk, daemon) = learnt(12, "").await;
     let behind: Vec<String> = (1..=6).map(address).collect();
-    behind.iter().for_each(|ip| world.shut_out(ip, Ban::Silent));
+    for ip in &behind {
+        world.shut_out(ip, Ban::Silent);
+    }
     pass(300).await;
     // So many that they would be a suspicion of their own.
     behind.iter().take(4).for_each(|ip| world.power(ip, false));
     pass(300).await;
     assert_eq!(disk.kinds_since(1), ["SENSOR_BLOCKED"]);
-    behind.iter().for_each(|ip| world.let_in(ip));
+    for ip in &behind {
+        world.let_in(ip);
+    }
     pass(900).await;
     assert_eq!(told(&disk, EventType::HostLost), 4, "{:?}", disk.kinds_since(1));
     assert_eq!(told(&disk, EventType::SensorBlocked), 1);
