@@ -7,6 +7,7 @@
 //! * [`conversation`]: who is there, on as few connections as possible.
 //! * [`Resolve`]: the addresses of host names, for leases, and the names of addresses.
 //! * [`Place`]: the sensor's own links, addresses and routes.
+//! * [`Routes`]: where packets to the targets go below IP.
 //!
 //! All of it works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's refusal is
 //! told from a host's.
@@ -22,6 +23,9 @@ mod sweep;
 pub use ask::{AskOptions, ask};
 pub use counters::DialerCounters;
 pub use dialer::{Conn, Dialer, DialerSettings, Identity, Pace, Probed};
-pub use place::{Place, PlaceReport};
+pub use place::{
+    Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortBlock, PortFacts, Routes, SourcePorts, Way,
+    Ways,
+};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
 pub use sweep::{Found, HostResult, Known, SweepCounts, SweepJob, SweepOutcome, UdpPayload, sweep};

@@ -6,12 +6,17 @@
 
 mod kernel;
 mod message;
+mod ports;
+mod routes;
 #[cfg(test)]
 mod tests;
 
+pub use ports::{PortBlock, PortFacts, SourcePorts};
+pub use routes::{Egress, Link, LinkKind, NextHop, NoWay, Part, Routes, Way, Ways};
+
 use jiff::Timestamp;
-use kernel::Kernel;
-use message::{Link, Message, Neighbour, Question, Way};
+use kernel::{Kernel, Subscription};
+use message::{Message, Neighbour, Question, Route};
 use model::{AddressRange, AddressSet, Mac};
 use scope::Scope;
 use std::{
@@ -53,7 +58,8 @@ const MOST_NEIGHBOURS: usize = 1 << 18;
 impl Place {
     /// Begins to watch.
     pub fn watch() -> Self {
-        let kernel = Kernel::open().and_then(|mut kernel| kernel.ask(Question::Links).map(|_| kernel));
+        let kernel =
+            Kernel::open(Subscription::Place).and_then(|mut kernel| kernel.ask(Question::Links).map(|_| kernel));
         Self(match kernel {
             Ok(kernel) => Some(Mutex::new(Watch::new(kernel))),
             Err(error) => {
@@ -110,9 +116,9 @@ struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct View {
     /// None: no route.
-    ways: BTreeMap<IpAddr, Option<Way>>,
+    ways: BTreeMap<IpAddr, Option<Route>>,
     /// Only those that targets are or were reached by. `dropped` is left out.
-    links: BTreeMap<u32, Link>,
+    links: BTreeMap<u32, message::Link>,
     addresses: BTreeSet<(u32, IpAddr)>,
 }
 
@@ -189,14 +195,14 @@ impl Watch {
     fn view(&mut self) -> io::Result<View> {
         let mut view = View::default();
         for target in &self.targets {
-            let way = self.kernel.ask(Question::Way(target.example))?.into_iter().find_map(|message| match message {
-                Message::Way(way) => Some(way),
+            let way = self.kernel.ask(Question::way(target.example))?.into_iter().find_map(|message| match message {
+                Message::Route(way) => Some(way),
                 _ => None,
             });
             view.ways.insert(target.example, way.filter(|way| way.link.is_some()));
         }
         self.carriers.retain(|example, _| view.ways.contains_key(example));
-        let through = |way: &Option<Way>| way.as_ref().and_then(|way| way.link);
+        let through = |way: &Option<Route>| way.as_ref().and_then(|way| way.link);
         let relevant: BTreeSet<u32> =
             view.ways.values().filter_map(through).chain(self.carriers.values().copied()).collect();
         for message in self.kernel.ask(Question::Links)? {
@@ -204,7 +210,7 @@ impl Watch {
                 && relevant.contains(&link.index)
             {
                 self.names.insert(link.index, link.name.clone());
-                view.links.insert(link.index, Link { dropped: 0, ..link });
+                view.links.insert(link.index, message::Link { dropped: 0, ..link });
             }
         }
         for message in self.kernel.ask(Question::Addresses)? {

@@ -1,4 +1,4 @@
-use super::*;
+use super::{message::RouteKind, *};
 use model::Target as Asset;
 use scope::AssetScope;
 
@@ -30,16 +30,29 @@ fn every_range_has_an_example() {
     );
 }
 
-fn link(index: u32, name: &str, up: bool, carrier: bool) -> (u32, Link) {
-    (index, Link { index, name: name.into(), up, carrier, carrier_changes: 0, dropped: 0 })
+fn link(index: u32, name: &str, up: bool, carrier: bool) -> (u32, message::Link) {
+    let link = message::Link {
+        index,
+        name: name.into(),
+        hardware: 1,
+        mac: None,
+        mtu: 1_500,
+        up,
+        carrier,
+        silent: false,
+        carrier_changes: 0,
+        dropped: 0,
+    };
+    (index, link)
 }
 
-fn through(link: u32) -> Way {
-    Way { link: Some(link), gateway: None, source: None }
+fn through(link: u32) -> Route {
+    let to = model::AddressRange::single(ip("192.0.2.1"));
+    Route { to, kind: RouteKind::Unicast, link: Some(link), gateway: None, source: None }
 }
 
 /// What happened, the ways to both targets, the links, what carried the targets, and what is said.
-type Case = (&'static str, [Option<Way>; 2], Vec<(u32, Link)>, Vec<(IpAddr, u32)>, &'static [&'static str]);
+type Case = (&'static str, [Option<Route>; 2], Vec<(u32, message::Link)>, Vec<(IpAddr, u32)>, &'static [&'static str]);
 
 #[test]
 fn what_is_wrong_is_said_of_those_that_matter() {
@@ -108,7 +121,7 @@ fn softnet_counts_what_had_no_room() {
 #[test]
 fn the_freshest_neighbour_counts() {
     let neighbour = |last, is_fresh| {
-        Message::Neighbour(Neighbour { ip: ip("192.0.2.7"), mac: Mac([2, 0, 0, 0, 0, last]), is_fresh })
+        Message::Neighbour(Neighbour { link: 2, ip: ip("192.0.2.7"), mac: Mac([2, 0, 0, 0, 0, last]), is_fresh })
     };
     for (answer, expect) in [
         (vec![neighbour(1, false), neighbour(2, false)], 1),
