@@ -112,6 +112,11 @@ impl Lab {
         self.plug_in(name, addresses, true)
     }
 
+    /// A machine that is on no bridge and has no address: whoever asks for it makes its links, to others of the lab only.
+    pub fn bare_host(&mut self, name: &str) -> Host {
+        self.add_host(name, &[], "eth0", Vec::new())
+    }
+
     /// Where logs and files go; removed with the lab.
     pub fn dir(&self) -> &Path {
         self.dir.path()

@@ -7,12 +7,16 @@
 //! [`Lab::across_router`] puts an impairment router between the watcher and the hosts, so that real packets are lost,
 //! delayed, banned, forged or balanced as a scenario says.
 //!
+//! A [`Line`] is for many packets: two ends and a path of nftables between them, which carries hundreds of thousands a
+//! second, and a far end that answers for more than a million addresses.
+//!
 //! What does not work as it should panics, saying what and where to look: the test has failed.
 
 mod authority;
 mod clock;
 mod daemon;
 mod lab;
+mod line;
 mod namespace;
 mod patience;
 mod process;
@@ -27,6 +31,7 @@ pub use authority::{Authority, Identity};
 pub use clock::TokioClock;
 pub use daemon::{Daemon, binary, run_binary};
 pub use lab::{Host, Lab};
+pub use line::{Ban, Line, Listeners, Passage, Policer, Sample, Traffic};
 pub use namespace::Namespace;
 pub use patience::{eventually, soon};
 pub use process::{Process, output_of};

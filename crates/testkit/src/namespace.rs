@@ -54,7 +54,7 @@ impl Namespace {
     }
 
     /// `ip -n NAMESPACE …`.
-    pub(crate) fn ip(&self, arguments: &[&str]) -> String {
+    pub fn ip(&self, arguments: &[&str]) -> String {
         output_of(Command::new("ip").args(["-n", &self.name]).args(arguments))
     }
 

@@ -1,0 +1,115 @@
+//! A line for many packets. `near` asks, `far` answers for whole prefixes, and between them is a path that nftables makes:
+//! it counts what was asked, and drops what a [`Passage`] says. Nothing in it is delayed, and nothing has another way.
+//!
+//! Packets are handed from one device to the other below IP, so that neither end can know of a loss: a rule at the far end
+//! would tell its kernel that an answer was not sent, and one at the near end comes after a packet socket has seen the answer.
+
+mod listeners;
+mod passage;
+mod traffic;
+
+pub use listeners::Listeners;
+pub use passage::{Ban, Passage, Policer};
+pub use traffic::{Sample, Traffic};
+
+use crate::{Host, Lab, process::output_of};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The path's device on the side of the end that asks, and the one on the other side.
+pub(crate) const NEAR: &str = "near0";
+pub(crate) const FAR: &str = "far0";
+
+/// A line between two ends; removed with everything in it when dropped.
+#[derive(Debug)]
+pub struct Line {
+    near: Host,
+    path: Host,
+    far: Host,
+    // Last: what runs in it ends before it does.
+    _lab: Lab,
+}
+
+impl Line {
+    /// What the far end answers for, all of it by itself: 1,048,576 addresses, and a /48.
+    pub const TARGETS: [&'static str; 2] = ["10.0.0.0/12", "fd10::/48"];
+    pub const NEAR_ADDRESSES: [&'static str; 2] = ["10.200.0.1", "fd20::1"];
+    pub const FAR_ADDRESSES: [&'static str; 2] = ["10.200.0.2", "fd20::2"];
+    pub const NEAR_MAC: &'static str = "02:bb:00:00:00:01";
+    pub const FAR_MAC: &'static str = "02:bb:00:00:00:02";
+
+    /// Everything passes at first. Needs root; waits for its turn.
+    pub fn new() -> Self {
+        let mut lab = Lab::new();
+        let [near, path, far] = ["near", "path", "far"].map(|name| lab.bare_host(name));
+        let ends =
+            [(&near, NEAR, Self::NEAR_MAC, Self::NEAR_ADDRESSES), (&far, FAR, Self::FAR_MAC, Self::FAR_ADDRESSES)];
+        for (end, device, mac, addresses) in ends {
+            let peer = ["peer", "name", "eth0", "address", mac, "netns", end.namespace().name()];
+            path.namespace().ip(&[&["link", "add", device, "type", "veth"][..], &peer].concat());
+            // The path has no addresses, not even those every link has.
+            path.namespace().ip(&["link", "set", device, "addrgenmode", "none", "up"]);
+            end.namespace().ip(&["link", "set", "eth0", "up"]);
+            let [v4, v6] = addresses;
+            end.namespace().ip(&["addr", "add", &format!("{v4}/24"), "dev", "eth0"]);
+            end.namespace().ip(&["addr", "add", &format!("{v6}/64"), "dev", "eth0", "nodad"]);
+        }
+        for (target, far_address) in Self::TARGETS.iter().zip(Self::FAR_ADDRESSES) {
+            near.namespace().ip(&["route", "add", target, "via", far_address]);
+            far.namespace().ip(&["route", "add", "local", target, "dev", "lo"]);
+        }
+        // A queue of half-open connections that overflowed would be a limit of the answering end, not of who asks it.
+        let deep = "echo 1048576 > /proc/sys/net/core/somaxconn; \
+                    echo 1048576 > /proc/sys/net/ipv4/tcp_max_syn_backlog";
+        far.run("sh", &["-ec", deep]);
+        let line = Self { near, path, far, _lab: lab };
+        line.become_like(&Passage::default());
+        line
+    }
+
+    /// The end that asks.
+    pub fn near(&self) -> &Host {
+        &self.near
+    }
+
+    /// The end that answers.
+    pub fn far(&self) -> &Host {
+        &self.far
+    }
+
+    pub(crate) fn path(&self) -> &Host {
+        &self.path
+    }
+
+    /// From now on the path does this to packets, and only this. Its counters begin at zero.
+    pub fn become_like(&self, passage: &Passage) {
+        let file = self.path.write("passage.nft", &passage.rules());
+        self.path.run("nft", &["-f", &file.to_string_lossy()]);
+    }
+
+    /// What happened to packets since: `asked` (SYNs that arrived at the path), `silent` (for nobody), `lost`, `policed`,
+    /// `banned`, `blocked`, `out` and `back` (what went through). In packets.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let listed = output_of(self.path.command("nft").args(["-j", "list", "counters"]));
+        let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
+        let entries = listed["nftables"].as_array().into_iter().flatten();
+        let counters = entries.filter_map(|entry| entry.get("counter"));
+        counters
+            .map(|counter| {
+                let name = counter["name"].as_str().expect("a counter has a name").to_owned();
+                (name, counter["packets"].as_u64().expect("a counter counts packets"))
+            })
+            .collect()
+    }
+
+    /// One of them; 0 where the passage has no such rule.
+    pub fn count(&self, what: &str) -> u64 {
+        self.counts().get(what).copied().unwrap_or_default()
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
