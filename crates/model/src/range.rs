@@ -99,15 +99,15 @@ impl AddressSet {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         let mut left = Vec::new();
+        // Both are sorted, so nothing that ends before a range can cut a later one.
+        let mut cuts = other.0.as_slice();
         for range in &self.0 {
             let v4 = range.first.is_ipv4();
+            cuts = &cuts[cuts.partition_point(|cut| key(cut.last) < key(range.first))..];
             let (mut next, last) = (number(range.first), number(range.last));
             let mut open = true;
-            for cut in other.0.iter().filter(|cut| cut.first.is_ipv4() == v4) {
+            for cut in cuts.iter().take_while(|cut| key(cut.first) <= key(range.last)) {
                 let (cut_first, cut_last) = (number(cut.first), number(cut.last));
-                if cut_last < next || cut_first > last {
-                    continue;
-                }
                 if cut_first > next {
                     left.push((next, cut_first - 1, v4));
                 }

@@ -1,4 +1,4 @@
-use crate::Scope;
+use crate::{LastGuard, Scope};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use std::{net::IpAddr, sync::Arc};
@@ -24,5 +24,10 @@ impl ScopeHandle {
     /// The last check before a packet leaves, by other code over another representation than [`Scope::authorize`].
     pub fn permits(&self, ip: IpAddr, now: Timestamp) -> bool {
         self.0.load().guard().permits(ip, now)
+    }
+
+    /// The same check for a batch of packets that leaves now.
+    pub fn last_guard(&self, now: Timestamp) -> LastGuard {
+        LastGuard::new(self.load(), now)
     }
 }

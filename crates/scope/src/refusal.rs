@@ -17,4 +17,8 @@ pub enum Refusal {
     Name { ip: IpAddr, name: ServiceName },
     #[error("port 0 cannot be probed")]
     Port,
+    #[error(
+        "{ports} ports at each of {addresses} addresses are more than can be counted; ask fewer addresses at a time"
+    )]
+    TooLarge { addresses: u128, ports: u32 },
 }

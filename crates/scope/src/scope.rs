@@ -1,3 +1,7 @@
+mod space;
+
+pub use space::Space;
+
 use crate::{Refusal, guard::Guard, never};
 use jiff::Timestamp;
 use model::{AddressRange, AddressSet, Endpoint, ServiceName, Target};
