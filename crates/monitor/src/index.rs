@@ -2,7 +2,7 @@
 
 use inventory::{Inventory, Known, Row};
 use jiff::Timestamp;
-use model::{Endpoint, PortObservation, Transport};
+use model::{AddressSet, Endpoint, PortObservation, Transport};
 use std::{
     collections::BTreeSet,
     net::IpAddr,
@@ -109,6 +109,16 @@ impl Index {
             true
         });
         batch
+    }
+
+    /// The known endpoints at these addresses.
+    pub(crate) fn known_among(&self, addresses: &AddressSet) -> Vec<Endpoint> {
+        let inventory = self.read();
+        let rows = addresses.ranges().iter().flat_map(|range| {
+            let last = range.last();
+            inventory.rows(Bound::Included(range.first())).take_while(move |row| row.ip() <= last)
+        });
+        rows.flat_map(inventory::Row::asked).collect()
     }
 
     /// A few endpoints that are held to be open, the latest first of each host: of the hosts that come after each of `places`,

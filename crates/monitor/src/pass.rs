@@ -206,10 +206,12 @@ async fn sweep_group(
         seed: plan.record.seed ^ plan.record.groups_done.wrapping_mul(0x9e37_79b9_7f4a_7c15),
         pace: paced.as_ref().map(|(pace, _)| pace.clone()),
         known: Arc::new(move |endpoint| index.contains(endpoint)),
+        expected: tools.index.known_among(&addresses),
         // Of the first look at an endpoint depends whether its opening is news.
         doubted: Arc::new(move |endpoint| !learnt.is_covered(endpoint)),
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
+        quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);

@@ -31,9 +31,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         seed: 1,
         pace: None,
         known: Arc::new(|_| false),
+        expected: Vec::new(),
         doubted: Arc::new(|_| false),
         attempts: 1,
         timeout: Duration::from_secs(3),
+        quick: false,
         udp_payload: Arc::new(|_| None),
     };
     let (sender, mut receiver) = mpsc::channel(1024);

@@ -8,15 +8,17 @@
 //! * [`Resolve`]: the addresses of host names, for leases, and the names of addresses.
 //! * [`Place`]: the sensor's own links, addresses and routes.
 //! * [`Routes`]: where packets to the targets go below IP.
+//! * [`Raw`]: SYNs of our own making, in place of connections, where that is possible.
 //!
-//! All of it works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's refusal is
-//! told from a host's.
+//! All of it but the last works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's
+//! refusal is told from a host's.
 
 mod ask;
 pub mod conversation;
 mod counters;
 mod dialer;
 mod place;
+mod raw;
 mod resolver;
 mod sweep;
 
@@ -27,5 +29,6 @@ pub use place::{
     Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortBlock, PortFacts, Routes, SourcePorts, Way,
     Ways,
 };
+pub use raw::{Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
 pub use sweep::{Found, HostResult, Known, SweepCounts, SweepJob, SweepOutcome, UdpPayload, sweep};

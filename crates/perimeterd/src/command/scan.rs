@@ -47,7 +47,7 @@ enum Mode {
     /// The best this machine and this version allow
     #[default]
     Auto,
-    /// Packets of our own making (to come)
+    /// Packets of our own making (needs `CAP_NET_RAW`)
     Raw,
     /// The kernel's connections, without any privilege
     Connect,
@@ -63,11 +63,6 @@ impl Scan {
 
     /// What this version cannot do yet is a mistake to ask for, not something to leave out silently.
     fn possible(&self) -> Result<(), Failure> {
-        if self.mode == Mode::Raw {
-            return Err(Failure::Usage(
-                "this version does not send raw packets yet; use `--mode connect`, or leave it out".to_owned(),
-            ));
-        }
         if self.tls_audit {
             return Err(Failure::Usage(
                 "this version does not audit TLS configurations yet; leave `--tls-audit` out (certificates are judged \

@@ -21,19 +21,27 @@ mod tests;
 mod udp;
 
 pub use conn::Conn;
-pub(crate) use errno::is_shortage;
+pub(crate) use errno::{is_shortage, synchronous};
 pub use pacer::Pace;
+pub(crate) use pacer::{Pacer, Turn};
 pub(crate) use tcp::Begun;
 pub(crate) use udp::REPLIED;
 
-use crate::counters::{Counters, DialerCounters};
+use crate::{
+    counters::{Counters, DialerCounters},
+    raw::{Raw, RawSettings},
+};
 use arc_swap::ArcSwap;
 use limit::{Limit, Permit};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Rate};
-use pacer::Pacer;
 use scope::{InScope, Refusal, ScopeHandle};
 use socket::Failure;
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},
@@ -78,12 +86,14 @@ struct Inner {
     scope: ScopeHandle,
     clock: Arc<dyn Clock>,
     settings: ArcSwap<DialerSettings>,
-    pacer: Pacer,
+    pacer: Arc<Pacer>,
     limit: Arc<Limit>,
     halted: watch::Sender<bool>,
     counters: Counters,
     /// None without the capability for it.
     icmp: Option<icmp::Listener>,
+    /// Asks in place of connections where it can.
+    raw: OnceLock<Raw>,
 }
 
 /// How often a question is tried again when this machine runs short, and the first wait (doubled each time).
@@ -108,12 +118,13 @@ impl Dialer {
         Self(Arc::new(Inner {
             scope,
             clock,
-            pacer: Pacer::new(settings.rate, settings.rate_per_host),
+            pacer: Arc::new(Pacer::new(settings.rate, settings.rate_per_host)),
             settings: ArcSwap::from_pointee(settings),
             limit: Arc::new(Limit::new(concurrency)),
             halted: watch::Sender::new(false),
             counters: Counters::default(),
             icmp: hear_icmp(),
+            raw: OnceLock::new(),
         }))
     }
 
@@ -148,6 +159,9 @@ impl Dialer {
     /// kernel does not repeat their SYNs either. Conversations watch [`Dialer::halted`].
     pub fn halt(&self, halted: bool) {
         self.0.halted.send_replace(halted);
+        if let Some(raw) = self.0.raw.get() {
+            raw.halt(halted);
+        }
     }
 
     pub fn is_halted(&self) -> bool {
@@ -175,28 +189,48 @@ impl Dialer {
         self.0.counters.snapshot(&self.0.limit, self.0.settings.load().rate)
     }
 
-    /// Everything that comes before a packet. `Err`: it must not leave.
-    async fn turn(&self, endpoint: Endpoint) -> Result<Permit, Outcome> {
-        loop {
-            match self.0.pacer.reserve_host(endpoint.ip) {
-                Ok(at) => {
-                    self.sleep_until(at).await?;
-                    break;
-                }
-                Err(ask_again) => self.sleep_until(ask_again).await?,
-            }
+    /// Asks by raw packets from now on where there is a way for them, and gives what does so. Conversations and datagrams stay
+    /// with the kernel.
+    pub(crate) fn engage(&self, settings: RawSettings) -> io::Result<Raw> {
+        if let Some(raw) = self.0.raw.get() {
+            return Ok(raw.clone());
         }
-        let Some(permit) = self.0.limit.acquire().await else {
-            self.0.counters.count_local(LocalErrorKind::Descriptors);
-            return Err(Outcome::LocalError(LocalErrorKind::Descriptors));
-        };
+        let raw = Raw::start(self.0.scope.clone(), Arc::clone(&self.0.clock), Arc::clone(&self.0.pacer), settings)?;
+        raw.halt(self.is_halted());
+        Ok(self.0.raw.get_or_init(|| raw).clone())
+    }
+
+    /// What asks by raw packets, where anything does.
+    pub fn raw(&self) -> Option<&Raw> {
+        self.0.raw.get()
+    }
+
+    /// Everything that comes before a packet that needs no socket of its own. `Err`: it must not leave.
+    async fn turn_of_packet(&self, endpoint: Endpoint) -> Result<(), Outcome> {
+        self.sleep_until(self.0.pacer.reserve_host(endpoint.ip)).await?;
         self.sleep_until(self.0.pacer.reserve()).await?;
+        self.may_leave(endpoint)
+    }
+
+    fn may_leave(&self, endpoint: Endpoint) -> Result<(), Outcome> {
         if self.is_halted() {
             return Err(Outcome::NotProbed(NotProbed::Halted));
         }
         if !self.0.scope.permits(endpoint.ip, self.0.clock.now()) {
             return Err(Outcome::NotProbed(NotProbed::OutOfScope));
         }
+        Ok(())
+    }
+
+    /// Everything that comes before a packet. `Err`: it must not leave.
+    async fn turn(&self, endpoint: Endpoint) -> Result<Permit, Outcome> {
+        self.sleep_until(self.0.pacer.reserve_host(endpoint.ip)).await?;
+        let Some(permit) = self.0.limit.acquire().await else {
+            self.0.counters.count_local(LocalErrorKind::Descriptors);
+            return Err(Outcome::LocalError(LocalErrorKind::Descriptors));
+        };
+        self.sleep_until(self.0.pacer.reserve()).await?;
+        self.may_leave(endpoint)?;
         Ok(permit)
     }
 

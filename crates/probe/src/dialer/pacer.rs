@@ -2,7 +2,7 @@
 
 use model::Rate;
 use std::{
-    collections::HashMap,
+    hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -40,12 +40,30 @@ impl Pace {
         Duration::from_secs(1).div_duration_f64(Duration::from_nanos(lock(&self.0).interval))
     }
 
+    /// Takes a turn if there is one now.
+    pub(crate) fn take(&self) -> bool {
+        let mut job = lock(&self.0);
+        let (now, interval) = (since(job.epoch), job.interval);
+        let is_due = job.bucket.due(now, interval, FINE) <= now;
+        if is_due {
+            job.bucket.reserve(now, interval, FINE);
+        }
+        is_due
+    }
+
+    /// Until there is a turn to take.
+    pub(crate) fn until_turn(&self) -> Duration {
+        let job = lock(&self.0);
+        let now = since(job.epoch);
+        Duration::from_nanos(job.bucket.due(now, job.interval, FINE) - now)
+    }
+
     /// Returns when it is the caller's turn.
     pub async fn turn(&self) {
         let at = {
             let mut job = lock(&self.0);
             let (now, interval) = (since(job.epoch), job.interval);
-            job.epoch + Duration::from_nanos(job.bucket.reserve(now, interval))
+            job.epoch + Duration::from_nanos(job.bucket.reserve(now, interval, TOLERANCE))
         };
         if at > Instant::now() {
             sleep_until(at).await;
@@ -53,85 +71,180 @@ impl Pace {
     }
 }
 
-/// The ceilings: one bucket for everything, one for each host that was probed just now.
+/// The ceilings: one bucket for everything, one for each prefix and one for each host that was probed just now.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     epoch: Instant,
-    inner: Mutex<Inner>,
+    inner: Mutex<Turns>,
 }
 
+/// The ceilings, held for as long as several turns are taken at once.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Turns {
     global: Bucket,
     interval: u64,
-    hosts: HashMap<IpAddr, Bucket>,
+    hosts: Table,
     host_interval: u64,
-    /// Hosts in the table at most.
-    room: usize,
+    prefixes: Table,
+    prefix_interval: u64,
+    key: u64,
 }
 
-/// Buckets of hosts kept at a time. One that is not owed any wait is the same as none, so only hosts probed within the last
-/// moments need theirs.
-const ROOM: usize = 1 << 16;
-/// When every bucket of a full table is owed a wait, newcomers ask again after this.
-const FULL: u64 = 5_000_000;
+/// Whether a packet may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Now,
+    /// Its host or prefix must wait until then (nanoseconds since the epoch); others need not.
+    Later(u64),
+    /// Everybody must.
+    NobodyBefore(u64),
+}
+
+/// Buckets at a time. One that is not owed any wait is the same as none, so only those used within the last moments need
+/// theirs, and two that share one only wait for each other.
+const HOSTS: usize = 1 << 18;
+const PREFIXES: usize = 1 << 16;
+/// As many hosts of one /24 (IPv4) or /56 (IPv6) as may be asked at full pace at a time.
+const HOSTS_OF_A_PREFIX: u64 = 4;
 /// Unused turns are kept this long: the grain of timers must not cost throughput.
 const TOLERANCE: u64 = 10_000_000;
+/// The same where a thread of its own keeps the time.
+const FINE: u64 = 500_000;
 
 impl Pacer {
     pub(crate) fn new(rate: Rate, rate_per_host: Rate) -> Self {
-        Self::with_room(rate, rate_per_host, ROOM)
-    }
-
-    fn with_room(rate: Rate, rate_per_host: Rate, room: usize) -> Self {
-        let inner = Inner {
+        let mut turns = Turns {
             global: Bucket::default(),
-            interval: nanos(f64::from(rate.get())),
-            hosts: HashMap::new(),
-            host_interval: nanos(f64::from(rate_per_host.get())),
-            room,
+            interval: 0,
+            hosts: Table::new(HOSTS),
+            host_interval: 0,
+            prefixes: Table::new(PREFIXES),
+            prefix_interval: 0,
+            key: RandomState::new().hash_one(0),
         };
-        Self { epoch: Instant::now(), inner: Mutex::new(inner) }
+        turns.set(rate, rate_per_host);
+        Self { epoch: Instant::now(), inner: Mutex::new(turns) }
     }
 
     pub(crate) fn set(&self, rate: Rate, rate_per_host: Rate) {
-        let mut inner = lock(&self.inner);
-        inner.interval = nanos(f64::from(rate.get()));
-        inner.host_interval = nanos(f64::from(rate_per_host.get()));
+        lock(&self.inner).set(rate, rate_per_host);
     }
 
     /// Takes a turn in the bucket of everything: when it comes.
     pub(crate) fn reserve(&self) -> Instant {
         let now = since(self.epoch);
-        let mut inner = lock(&self.inner);
-        let interval = inner.interval;
-        self.epoch + Duration::from_nanos(inner.global.reserve(now, interval))
+        let mut turns = lock(&self.inner);
+        let interval = turns.interval;
+        self.epoch + Duration::from_nanos(turns.global.reserve(now, interval, TOLERANCE))
     }
 
-    /// Takes a turn in the bucket of a host. `Err`: no room for its bucket now, ask again then.
-    pub(crate) fn reserve_host(&self, ip: IpAddr) -> Result<Instant, Instant> {
+    /// Takes a turn in the buckets of a host and its prefix: when it comes.
+    pub(crate) fn reserve_host(&self, ip: IpAddr) -> Instant {
         let now = since(self.epoch);
-        let mut inner = lock(&self.inner);
-        let interval = inner.host_interval;
-        if !inner.hosts.contains_key(&ip) && inner.hosts.len() >= inner.room {
-            inner.hosts.retain(|_, bucket| bucket.0 > now);
-            if inner.hosts.len() >= inner.room {
-                return Err(self.epoch + Duration::from_nanos(now + FULL));
-            }
-        }
-        Ok(self.epoch + Duration::from_nanos(inner.hosts.entry(ip).or_default().reserve(now, interval)))
+        let mut turns = lock(&self.inner);
+        let (host, prefix) = turns.places(ip);
+        let (interval, prefix_interval) = (turns.host_interval, turns.prefix_interval);
+        let own = turns.hosts.bucket(host).reserve(now, interval, TOLERANCE);
+        let shared = turns.prefixes.bucket(prefix).reserve(now, prefix_interval, TOLERANCE);
+        self.epoch + Duration::from_nanos(own.max(shared))
     }
 
     /// Packets the kernel sent on its own behalf: repeated SYNs of a connection that nobody answered.
     pub(crate) fn debit(&self, ip: IpAddr, packets: u64) {
         let now = since(self.epoch);
-        let mut inner = lock(&self.inner);
-        let (interval, host_interval) = (inner.interval, inner.host_interval);
-        inner.global.debit(now, interval, packets);
-        if let Some(bucket) = inner.hosts.get_mut(&ip) {
-            bucket.debit(now, host_interval, packets);
-        }
+        let mut turns = lock(&self.inner);
+        let (host, prefix) = turns.places(ip);
+        let (interval, host_interval, prefix_interval) = (turns.interval, turns.host_interval, turns.prefix_interval);
+        turns.global.debit(now, interval, packets);
+        turns.hosts.bucket(host).debit(now, host_interval, packets);
+        turns.prefixes.bucket(prefix).debit(now, prefix_interval, packets);
     }
+
+    /// To take several turns at once. Nobody else gets one meanwhile.
+    pub(crate) fn turns(&self) -> MutexGuard<'_, Turns> {
+        lock(&self.inner)
+    }
+
+    /// The ceiling: packets a second.
+    pub(crate) fn per_second(&self) -> f64 {
+        Duration::from_secs(1).div_duration_f64(Duration::from_nanos(lock(&self.inner).interval))
+    }
+
+    /// When the next turn of everything comes, in nanoseconds since the epoch.
+    pub(crate) fn next_turn(&self) -> u64 {
+        let now = since(self.epoch);
+        let turns = lock(&self.inner);
+        turns.global.due(now, turns.interval, FINE)
+    }
+
+    /// Nanoseconds since the epoch of [`Turn`].
+    pub(crate) fn now(&self) -> u64 {
+        since(self.epoch)
+    }
+}
+
+impl Turns {
+    fn set(&mut self, rate: Rate, rate_per_host: Rate) {
+        self.interval = nanos(f64::from(rate.get()));
+        self.host_interval = nanos(f64::from(rate_per_host.get()));
+        self.prefix_interval = (self.host_interval / HOSTS_OF_A_PREFIX).max(1);
+    }
+
+    /// Takes a turn for a packet to this address if it may leave now, and none if not.
+    pub(crate) fn take(&mut self, ip: IpAddr, now: u64) -> Turn {
+        let due = self.global.due(now, self.interval, FINE);
+        if due > now {
+            return Turn::NobodyBefore(due);
+        }
+        let (host, prefix) = self.places(ip);
+        let (host, prefix) = (self.hosts.bucket(host), self.prefixes.bucket(prefix));
+        let own = host.due(now, self.host_interval, TOLERANCE);
+        let due = own.max(prefix.due(now, self.prefix_interval, TOLERANCE));
+        if due > now {
+            return Turn::Later(due);
+        }
+        self.global.reserve(now, self.interval, FINE);
+        host.reserve(now, self.host_interval, TOLERANCE);
+        prefix.reserve(now, self.prefix_interval, TOLERANCE);
+        Turn::Now
+    }
+
+    /// Where the buckets of an address and of its prefix are.
+    fn places(&self, ip: IpAddr) -> (u64, u64) {
+        let (host, prefix) = match ip {
+            IpAddr::V4(ip) => (u64::from(u32::from(ip)), u64::from(u32::from(ip) >> 8)),
+            IpAddr::V6(ip) => {
+                let bits = ip.to_bits();
+                let [high, low] =
+                    [bits >> 64, bits & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or(0));
+                (spread(high) ^ low, high >> 8)
+            }
+        };
+        (spread(host ^ self.key), spread(prefix ^ self.key))
+    }
+}
+
+/// Buckets found by a hash; the table never grows.
+#[derive(Debug)]
+struct Table(Box<[Bucket]>);
+
+impl Table {
+    fn new(size: usize) -> Self {
+        Self(vec![Bucket::default(); size.next_power_of_two()].into())
+    }
+
+    fn bucket(&mut self, place: u64) -> &mut Bucket {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what counts")]
+        let at = place as usize & (self.0.len() - 1);
+        &mut self.0[at]
+    }
+}
+
+/// The finalizer of `SplitMix64`.
+fn spread(mut x: u64) -> u64 {
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
 }
 
 /// Nanoseconds since the epoch at which the next turn would come if turns were evenly spaced.
@@ -140,10 +253,15 @@ struct Bucket(u64);
 
 impl Bucket {
     /// When the turn comes; not before `now`.
-    fn reserve(&mut self, now: u64, interval: u64) -> u64 {
-        let departure = now.max(self.0.saturating_sub(TOLERANCE.saturating_sub(interval)));
+    fn reserve(&mut self, now: u64, interval: u64, tolerance: u64) -> u64 {
+        let departure = self.due(now, interval, tolerance);
         self.0 = self.0.max(departure).saturating_add(interval);
         departure
+    }
+
+    /// When the turn would come.
+    fn due(self, now: u64, interval: u64, tolerance: u64) -> u64 {
+        now.max(self.0.saturating_sub(tolerance.saturating_sub(interval)))
     }
 
     fn debit(&mut self, now: u64, interval: u64, turns: u64) {
@@ -215,32 +333,47 @@ mod tests {
     async fn hosts_wait_for_themselves_only() {
         let pacer = Pacer::new(rate(1_000_000), rate(1));
         let start = Instant::now();
-        let turns: Vec<u128> = [1, 1, 2, 1]
-            .map(|last| pacer.reserve_host(ip(last)).expect("room").duration_since(start).as_secs().into())
-            .to_vec();
+        let turns = [1, 1, 2, 1].map(|last| pacer.reserve_host(ip(last)).duration_since(start).as_secs());
         assert_eq!(turns, [0, 1, 0, 2]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_table_never_lets_a_host_be_overrun() {
-        let pacer = Pacer::with_room(rate(1_000_000), rate(1), 2);
-        assert!(pacer.reserve_host(ip(1)).is_ok() && pacer.reserve_host(ip(2)).is_ok());
-        let again = pacer.reserve_host(ip(3)).expect_err("both buckets are owed a wait");
-        assert!(again > Instant::now());
-        assert!(pacer.reserve_host(ip(1)).expect("known") >= Instant::now() + Duration::from_secs(1));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(pacer.reserve_host(ip(3)).is_ok(), "the second host's bucket is owed nothing any more");
-        assert_eq!(lock(&pacer.inner).hosts.len(), 2);
+    async fn a_prefix_takes_what_four_of_its_hosts_do() {
+        let pacer = Pacer::new(rate(1_000_000), rate(100));
+        let start = Instant::now();
+        let near = (0..200).map(|last| pacer.reserve_host(ip(last))).max().expect("some");
+        assert!((480..=500).contains(&near.duration_since(start).as_millis()), "{:?}", near - start);
+        let far = pacer.reserve_host(IpAddr::from([198, 51, 100, 1]));
+        assert_eq!(far, start);
+        let sixth = |text: &str| pacer.reserve_host(text.parse().expect("an address"));
+        let turns = (0..80).map(|last| sixth(&format!("2001:db8::{last}:1"))).max().expect("some");
+        assert!((180..=200).contains(&turns.duration_since(start).as_millis()), "{:?}", turns - start);
+        assert_eq!(sixth("2001:db8:0:100::1"), start);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_taken_at_once_are_the_same_turns() {
+        let pacer = Pacer::new(rate(1_000), rate(100));
+        assert_eq!(pacer.turns().take(ip(1), 0), Turn::Now);
+        assert_eq!(pacer.turns().take(ip(1), 0), Turn::NobodyBefore(1_000_000));
+        for n in 1..=10 {
+            let taken = pacer.turns().take(ip(2), n * 1_000_000);
+            assert_eq!(taken, if n == 1 { Turn::Now } else { Turn::Later(11_000_000) }, "{n}");
+        }
+        assert_eq!(pacer.turns().take(ip(2), 11_000_000), Turn::Now);
+        // Connections wait for them as well.
+        let now = Instant::now();
+        assert_eq!(pacer.reserve_host(ip(2)).duration_since(now).as_millis(), 21);
     }
 
     #[tokio::test(start_paused = true)]
     async fn packets_of_the_kernel_count() {
         let pacer = Pacer::new(rate(10), rate(10));
         let start = Instant::now();
-        assert_eq!(pacer.reserve_host(ip(1)), Ok(start));
+        assert_eq!(pacer.reserve_host(ip(1)), start);
         pacer.reserve();
         pacer.debit(ip(1), 2);
-        assert_eq!(pacer.reserve_host(ip(1)).expect("known").duration_since(start).as_millis(), 300);
+        assert_eq!(pacer.reserve_host(ip(1)).duration_since(start).as_millis(), 300);
         assert_eq!(pacer.reserve().duration_since(start).as_millis(), 300);
     }
 

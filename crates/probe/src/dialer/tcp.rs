@@ -6,6 +6,7 @@ use super::{
     ours,
     socket::{self, Close},
 };
+use crate::raw::Raw;
 use model::{ClosedReason, Endpoint, FilteredReason, LocalErrorKind, NotProbed, OpenReason, Outcome};
 use rustix::event::PollFlags;
 use scope::InScope;
@@ -57,10 +58,36 @@ impl Dialer {
         result
     }
 
-    /// Asks whether a TCP endpoint accepts, and hangs up by RST.
+    /// Asks whether a TCP endpoint accepts, and hangs up by RST: by raw packets where they have a way, else by a connection.
     pub async fn probe(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
+        if let Some(raw) = self.raw().filter(|raw| raw.reaches(endpoint.get().ip)) {
+            return self.probe_raw(raw, endpoint, timeout).await;
+        }
         let begun = self.begin(endpoint, Close::Reset, timeout).await;
         self.finish(begun).await
+    }
+
+    async fn probe_raw(&self, raw: &Raw, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
+        let asked = async {
+            self.turn_of_packet(endpoint.get()).await?;
+            self.0.counters.attempts.fetch_add(1, Relaxed);
+            Ok(raw.question(endpoint, timeout, || self.0.pacer.debit(endpoint.get().ip, 1)).await)
+        };
+        let answer = tokio::select! {
+            biased;
+            () = self.halted() => Err(Outcome::NotProbed(NotProbed::Halted)),
+            answer = asked => answer,
+        };
+        let (outcome, rtt) = match answer {
+            Ok(Some(answer)) => (answer.outcome, answer.rtt),
+            Ok(None) => (Outcome::Silent, None),
+            Err(outcome) => (outcome, None),
+        };
+        if let Outcome::LocalError(kind) = outcome {
+            self.0.counters.count_local(kind);
+        }
+        self.0.counters.count(outcome);
+        Probed { outcome, rtt }
     }
 
     /// The first half of [`Dialer::probe`]: everything up to the packet, and the answer if it is there already.

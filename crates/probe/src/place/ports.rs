@@ -108,7 +108,7 @@ fn read(path: &Path) -> io::Result<String> {
     fs::read_to_string(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-/// `32768	60999`.
+/// Two numbers with blanks between them: `32768 60999`.
 fn ephemeral(text: &str) -> Option<RangeInclusive<u16>> {
     let mut numbers = text.split_whitespace().map(str::parse);
     let (first, last) = (numbers.next()?.ok()?, numbers.next()?.ok()?);

@@ -4,6 +4,7 @@
 //! that answer otherwise, so that a dark network costs one question a port. Of what was never asked before, which is doubted,
 //! silence is asked again more often, and a refusal too, most often where one was taken back: somebody forges them there. Our own shortages are asked again in any case and never count as an answer. Memory is a few bits for each endpoint of the group and a little for each of its hosts.
 
+mod packets;
 mod progress;
 mod run;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 use crate::{Dialer, Pace};
 use model::{AddressSet, Endpoint, PortObservation, PortSet, Transport};
+use packets::{Ear, Packets};
 use progress::Progress;
 use run::Work;
 use scope::Permutation;
@@ -36,6 +38,8 @@ pub struct SweepJob {
     /// Below the dialer's ceilings, shared by the groups of a pass: what its deadline asks for.
     pub pace: Option<Pace>,
     pub known: Known,
+    /// All of the known ones, where packets of our own ask: nobody answers for what stays silent then. May have others among them.
+    pub expected: Vec<Endpoint>,
     /// Where neither silence nor a refusal by TCP is taken at its word, because it is the first that is heard of the endpoint: a
     /// packet may have been lost or a refusal forged on the way, and the port would be believed closed.
     pub doubted: Known,
@@ -43,6 +47,8 @@ pub struct SweepJob {
     pub attempts: u8,
     /// For one question.
     pub timeout: Duration,
+    /// Answers are waited for as long as others took, not as long as the timeout: the sooner it is over the better.
+    pub quick: bool,
     pub udp_payload: UdpPayload,
 }
 
@@ -102,6 +108,8 @@ const RTO: Duration = Duration::from_secs(1);
 /// each way, 2·10⁻⁶ of the open ports are silent all along; where one SYN in twenty is refused by somebody else, 6·10⁻⁶ are
 /// refused.
 const MOST_DOUBTED: u8 = 4;
+/// Questions to an endpoint at most. More than the usual are asked only of hosts that answered to the one before: there it pays.
+const MOST_FRUITFUL: u8 = 10;
 /// Rounds over what our own shortages spoilt, and the pause before each.
 const SHORTAGE_ROUNDS: u32 = 4;
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(1);
@@ -125,6 +133,8 @@ pub async fn sweep(
         .chain(job.udp.iter().map(|port| (Transport::Udp, port)))
         .collect();
     let total = addresses.len() as u64 * ports.len() as u64;
+    let packets = packets_for(dialer, &addresses, &job).await;
+    let (news, mut heard) = mpsc::unbounded_channel();
     let sweep = Arc::new(Sweep {
         progress: Progress::new(&addresses, ports.len()),
         order: Permutation::new(total, job.seed),
@@ -135,7 +145,12 @@ pub async fn sweep(
         job,
         found,
         stop,
+        packets,
+        news: news.clone(),
     });
+    if let Some(packets) = &sweep.packets {
+        packets.slot.listen(Box::new(Ear { sweep: Arc::downgrade(&sweep), news }));
+    }
     if total > 0 {
         // The workers end by `stop`; only then is what they did complete.
         let stop_when_halted = async {
@@ -146,9 +161,30 @@ pub async fn sweep(
         tokio::select! {
             () = sweep.all_rounds() => {}
             () = stop_when_halted => {}
+            () = sweep.pass_on(&mut heard) => {}
         }
     }
+    if let Some(packets) = &sweep.packets {
+        packets.slot.listen_no_more();
+    }
+    while let Ok(hit) = heard.try_recv() {
+        // Whoever gave the sweep up does not want them.
+        let _ = sweep.found.send(hit).await;
+    }
     sweep.outcome()
+}
+
+/// Packets of our own, where the dialer has an engine for them and any of the addresses a way.
+async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> Option<Packets> {
+    let raw = dialer.raw().filter(|_| !job.tcp.is_empty())?;
+    let by_packets: Vec<bool> = addresses.iter().map(|ip| raw.reaches(*ip)).collect();
+    if !by_packets.contains(&true) {
+        return None;
+    }
+    let (scope, now) = (dialer.scope().load(), dialer.clock().now());
+    let total = addresses.len() as u64 * (u64::from(job.tcp.len()) + u64::from(job.udp.len()));
+    let space = scope.space_for(&job.addresses, &job.tcp, &job.udp, now).ok().filter(|space| space.len() == total);
+    Some(Packets::new(raw.slot().await?, by_packets, space))
 }
 
 /// A sweep under way, shared by its workers.
@@ -163,6 +199,10 @@ struct Sweep {
     found: mpsc::Sender<Found>,
     workers: usize,
     stop: CancellationToken,
+    /// None where connections ask everything.
+    packets: Option<Packets>,
+    /// What packets find, on its way to `found`.
+    news: mpsc::UnboundedSender<Found>,
 }
 
 /// An eighth of the sockets is left to conversations.
@@ -172,23 +212,35 @@ fn workers(dialer: &Dialer, total: u64) -> usize {
 }
 
 impl Sweep {
+    /// Never ends by itself.
+    async fn pass_on(&self, heard: &mut mpsc::UnboundedReceiver<Found>) {
+        while let Some(hit) = heard.recv().await {
+            if self.found.send(hit).await.is_err() {
+                self.stop.cancel();
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
     async fn all_rounds(self: &Arc<Self>) {
         self.run(Work::All(self.order), 1).await;
         self.after_shortages(1).await;
-        for attempt in 2..=self.job.attempts.max(MOST_DOUBTED) {
+        let most = if self.packets.is_some() { MOST_FRUITFUL } else { self.job.attempts.max(MOST_DOUBTED) };
+        for attempt in 2..=most {
             let mut from = 0;
             let mut waited = false;
-            while let Some((mut batch, next)) = self.progress.silent_worth_asking(from) {
+            let is_doubted = |number| attempt <= MOST_DOUBTED && self.is_doubted(number);
+            while let Some((batch, next)) =
+                self.progress.silent_worth_asking(from, attempt, self.job.attempts, is_doubted)
+            {
                 from = next;
-                if attempt > self.job.attempts {
-                    batch.retain(|&number| self.is_doubted(number));
-                }
                 if batch.is_empty() {
                     continue;
                 }
                 if !waited {
                     waited = true;
-                    if !self.pause(RTO.saturating_sub(self.job.timeout)).await {
+                    if !self.job.quick && !self.pause(RTO.saturating_sub(self.job.timeout)).await {
                         return;
                     }
                 }
@@ -235,6 +287,10 @@ impl Sweep {
             () = self.stop.cancelled() => false,
             () = sleep(time) => true,
         }
+    }
+
+    fn is_known(&self, endpoint: &Endpoint) -> bool {
+        (self.job.known)(endpoint)
     }
 
     fn is_doubted(&self, number: u64) -> bool {

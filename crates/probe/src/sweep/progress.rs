@@ -1,11 +1,12 @@
 //! What a sweep has learnt so far: some bits for each endpoint, some words for each host.
 
-use super::{HostResult, SweepCounts, SweepOutcome};
+use super::{HostResult, SweepCounts, SweepOutcome, run::Work};
 use crate::dialer::is_shortage;
 use model::{Outcome, PortObservation, Transport};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    ops::Range,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -14,6 +15,9 @@ use std::{
 
 /// Open endpoints listed of one host. A peer that answers on every port must not make memory grow.
 const MOST_OPEN: usize = 4096;
+/// So many open ports of a host that was asked for so many, if hardly any refuses, are too many for anybody to be behind.
+const MANY_OPEN: u64 = 16;
+const MANY_ASKED: u64 = 24;
 /// Silent ports of a host that answers elsewhere are asked again up to this many; beyond it only if the host answers most
 /// questions. (A firewall that drops leaves tens of thousands silent, and asking them again finds nothing.)
 const FEW_SILENT: u32 = 4096;
@@ -27,6 +31,11 @@ const BATCH: usize = 1 << 18;
 pub(super) struct Progress {
     ports: u64,
     hosts: Vec<Mutex<Host>>,
+    /// Hosts that answer everything.
+    traps: Bits,
+    /// Endpoints of which anything was heard, and how many those are.
+    heard: Bits,
+    heard_of: AtomicU64,
     /// Endpoints whose last answer was silence.
     silent: Bits,
     /// Endpoints our own shortages spoilt.
@@ -48,6 +57,8 @@ struct Host {
     silent: u32,
     refused: u32,
     opens: usize,
+    /// The latest attempt that one of its endpoints answered to which had been silent before.
+    late: u8,
     answers_everything: bool,
     listed: BTreeMap<(Transport, u16), PortObservation>,
     first_answer: Option<PortObservation>,
@@ -87,6 +98,9 @@ impl Progress {
         Self {
             ports: ports as u64,
             hosts: addresses.iter().map(|_| Mutex::default()).collect(),
+            traps: Bits::new(addresses.len()),
+            heard: Bits::new(total),
+            heard_of: AtomicU64::new(0),
             silent: Bits::new(total),
             spoilt: Bits::new(total),
             refused: Bits::new(total),
@@ -130,6 +144,11 @@ impl Progress {
             return false;
         }
         counts.attempts += 1;
+        let was_heard = self.heard.get(number);
+        if outcome != Outcome::Silent {
+            self.heard.set(number, true);
+            self.heard_of.fetch_add(u64::from(!was_heard), Relaxed);
+        }
         let was_silent = self.silent.get(number);
         if !was_silent {
             self.spoilt.set(number, false);
@@ -149,6 +168,7 @@ impl Progress {
                 lock(&self.known_silent).insert(number);
             }
         } else if was_silent {
+            host.late = host.late.max(observation.attempts);
             self.silent.set(number, false);
             host.silent -= 1;
             lock(&self.known_silent).remove(&number);
@@ -167,6 +187,94 @@ impl Progress {
             host.listed.insert(key, observation.clone());
         }
         false
+    }
+
+    /// Takes in an answer that came by itself: one of several perhaps, or one to an earlier question.
+    pub(super) fn hear(&self, host: usize, number: u64, known: bool, observation: &PortObservation) -> bool {
+        let is_taken_back = || self.refused.get(number) && observation.outcome.is_open();
+        if self.heard.get(number) && !is_taken_back() {
+            return false;
+        }
+        let is_news = self.record(host, number, known, observation);
+        // Questions are counted where they are sent.
+        lock(&self.counts).attempts -= 1;
+        is_news
+    }
+
+    /// Nobody can be behind all that opened there: it is not asked any more.
+    pub(super) fn is_trap(&self, host: usize) -> bool {
+        self.traps.get(host as u64)
+    }
+
+    /// Questions that were sent.
+    pub(super) fn sent(&self, questions: u64) {
+        lock(&self.counts).attempts += questions;
+    }
+
+    /// Our own trouble kept these from being asked.
+    pub(super) fn spoil(&self, numbers: &[u64]) {
+        for &number in numbers {
+            if !self.heard.get(number) && !self.silent.get(number) {
+                self.spoilt.set(number, true);
+            }
+        }
+    }
+
+    pub(super) fn is_heard(&self, number: u64) -> bool {
+        self.heard.get(number)
+    }
+
+    /// All these ports (positions) of these hosts were asked and had its time to answer: what was not heard is silent. `known`:
+    /// those to list whatever came of them, with their silence.
+    pub(super) fn settle(
+        &self,
+        ports: Range<u64>,
+        is_theirs: impl Fn(usize) -> bool,
+        known: &[(usize, u64, PortObservation)],
+    ) {
+        let mut probes = 0;
+        for (index, host) in self.hosts.iter().enumerate().filter(|(index, _)| is_theirs(*index)) {
+            let mut host = lock(host);
+            if host.answers_everything {
+                continue;
+            }
+            let first = index as u64 * self.ports;
+            let mut silent = 0;
+            for number in self.heard.without(first + ports.start, first + ports.end) {
+                if !self.spoilt.get(number) && !self.silent.get(number) {
+                    self.silent.set(number, true);
+                    silent += 1;
+                }
+            }
+            host.asked += silent;
+            host.silent += silent;
+            probes += u64::from(silent);
+        }
+        let mut counts = lock(&self.counts);
+        counts.probes += probes;
+        for (host, number, observation) in known {
+            if self.silent.get(*number)
+                && let Some(host) = self.hosts.get(*host)
+            {
+                counts.known_asked += 1;
+                counts.known_missed_first += 1;
+                lock(&self.known_silent).insert(*number);
+                let key = (observation.endpoint.transport, observation.endpoint.port);
+                lock(host).listed.insert(key, observation.clone());
+            }
+        }
+    }
+
+    /// An endpoint of the host has just opened, one of about so many of its that were asked: where so many of them open that
+    /// nobody can be behind them all, the host is a trap.
+    pub(super) fn suspect(&self, host: usize, asked: u64) {
+        let Some(row) = self.hosts.get(host) else { return };
+        let mut row = lock(row);
+        let (opens, closed) = (row.opens as u64, u64::from(row.answered).saturating_sub(row.opens as u64));
+        if asked >= MANY_ASKED && opens >= MANY_OPEN && opens * 3 >= asked && closed * 4 <= opens {
+            row.answers_everything = true;
+            self.traps.set(host as u64, true);
+        }
     }
 
     /// The refusal of an endpoint, which was just recorded, is doubted.
@@ -190,15 +298,35 @@ impl Progress {
         })
     }
 
-    /// Silent endpoints that pay being asked again, from this number on, and the number to go on from; none when there is no more.
-    pub(super) fn silent_worth_asking(&self, from: u64) -> Option<(Vec<u64>, u64)> {
+    /// Silent endpoints that pay being asked for that time, from this number on, and the number to go on from; none when there is no
+    /// more. Beyond the `usual` times, only those that are doubted, or whose host answered to the time before.
+    pub(super) fn silent_worth_asking(
+        &self,
+        from: u64,
+        attempt: u8,
+        usual: u8,
+        is_doubted: impl Fn(u64) -> bool,
+    ) -> Option<(Vec<u64>, u64)> {
         self.of_hosts(from, |host, begin, next, batch| {
+            let pays = attempt <= usual.max(host.late.saturating_add(1));
             if host.is_worth_asking() {
-                batch.extend(self.silent.within(begin, next));
+                batch.extend(self.silent.within(begin, next).filter(|number| pays || is_doubted(*number)));
             } else {
-                batch.extend(lock(&self.known_silent).range(begin..next));
+                batch.extend(lock(&self.known_silent).range(begin..next).filter(|number| pays || is_doubted(**number)));
             }
         })
+    }
+
+    /// Whether all that a round's work was about is settled, one way or the other.
+    pub(super) fn has_heard_all(&self, work: &Work, total: u64) -> bool {
+        match work {
+            Work::All(_) => self.heard_of.load(Relaxed) >= total,
+            Work::Some(numbers) => numbers.iter().all(|number| self.heard.get(*number)),
+        }
+    }
+
+    pub(super) fn has_heard_any(&self) -> bool {
+        lock(&self.counts).answered > 0
     }
 
     /// Gathers endpoints host by host, each given with the range of its numbers.
@@ -286,6 +414,23 @@ impl Bits {
             .zip(self.0.iter().skip(first))
             .flat_map(|(base, word)| {
                 let mut left = word.load(Relaxed);
+                std::iter::from_fn(move || {
+                    (left != 0).then(|| {
+                        let bit = left.trailing_zeros();
+                        left &= left - 1;
+                        base + u64::from(bit)
+                    })
+                })
+            })
+            .filter(move |number| (from..to).contains(number))
+    }
+
+    /// Those not set in `from..to`, ascending.
+    fn without(&self, from: u64, to: u64) -> impl Iterator<Item = u64> + '_ {
+        (from / 64 * 64..to)
+            .step_by(64)
+            .flat_map(move |base| {
+                let mut left = !self.word(base).map_or(u64::MAX, |word| word.load(Relaxed));
                 std::iter::from_fn(move || {
                     (left != 0).then(|| {
                         let bit = left.trailing_zeros();

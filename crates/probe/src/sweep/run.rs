@@ -21,7 +21,14 @@ pub(super) enum Work {
 }
 
 impl Work {
-    fn get(&self, turn: u64) -> Option<u64> {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::All(order) => order.len(),
+            Self::Some(numbers) => numbers.len() as u64,
+        }
+    }
+
+    pub(super) fn get(&self, turn: u64) -> Option<u64> {
         match self {
             Self::All(order) => order.at(turn),
             Self::Some(numbers) => usize::try_from(turn).ok().and_then(|turn| numbers.get(turn).copied()),
@@ -30,7 +37,7 @@ impl Work {
 }
 
 struct Run {
-    work: Work,
+    work: Arc<Work>,
     attempt: u8,
     turn: AtomicU64,
     workers: AtomicUsize,
@@ -67,9 +74,23 @@ const BETWEEN_YIELDS: u32 = 32;
 const FIRST_WORKERS: usize = 2;
 
 impl Sweep {
-    /// Asks each endpoint of the round once. Workers beyond the first are only started when one has to wait for the network and
-    /// hardly another is about to send: the ceilings' queue is first come, first served, and conversations stand in it too.
+    /// Asks each endpoint of the round once: by packets where they can, all others by connections and datagrams.
     pub(super) async fn run(self: &Arc<Self>, work: Work, attempt: u8) {
+        let work = Arc::new(work);
+        let Some(packets) = &self.packets else { return self.run_workers(work, attempt).await };
+        if packets.ask_everything() && self.job.udp.is_empty() {
+            self.send(packets, Arc::clone(&work), attempt).await;
+        } else {
+            tokio::join!(self.send(packets, Arc::clone(&work), attempt), self.run_workers(Arc::clone(&work), attempt));
+        }
+        if attempt == 1 && matches!(*work, Work::All(_)) && !self.stop.is_cancelled() {
+            self.settle(packets);
+        }
+    }
+
+    /// Workers beyond the first are only started when one has to wait for the network and hardly another is about to send: the
+    /// ceilings' queue is first come, first served, and conversations stand in it too.
+    async fn run_workers(self: &Arc<Self>, work: Arc<Work>, attempt: u8) {
         let run = Arc::new(Run {
             work,
             attempt,
@@ -116,6 +137,9 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
         && let Some(number) = run.work.get(run.turn.fetch_add(1, Relaxed))
         && let Some((host, endpoint)) = sweep.endpoint(number)
     {
+        if sweep.packets.as_ref().is_some_and(|packets| packets.ask(host, endpoint.transport)) {
+            continue;
+        }
         let answer = tokio::select! {
             biased;
             answer = ask(&sweep, &run, endpoint) => answer,

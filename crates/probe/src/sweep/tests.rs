@@ -33,9 +33,11 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         seed: 11,
         pace: None,
         known: Arc::new(|_| false),
+        expected: Vec::new(),
         doubted: Arc::new(|_| false),
         attempts: 2,
         timeout: Duration::from_millis(300),
+        quick: false,
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
     }
 }
@@ -352,12 +354,12 @@ fn silence_of_hosts_that_answer_is_worth_asking() {
             progress.record(host.into(), number, number == 27, &observation(host, port + 1, outcome));
         }
     }
-    assert_eq!(progress.silent_worth_asking(0), Some((vec![1, 3, 5, 7, 9, 27], 30)));
-    assert_eq!(progress.silent_worth_asking(30), None);
+    assert_eq!(progress.silent_worth_asking(0, 2, 2, |_| false), Some((vec![1, 3, 5, 7, 9, 27], 30)));
+    assert_eq!(progress.silent_worth_asking(30, 2, 2, |_| false), None);
     progress.record(0, 3, false, &observation(0, 4, OPEN));
     progress.record(2, 27, true, &observation(2, 8, OPEN));
     // The third host has answered now: the rest of its silence is worth asking, too.
-    assert_eq!(progress.silent_worth_asking(0).map(|(batch, _)| batch.len()), Some(4 + 9));
+    assert_eq!(progress.silent_worth_asking(0, 2, 2, |_| false).map(|(batch, _)| batch.len()), Some(4 + 9));
 }
 
 #[test]
@@ -367,7 +369,7 @@ fn a_firewall_that_drops_is_not_asked_tens_of_thousands_of_times() {
         let outcome = if port < 3 { OPEN } else { Outcome::Silent };
         progress.record(0, port.into(), false, &observation(0, port + 1, outcome));
     }
-    assert_eq!(progress.silent_worth_asking(0), None);
+    assert_eq!(progress.silent_worth_asking(0, 2, 2, |_| false), None);
 }
 
 #[test]

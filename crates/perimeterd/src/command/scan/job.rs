@@ -1,11 +1,11 @@
 //! From the command line to something that can be run: what may be touched, how fast, and as whom.
 
-use super::Scan;
+use super::{Mode, Scan};
 use crate::{command::Global, failure::Failure, output, paths};
 use config::Config;
 use identify::Roots;
 use model::{AddressSet, Clock, PortSet, Rate, ServiceName, SystemClock, Target};
-use probe::{Dialer, DialerSettings, HickoryResolver, Identity, Resolve};
+use probe::{Dialer, DialerSettings, Egress, HickoryResolver, Identity, RawAccess, RawSettings, Resolve};
 use scope::{AssetScope, Lease, Scope, ScopeHandle};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -13,6 +13,8 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 #[derive(Debug)]
 pub(super) struct Job {
     pub dialer: Dialer,
+    /// Where packets of our own ask.
+    pub raw: Option<RawAccess>,
     pub scope: ScopeHandle,
     /// Every address that is asked.
     pub space: AddressSet,
@@ -79,8 +81,15 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         },
     };
     let scope = ScopeHandle::new(scope);
+    let egress = Egress { source: settings.source, interface: sensor.and_then(|sensor| sensor.interface.clone()) };
+    let dialer = Dialer::new(scope.clone(), Arc::new(SystemClock), settings);
+    let raw = match scan.mode {
+        Mode::Raw => Some(raw(&dialer, &space, egress).await?),
+        Mode::Auto | Mode::Connect => None,
+    };
     Ok(Job {
-        dialer: Dialer::new(scope.clone(), Arc::new(SystemClock), settings),
+        dialer,
+        raw,
         scope,
         space,
         tcp: Arc::new(scan.tcp),
@@ -88,6 +97,25 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         identify: !scan.no_identify,
         roots: roots(installed.config.as_ref())?,
     })
+}
+
+/// Memory of the ring that answers are heard by, in bytes, for those who want to see what happens when it is too small.
+const RING: &str = "PERIMETERD_RING_BYTES";
+
+async fn raw(dialer: &Dialer, space: &AddressSet, egress: Egress) -> Result<RawAccess, Failure> {
+    let ring = match std::env::var(RING) {
+        Ok(bytes) => {
+            bytes.parse().map_err(|_| Failure::Usage(format!("{RING} is a number of bytes, and `{bytes}` is none")))?
+        }
+        Err(_) => RawSettings::RING,
+    };
+    let access = RawAccess::open(dialer, space.clone(), egress, ring)
+        .await
+        .map_err(|error| Failure::world(format!("{error}; `--mode connect` asks by the kernel's own connections")))?;
+    for advice in access.advice() {
+        tracing::warn!("{advice}");
+    }
+    Ok(access)
 }
 
 /// The configuration `--config` names, or the installed one where there is one. What the installed one excludes is never

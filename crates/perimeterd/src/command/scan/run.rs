@@ -130,9 +130,11 @@ async fn sweep_all(
             seed: seed.wrapping_add(index),
             pace: None,
             known: Arc::new(|_| false),
+            expected: Vec::new(),
             doubted: Arc::new(|_| false),
             attempts: ATTEMPTS,
             timeout: TIMEOUT,
+            quick: true,
             udp_payload: payloads(),
         };
         one_group(job, sweep_job, tally, cancel, progress, json).await?;

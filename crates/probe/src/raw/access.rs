@@ -1,0 +1,100 @@
+//! From a set of targets to an engine that reaches them, kept so while routes change.
+
+use super::{Raw, RawSettings};
+use crate::{
+    Dialer,
+    place::{Egress, NoWay, PortFacts, Routes, SourcePorts, Ways},
+};
+use model::AddressSet;
+use std::{io, net::IpAddr, time::Duration};
+use tokio::{task::JoinHandle, time::interval};
+use wire::{PortBlock, WireError};
+
+/// Why raw packets are of no use here, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RawError {
+    /// The machine's.
+    #[error("the kernel does not tell its routes ({0}); raw packets need to know them")]
+    Routes(#[source] io::Error),
+    /// The machine's.
+    #[error("no block of 256 source ports is free for raw packets; end some of the programs that listen on ports")]
+    Ports,
+    /// The machine's or the operator's; the error says what to do.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The network's or the operator's: the first of the reasons.
+    #[error("there is no way for raw packets to {target}: {why}")]
+    NoWay { target: IpAddr, why: NoWay },
+    /// There is nothing to ask.
+    #[error("raw packets have no targets")]
+    NoTargets,
+    #[error("raw packets cannot be sent: {0}")]
+    Threads(#[source] io::Error),
+}
+
+/// Raw packets that follow the routes, until this is dropped.
+#[derive(Debug)]
+pub struct RawAccess {
+    raw: Raw,
+    /// Something the operator should know, a sentence each.
+    advice: Vec<String>,
+    follower: JoinHandle<()>,
+}
+
+/// Routers answer to ARP and NDP within this time, or their packets go through the kernel.
+const SETTLE: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl RawAccess {
+    /// Fails where not one of the targets can be reached by raw packets; the dialer asks by connections then, as before.
+    pub async fn open(dialer: &Dialer, targets: AddressSet, egress: Egress, ring: usize) -> Result<Self, RawError> {
+        let facts = PortFacts::read().map_err(RawError::Routes)?;
+        let source = SourcePorts::choose(&facts).ok_or(RawError::Ports)?;
+        let ports = PortBlock::new(source.block.first, source.block.len)?;
+        let mut routes = Routes::follow(targets, egress).map_err(RawError::Routes)?;
+        routes.settle(SETTLE).await;
+        let raw = dialer.engage(RawSettings { ports, ring }).map_err(RawError::Threads)?;
+        let ways = routes.ways();
+        let mut errors = raw.follow(&ways);
+        if !raw.reaches_anything() {
+            return Err(match errors.pop() {
+                Some(error) => error.into(),
+                None => no_way(&ways),
+            });
+        }
+        let advice = source.advice.into_iter().chain(ways.limit().map(str::to_owned)).collect();
+        let follower = tokio::spawn(follow(raw.clone(), routes));
+        Ok(Self { raw, advice, follower })
+    }
+
+    pub fn raw(&self) -> &Raw {
+        &self.raw
+    }
+
+    pub fn advice(&self) -> &[String] {
+        &self.advice
+    }
+}
+
+impl Drop for RawAccess {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+async fn follow(raw: Raw, mut routes: Routes) {
+    let mut ticks = interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        if routes.refresh() {
+            for error in raw.follow(&routes.ways()) {
+                tracing::warn!(%error, "some targets are asked by connections for now");
+            }
+        }
+    }
+}
+
+fn no_way(ways: &Ways) -> RawError {
+    let first = ways.parts().iter().find_map(|(range, way)| Some((range.first(), way.as_ref().err()?.clone())));
+    first.map_or(RawError::NoTargets, |(target, why)| RawError::NoWay { target, why })
+}

@@ -1,0 +1,335 @@
+//! Packets of our own making: SYNs that nothing is remembered of, and answers that prove themselves.
+//!
+//! One thread sends ([`transmitter`]) and one a link hears ([`receiver`]). What is to be sent comes as volleys ([`volley`]),
+//! from sweeps, or as single questions; an answer carries the slot of whoever asked and the number of the attempt it answers in its
+//! port, and nobody is believed whose sequence number is not the one we sent (`wire`'s cookies).
+//!
+//! The pace is that of the dialer's ceilings, of which connections have their share, and below them what the way carries:
+//! [`rate`] lowers it when [`canary`] questions go missing. What this machine itself lost is asked again ([`losses`]).
+
+mod access;
+mod canary;
+mod exit;
+mod losses;
+mod paths;
+mod questions;
+mod rate;
+mod receiver;
+mod shared;
+mod transmitter;
+mod volley;
+
+pub use access::{RawAccess, RawError};
+pub use rate::Limiting;
+pub(crate) use volley::{Answer, Order, Report, Sink, Stretch, Target};
+
+use crate::{
+    dialer::{Pace, Pacer},
+    place,
+};
+use arc_swap::ArcSwap;
+use exit::Exit;
+use model::{Clock, Endpoint, LocalErrorKind, Outcome};
+use paths::{Path, Paths};
+use rate::Verdicts;
+use scope::{InScope, ScopeHandle};
+use shared::{QUESTIONS, SLOTS, Shared};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use transmitter::{Command, Transmitter, Volley};
+use wire::{Cookies, Filter, PortBlock, Receive, RingReceive, Transmit, WireError};
+
+/// How the engine is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct RawSettings {
+    /// Where questions leave from.
+    pub ports: PortBlock,
+    /// Memory of the ring that each link's answers are heard by, in bytes.
+    pub ring: usize,
+}
+
+impl RawSettings {
+    /// Enough for half a second of answers at a million packets a second.
+    pub const RING: usize = 16 << 20;
+}
+
+/// Asks by raw packets. Cheap to clone; clones share everything, and the threads end with the last of them.
+#[derive(Debug, Clone)]
+pub struct Raw(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    settings: RawSettings,
+    commands: mpsc::Sender<Command>,
+    paths: ArcSwap<Paths>,
+    /// Links that are heard.
+    heard: Mutex<BTreeSet<u32>>,
+    free: Mutex<Vec<u8>>,
+    room: Arc<Semaphore>,
+    volleys: AtomicU64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Relaxed);
+    }
+}
+
+/// What the engine has done and how it goes, for the metrics and the status.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawCounters {
+    pub sent: u64,
+    /// Kept back for want of something of our own.
+    pub unsent: u64,
+    /// Answers that proved themselves.
+    pub heard: u64,
+    /// What looked like answers and was not.
+    pub forged: u64,
+    /// Lost between the kernel and us; what was asked then is asked again.
+    pub dropped: u64,
+    /// Packets a second that the way allows now.
+    pub rate: f64,
+    pub limiting: Limiting,
+    /// Canaries asked, and those of them that stayed silent.
+    pub canaries: u64,
+    pub canaries_missed: u64,
+}
+
+/// A place for a sweep's answers. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    engine: Raw,
+    number: u8,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Cancels a volley that nobody waits for any more.
+struct Cancel(Arc<AtomicBool>);
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Linux repeats a SYN after one second, and again after two more.
+const REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
+impl Raw {
+    /// Starts the threads. Nothing is sent before there are ways: see [`Raw::follow`].
+    pub(crate) fn start(
+        scope: ScopeHandle,
+        clock: Arc<dyn Clock>,
+        pacer: Arc<Pacer>,
+        settings: RawSettings,
+    ) -> io::Result<Self> {
+        let mut master = [0; 16];
+        rustix::rand::getrandom(&mut master, rustix::rand::GetRandomFlags::empty())?;
+        let shared = Arc::new(Shared::new(Cookies::new(master, settings.ports)));
+        let (commands, orders) = mpsc::channel();
+        let transmitter = Transmitter { shared: Arc::clone(&shared), pacer, scope, clock, commands: orders };
+        thread::Builder::new().name("transmit".to_owned()).spawn(move || transmitter::run(transmitter))?;
+        let sweeps: Vec<u8> = (1..15).collect();
+        Ok(Self(Arc::new(Inner {
+            shared,
+            settings,
+            commands,
+            paths: ArcSwap::default(),
+            heard: Mutex::default(),
+            room: Arc::new(Semaphore::new(sweeps.len())),
+            free: Mutex::new(sweeps),
+            volleys: AtomicU64::new(0),
+        })))
+    }
+
+    /// Packets leave by these ways from now on. Those whose link cannot be used are left out, and said why.
+    pub(crate) fn follow(&self, ways: &place::Ways) -> Vec<WireError> {
+        let open = |path: &Path| wire::open_transmit(&path.link, path.hop);
+        self.follow_with(&ways.into(), open, |path, settings| {
+            let receive = RingReceive::open(&path.link, &Filter { ports: settings.ports }, settings.ring)?;
+            Ok(Box::new(receive) as Box<dyn Receive>)
+        })
+    }
+
+    fn follow_with(
+        &self,
+        paths: &Paths,
+        transmit: impl Fn(&Path) -> Result<Box<dyn Transmit>, WireError>,
+        receive: impl Fn(&Path, &RawSettings) -> Result<Box<dyn Receive>, WireError>,
+    ) -> Vec<WireError> {
+        let mut errors = Vec::new();
+        let mut exits = Vec::new();
+        let usable = paths.filter(|path| {
+            let exit = self.hear(path, &receive).and_then(|()| Ok(Exit::new(path, transmit(path)?)));
+            let is_usable = exit.is_ok();
+            match exit {
+                Ok(exit) => exits.push(exit),
+                Err(error) => errors.push(error),
+            }
+            is_usable
+        });
+        let usable = Arc::new(usable);
+        self.0.paths.store(Arc::clone(&usable));
+        self.tell(Command::Paths(usable, exits));
+        errors
+    }
+
+    /// Listens on the path's link, where that is not done yet.
+    fn hear(
+        &self,
+        path: &Path,
+        receive: impl Fn(&Path, &RawSettings) -> Result<Box<dyn Receive>, WireError>,
+    ) -> Result<(), WireError> {
+        let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.contains(&path.link.index) {
+            return Ok(());
+        }
+        let receive = receive(path, &self.0.settings)?;
+        let shared = Arc::clone(&self.0.shared);
+        let thread = thread::Builder::new().name(format!("hear-{}", path.link.name));
+        thread.spawn(move || receiver::run(&shared, receive)).map_err(|source| WireError::Open {
+            link: path.link.name.clone(),
+            step: "start a thread",
+            source,
+        })?;
+        heard.insert(path.link.index);
+        Ok(())
+    }
+
+    /// Whether there is a way to an address.
+    pub fn reaches(&self, ip: IpAddr) -> bool {
+        self.0.paths.load().place(ip).is_some()
+    }
+
+    pub(crate) fn reaches_anything(&self) -> bool {
+        !self.0.paths.load().all().is_empty()
+    }
+
+    pub fn counters(&self) -> RawCounters {
+        let (counts, state) = (&self.0.shared.counts, self.0.shared.state());
+        let Verdicts { asked, missed } = state.canaries;
+        RawCounters {
+            sent: counts.sent.load(Relaxed),
+            unsent: counts.unsent.load(Relaxed),
+            heard: counts.heard.load(Relaxed),
+            forged: counts.forged.load(Relaxed),
+            dropped: counts.dropped.load(Relaxed),
+            rate: state.rate,
+            limiting: state.limiting,
+            canaries: asked,
+            canaries_missed: missed,
+        }
+    }
+
+    /// Nothing leaves any more, or it may again.
+    pub(crate) fn halt(&self, halted: bool) {
+        self.0.shared.halted.store(halted, Relaxed);
+        self.tell(Command::Wake);
+    }
+
+    /// Asks one endpoint, whose turn it is, and again as Linux repeats a SYN; `repeated` hears of each time. None: nobody
+    /// answered in time.
+    pub(crate) async fn question(
+        &self,
+        endpoint: InScope<Endpoint>,
+        timeout: Duration,
+        mut repeated: impl FnMut(),
+    ) -> Option<Answer> {
+        let shared = &self.0.shared;
+        let mut waiting = shared.questions.wait_for(endpoint.get());
+        let begun = tokio::time::Instant::now();
+        let end = begun + timeout;
+        let mut repeats = REPEATS.into_iter().map(|after| begun + after).filter(|at| *at < end);
+        loop {
+            shared.questions.push(endpoint);
+            if !self.tell(Command::Wake) {
+                shared.questions.failed(endpoint.get(), Outcome::LocalError(LocalErrorKind::Other));
+            }
+            let until = repeats.next();
+            match tokio::time::timeout_at(until.unwrap_or(end), &mut waiting.answer).await {
+                Ok(answer) => return answer.ok(),
+                Err(_) if until.is_none() => return None,
+                Err(_) => repeated(),
+            }
+        }
+    }
+
+    /// Waits for a place for answers.
+    pub(crate) async fn slot(&self) -> Option<Slot> {
+        let room = Arc::clone(&self.0.room).acquire_owned().await.ok()?;
+        let number = self.0.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        debug_assert!(number != QUESTIONS && usize::from(number) < SLOTS);
+        Some(Slot { engine: self.clone(), number, _room: room })
+    }
+
+    /// How long answers are waited for, by what the slowest of them took.
+    pub(crate) fn patience(&self) -> Duration {
+        self.0.shared.canaries.wait()
+    }
+
+    /// Whether this machine itself lost packets while, or soon after, a stretch was sent.
+    pub(crate) fn lost_some(&self, stretch: &Stretch, patience: Duration) -> bool {
+        self.0.shared.losses.any(stretch.began, (stretch.ended + patience).min(Instant::now()))
+    }
+
+    /// False where nobody hears it: the thread has died of a bug.
+    fn tell(&self, command: Command) -> bool {
+        self.0.commands.send(command).is_ok()
+    }
+}
+
+impl Slot {
+    /// Answers are told to this sink from now on.
+    pub(crate) fn listen(&self, sink: Box<dyn Sink>) {
+        self.engine.0.shared.listen(self.number, Some(sink));
+    }
+
+    pub(crate) fn listen_no_more(&self) {
+        self.engine.0.shared.listen(self.number, None);
+    }
+
+    /// Sends an order's questions. Dropping the future ends it.
+    pub(crate) async fn volley(
+        &self,
+        order: Box<dyn Order>,
+        attempt: u8,
+        pace: Option<Pace>,
+        sink: Arc<dyn Sink>,
+    ) -> Report {
+        let (done, report) = oneshot::channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let _cancel = Cancel(Arc::clone(&cancelled));
+        let id = self.engine.0.volleys.fetch_add(1, Relaxed);
+        self.engine.tell(Command::Volley(Box::new(Volley {
+            id,
+            order,
+            slot: self.number,
+            attempt,
+            pace,
+            sink,
+            cancelled,
+            done: Some(done),
+        })));
+        report.await.unwrap_or_default()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.listen_no_more();
+        self.engine.0.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+    }
+}

@@ -1,0 +1,158 @@
+//! What the threads of the engine share.
+
+use super::{
+    canary::Canaries,
+    losses::Losses,
+    questions::Questions,
+    rate::{Limiting, Verdicts},
+    volley::{Answer, Sink},
+};
+use arc_swap::ArcSwapOption;
+use model::{ClosedReason, Endpoint, FilteredReason, OpenReason, Outcome};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+use wire::{Cookies, Epoch, Heard, Unreachable, Why};
+
+/// Who a question's slot belongs to: the first to single questions, the last to canaries, the others to sweeps.
+pub(super) const QUESTIONS: u8 = 0;
+pub(super) const CANARIES: u8 = 15;
+pub(super) const SLOTS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) cookies: Cookies,
+    /// Cookies and timestamps count from here.
+    pub(super) start: Instant,
+    pub(super) stopped: AtomicBool,
+    pub(super) halted: AtomicBool,
+    sinks: [ArcSwapOption<Box<dyn Sink>>; SLOTS],
+    pub(super) questions: Questions,
+    pub(super) canaries: Canaries,
+    pub(super) losses: Losses,
+    pub(super) counts: Counts,
+}
+
+/// Since the engine began.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sent: AtomicU64,
+    /// Packets that did not leave for want of something of our own.
+    pub(super) unsent: AtomicU64,
+    /// Answers whose cookie was ours.
+    pub(super) heard: AtomicU64,
+    /// What looked like answers and was not.
+    pub(super) forged: AtomicU64,
+    /// Packets lost between the kernel and us.
+    pub(super) dropped: AtomicU64,
+    pub(super) state: Mutex<State>,
+}
+
+/// How it goes, as of the last tick.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct State {
+    /// Packets a second allowed by the way.
+    pub(super) rate: f64,
+    pub(super) limiting: Limiting,
+    /// Every verdict there was.
+    pub(super) canaries: Verdicts,
+}
+
+/// One answer in so many becomes a canary, when there may be one for its address already.
+const SAMPLE: u64 = 16;
+
+impl Shared {
+    pub(super) fn new(cookies: Cookies) -> Self {
+        Self {
+            cookies,
+            start: Instant::now(),
+            stopped: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
+            sinks: std::array::from_fn(|_| ArcSwapOption::empty()),
+            questions: Questions::default(),
+            canaries: Canaries::default(),
+            losses: Losses::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    pub(super) fn listen(&self, slot: u8, sink: Option<Box<dyn Sink>>) {
+        if let Some(place) = self.sinks.get(usize::from(slot)) {
+            place.store(sink.map(Arc::new));
+        }
+    }
+
+    pub(super) fn since_start(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Takes in a packet, whoever sent it.
+    pub(super) fn take(&self, packet: &[u8], since_start: Duration) {
+        let Some(heard) = wire::read(packet) else { return };
+        let epoch = Epoch::at(since_start);
+        let (tag, endpoint, outcome, rtt) = match heard {
+            Heard::Tcp(segment) => {
+                let outcome = if segment.flags.accepts() {
+                    Outcome::Open(OpenReason::SynAck)
+                } else if segment.flags.resets() {
+                    Outcome::Closed(ClosedReason::Rst)
+                } else {
+                    return;
+                };
+                let rtt = segment.options.ts.and_then(|(_, repeated)| wire::round_trip(since_start, repeated));
+                let endpoint = Endpoint::tcp(segment.from, segment.port);
+                (self.cookies.check_tcp(epoch, &segment), endpoint, outcome, rtt)
+            }
+            Heard::Unreachable(error) => {
+                let (Some(outcome), Some(endpoint)) = (refusal(&error), error.quoted.endpoint()) else { return };
+                (self.cookies.check_quoted(epoch, &error.quoted), endpoint, outcome, None)
+            }
+            Heard::Udp(_) | Heard::Echo(_) | Heard::Timestamp(_) => return,
+        };
+        let Some(tag) = tag else {
+            self.counts.forged.fetch_add(1, Relaxed);
+            return;
+        };
+        let count = self.counts.heard.fetch_add(1, Relaxed);
+        let answer = Answer { endpoint, attempt: tag.attempt(), outcome, rtt };
+        match tag.slot() {
+            QUESTIONS => self.questions.heard(&answer),
+            CANARIES => self.canaries.answered(&endpoint),
+            slot => {
+                if let Some(sink) =
+                    self.sinks.get(usize::from(slot)).map(ArcSwapOption::load).as_deref().and_then(Option::as_ref)
+                {
+                    sink.heard(&answer);
+                }
+            }
+        }
+        if outcome.is_answer() && tag.slot() != CANARIES && (outcome.is_open() || count.is_multiple_of(SAMPLE)) {
+            self.canaries.met(endpoint, rtt);
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        *self.counts.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        *self.counts.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+/// An ICMP error never closes a TCP port: a host does that itself, by RST. None for what says nothing about the target.
+fn refusal(error: &Unreachable) -> Option<Outcome> {
+    Some(Outcome::Filtered(match error.why {
+        Why::Port => FilteredReason::PortUnreachable,
+        Why::Host => FilteredReason::HostUnreachable,
+        Why::Net => FilteredReason::NetUnreachable,
+        Why::Prohibited => FilteredReason::Prohibited,
+        Why::Protocol | Why::TimeExceeded => FilteredReason::Other,
+        Why::TooBig | Why::Other => return None,
+    }))
+}

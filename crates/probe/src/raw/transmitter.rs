@@ -1,0 +1,496 @@
+//! The thread that sends: whose turn it is, at what pace, by which way.
+
+use super::{
+    exit::{Entry, Exit, Owner},
+    paths::Paths,
+    rate::Controller,
+    shared::{CANARIES, QUESTIONS, Shared, State},
+    volley::{Order, Report, Sink, Stretch, Target},
+};
+use crate::dialer::{Pace, Pacer, Turn};
+use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome};
+use scope::{InScope, ScopeHandle};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use wire::{Batch, Epoch, Tag};
+
+/// What the thread is told.
+pub(super) enum Command {
+    Volley(Box<Volley>),
+    /// Packets leave by these paths from now on, each with its exit.
+    Paths(Arc<Paths>, Vec<Exit>),
+    /// There is a question to send, or something else to look at.
+    Wake,
+}
+
+/// Questions to send, from whom they come, and who wants to know.
+pub(super) struct Volley {
+    pub(super) id: u64,
+    pub(super) order: Box<dyn Order>,
+    pub(super) slot: u8,
+    pub(super) attempt: u8,
+    pub(super) pace: Option<Pace>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) done: Option<oneshot::Sender<Report>>,
+}
+
+/// A volley on its way.
+struct Active {
+    volley: Volley,
+    /// How far the order is.
+    turns: u64,
+    is_exhausted: bool,
+    /// Taken and not yet sent.
+    deferred: usize,
+    report: Report,
+    stretch: Option<(u64, Instant)>,
+}
+
+/// A question to send.
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    endpoint: InScope<Endpoint>,
+    owner: Owner,
+    tag: Tag,
+}
+
+/// What the thread works with.
+pub(super) struct Transmitter {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pacer: Arc<Pacer>,
+    pub(super) scope: ScopeHandle,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) commands: Receiver<Command>,
+}
+
+/// Packet packets at a time. Beyond it, everybody waits for the hosts that are asked too fast.
+const MOST_DEFERRED: usize = 4096;
+/// Packets of a single turn of the loop.
+const AT_ONCE: usize = Batch::PACKETS;
+/// The shortest wait: packets gather meanwhile, and a system call is made for several.
+const SHORTEST: Duration = Duration::from_micros(100);
+/// The longest: the halt switch is looked at as often.
+const LONGEST: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(250);
+/// Canaries a second, and one for so many packets in between.
+const FEWEST_CANARIES: f64 = 20.0;
+const MOST_CANARIES: f64 = 500.0;
+const PACKETS_OF_A_CANARY: f64 = 64.0;
+
+/// Sends until the engine ends.
+pub(super) fn run(transmitter: Transmitter) {
+    Running::new(transmitter).run();
+}
+
+struct Running {
+    it: Transmitter,
+    paths: Arc<Paths>,
+    exits: Vec<Exit>,
+    active: Vec<Active>,
+    /// The volley whose turn it is.
+    next: usize,
+    deferred: BinaryHeap<Reverse<(u64, u64)>>,
+    packets: HashMap<u64, Packet>,
+    /// One that could not leave because nobody could.
+    held: Option<Packet>,
+    sequence: u64,
+    controller: Controller,
+    /// The rate the controller allows, as a bucket: the time of its next turn, in nanoseconds of the pacer.
+    allowance: u64,
+    canary_credit: f64,
+    ticked: Instant,
+    sent_at_tick: u64,
+    lost_at_tick: u64,
+    /// Whether a volley was there at all since the last tick.
+    was_busy: bool,
+}
+
+impl Running {
+    fn new(it: Transmitter) -> Self {
+        let now = Instant::now();
+        let ceiling = it.pacer.per_second();
+        Self {
+            it,
+            paths: Arc::default(),
+            exits: Vec::new(),
+            active: Vec::new(),
+            next: 0,
+            deferred: BinaryHeap::new(),
+            packets: HashMap::new(),
+            held: None,
+            sequence: 0,
+            controller: Controller::new(ceiling, now),
+            allowance: 0,
+            canary_credit: 0.0,
+            ticked: now,
+            sent_at_tick: 0,
+            lost_at_tick: 0,
+            was_busy: false,
+        }
+    }
+
+    fn run(mut self) {
+        while !self.it.shared.stopped.load(Relaxed) {
+            while let Ok(command) = self.it.commands.try_recv() {
+                self.obey(command);
+            }
+            if self.it.shared.halted.load(Relaxed) {
+                self.give_up();
+            }
+            let sent = self.send_some();
+            self.end_volleys();
+            self.tick();
+            if sent < AT_ONCE {
+                let wait = self.wait();
+                match self.it.commands.recv_timeout(wait) {
+                    Ok(command) => self.obey(command),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Volley(volley) => self.active.push(Active {
+                volley: *volley,
+                turns: 0,
+                is_exhausted: false,
+                deferred: 0,
+                report: Report::default(),
+                stretch: None,
+            }),
+            Command::Paths(paths, exits) => {
+                self.flush();
+                (self.paths, self.exits) = (paths, exits);
+            }
+            Command::Wake => {}
+        }
+    }
+
+    /// Nothing leaves any more: what waits is dropped, and its volleys end.
+    fn give_up(&mut self) {
+        let why = Outcome::NotProbed(NotProbed::Halted);
+        while let Some(endpoint) = self.it.shared.questions.pop() {
+            self.it.shared.questions.failed(endpoint.get(), why);
+        }
+        let waiting: Vec<Packet> = self.held.take().into_iter().chain(self.packets.drain().map(|(_, it)| it)).collect();
+        self.deferred.clear();
+        for packet in waiting {
+            self.drop_packet(packet.endpoint.get(), packet.owner, why);
+        }
+        for active in &mut self.active {
+            active.volley.cancelled.store(true, Relaxed);
+        }
+    }
+
+    /// One batch at most; gives how many packets it had.
+    fn send_some(&mut self) -> usize {
+        if self.it.shared.halted.load(Relaxed) {
+            return 0;
+        }
+        let since_start = self.it.shared.since_start();
+        let (epoch, tsval) = (Epoch::at(since_start), wire::ticks(since_start));
+        let mut count = self.send_questions(epoch, tsval);
+        let pacer = Arc::clone(&self.it.pacer);
+        let now = pacer.now();
+        let mut turns = pacer.turns();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e9")]
+        let interval = (1e9 / self.controller.rate().max(1.0)) as u64;
+        while count < AT_ONCE && self.allowance <= now + ALLOWED_AHEAD {
+            let Some(packet) = self.next_packet(now) else { break };
+            let endpoint = packet.endpoint.get();
+            let Some(place) = self.paths.place(endpoint.ip) else {
+                self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
+                continue;
+            };
+            match turns.take(endpoint.ip, now) {
+                Turn::Now => {}
+                Turn::Later(due) => {
+                    self.defer(packet, due);
+                    continue;
+                }
+                Turn::NobodyBefore(_) => {
+                    self.held = Some(packet);
+                    break;
+                }
+            }
+            self.allowance = self.allowance.max(now.saturating_sub(ALLOWED_AHEAD)) + interval;
+            self.put(place, packet, epoch, tsval);
+            if packet.owner == Owner::Canary {
+                self.it.shared.canaries.asked(endpoint, Instant::now());
+            }
+            count += 1;
+        }
+        drop(turns);
+        if count > 0 {
+            self.flush();
+        }
+        count
+    }
+
+    /// Single questions had their turn before they came here.
+    fn send_questions(&mut self, epoch: Epoch, tsval: u32) -> usize {
+        let mut count = 0;
+        while count < AT_ONCE
+            && let Some(endpoint) = self.it.shared.questions.pop()
+        {
+            let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt());
+            let packet = Packet { endpoint, owner: Owner::Question, tag };
+            match self.paths.place(endpoint.get().ip) {
+                Some(place) => {
+                    self.put(place, packet, epoch, tsval);
+                    count += 1;
+                }
+                None => {
+                    self.it.shared.questions.failed(endpoint.get(), Outcome::LocalError(LocalErrorKind::NoRoute));
+                }
+            }
+        }
+        count
+    }
+
+    fn put(&mut self, place: usize, packet: Packet, epoch: Epoch, tsval: u32) {
+        if let Some(exit) = self.exits.get_mut(place) {
+            let endpoint = packet.endpoint.get();
+            let mark = self.it.shared.cookies.mark(epoch, exit.source(), endpoint, packet.tag);
+            exit.add(Entry { endpoint, owner: packet.owner }, mark, tsval);
+        }
+    }
+
+    /// Whoever comes first: those whose wait is over, canaries, volleys by turns.
+    fn next_packet(&mut self, now: u64) -> Option<Packet> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        if let Some(Reverse((due, sequence))) = self.deferred.peek().copied()
+            && due <= now
+        {
+            self.deferred.pop();
+            if let Some(packet) = self.packets.remove(&sequence) {
+                self.note_deferred(packet.owner, false);
+                return Some(packet);
+            }
+        }
+        if self.packets.len() >= MOST_DEFERRED {
+            return None;
+        }
+        if self.canary_credit >= 1.0 {
+            self.canary_credit -= 1.0;
+            if let Some(endpoint) = self.canary() {
+                #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
+                let tag = Tag::new(CANARIES, self.sequence as u8);
+                self.sequence += 1;
+                return Some(Packet { endpoint, owner: Owner::Canary, tag });
+            }
+        }
+        self.next_of_volleys()
+    }
+
+    fn canary(&self) -> Option<InScope<Endpoint>> {
+        let endpoint = self.it.shared.canaries.next()?;
+        self.it.scope.load().authorize(endpoint, self.it.clock.now()).ok()
+    }
+
+    fn next_of_volleys(&mut self) -> Option<Packet> {
+        for _ in 0..self.active.len() {
+            self.next = (self.next + 1) % self.active.len();
+            let active = &mut self.active[self.next];
+            if active.is_exhausted || active.volley.cancelled.load(Relaxed) {
+                continue;
+            }
+            if active.volley.pace.as_ref().is_some_and(|pace| !pace.take()) {
+                continue;
+            }
+            let Some(Target { number, endpoint }) = active.volley.order.next() else {
+                active.is_exhausted = true;
+                continue;
+            };
+            active.stretch.get_or_insert_with(|| (active.turns, Instant::now()));
+            active.turns = active.volley.order.position();
+            self.canary_credit += 1.0 / PACKETS_OF_A_CANARY;
+            let owner = Owner::Volley { id: active.volley.id, number };
+            return Some(Packet { endpoint, owner, tag: Tag::new(active.volley.slot, active.volley.attempt) });
+        }
+        None
+    }
+
+    fn defer(&mut self, packet: Packet, due: u64) {
+        self.sequence += 1;
+        self.note_deferred(packet.owner, true);
+        self.deferred.push(Reverse((due, self.sequence)));
+        self.packets.insert(self.sequence, packet);
+    }
+
+    fn note_deferred(&mut self, owner: Owner, is_deferred: bool) {
+        if let Owner::Volley { id, .. } = owner
+            && let Some(active) = self.active.iter_mut().find(|active| active.volley.id == id)
+        {
+            active.deferred = if is_deferred { active.deferred + 1 } else { active.deferred.saturating_sub(1) };
+        }
+    }
+
+    /// It does not leave: whoever asked is told why.
+    fn drop_packet(&mut self, endpoint: Endpoint, owner: Owner, why: Outcome) {
+        self.it.shared.counts.unsent.fetch_add(1, Relaxed);
+        match owner {
+            Owner::Question => self.it.shared.questions.failed(endpoint, why),
+            Owner::Canary => {}
+            Owner::Volley { id, number } => {
+                if let Some(active) = self.active.iter_mut().find(|active| active.volley.id == id) {
+                    active.volley.sink.unsent(number, why);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let guard = self.it.scope.last_guard(self.it.clock.now());
+        let mut kept = Vec::new();
+        let Self { exits, active, it, .. } = self;
+        for exit in exits {
+            let mut left = 0;
+            exit.flush(
+                &guard,
+                |entry| {
+                    left += 1;
+                    if let Owner::Volley { id, .. } = entry.owner
+                        && let Some(active) = active.iter_mut().find(|active| active.volley.id == id)
+                    {
+                        active.report.sent += 1;
+                    }
+                },
+                |entry, why| kept.push((*entry, why)),
+            );
+            it.shared.counts.sent.fetch_add(left, Relaxed);
+        }
+        for (entry, why) in kept {
+            self.drop_packet(entry.endpoint, entry.owner, why);
+        }
+    }
+
+    /// Those that are through say so.
+    fn end_volleys(&mut self) {
+        let now = Instant::now();
+        self.active.retain_mut(|active| {
+            let is_cancelled = active.volley.cancelled.load(Relaxed);
+            let is_through = active.is_exhausted && active.deferred == 0;
+            if !(is_cancelled || is_through) {
+                return true;
+            }
+            active.close_stretch(now);
+            active.report.complete = is_through;
+            if let Some(done) = active.volley.done.take() {
+                // Whoever sent it may have gone.
+                let _ = done.send(std::mem::take(&mut active.report));
+            }
+            false
+        });
+    }
+
+    fn tick(&mut self) {
+        let elapsed = self.ticked.elapsed();
+        if elapsed < TICK {
+            return;
+        }
+        let now = Instant::now();
+        for active in &mut self.active {
+            active.close_stretch(now);
+        }
+        let counts = &self.it.shared.counts;
+        let (sent, lost) = (counts.sent.load(Relaxed), counts.dropped.load(Relaxed));
+        let verdicts = self.it.shared.canaries.judge(now, self.controller.changed());
+        let ceiling = self.it.pacer.per_second();
+        self.controller.set_ceiling(ceiling, now);
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let rate = (sent - self.sent_at_tick) as f64 / elapsed.as_secs_f64();
+        let is_busy = !self.active.is_empty();
+        let before = self.controller.limiting();
+        // Answers that were lost here tell only of a rate while something is asked.
+        self.controller.tick(now, elapsed, verdicts, rate, lost > self.lost_at_tick && is_busy);
+        let limiting = self.controller.limiting();
+        if limiting != before {
+            tracing::debug!(
+                limiting = limiting.as_str(),
+                from = before.as_str(),
+                rate = self.controller.rate(),
+                sent = rate,
+                "what limits the rate"
+            );
+        }
+        let mut state = self.it.shared.state();
+        state.canaries.add(verdicts);
+        self.it.shared.set_state(State { rate: self.controller.rate(), limiting, ..state });
+        if self.was_busy && rate > 0.0 {
+            let wanted = (FEWEST_CANARIES - rate / PACKETS_OF_A_CANARY).max(0.0) * elapsed.as_secs_f64();
+            let most = MOST_CANARIES * elapsed.as_secs_f64();
+            self.canary_credit = (self.canary_credit + wanted).min(most);
+        } else {
+            self.canary_credit = 0.0;
+        }
+        self.was_busy = is_busy;
+        (self.sent_at_tick, self.lost_at_tick, self.ticked) = (sent, lost, now);
+    }
+
+    /// Until there is something to do again.
+    fn wait(&self) -> Duration {
+        let now = self.it.pacer.now();
+        let has_work = self.active.iter().any(|active| !active.is_exhausted)
+            || self.held.is_some()
+            || !self.it.shared.questions.is_empty();
+        let mut until = now + u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(Reverse((due, _))) = self.deferred.peek() {
+            until = until.min(*due);
+        }
+        if has_work {
+            let everybody = self.it.pacer.next_turn();
+            let paced = self
+                .active
+                .iter()
+                .filter(|active| !active.is_exhausted)
+                .map(|active| active.volley.pace.as_ref().map_or(Duration::ZERO, Pace::until_turn));
+            let earliest = paced.min().unwrap_or_default();
+            let earliest =
+                if self.held.is_some() || !self.it.shared.questions.is_empty() { Duration::ZERO } else { earliest };
+            let earliest = now + u64::try_from(earliest.as_nanos()).unwrap_or(u64::MAX);
+            until = until.min(earliest.max(everybody).max(self.allowance.saturating_sub(ALLOWED_AHEAD)));
+        }
+        Duration::from_nanos(until.saturating_sub(now)).max(SHORTEST)
+    }
+}
+
+/// Turns of the allowance that may be taken ahead of time, in nanoseconds: what gathers in the shortest wait.
+const ALLOWED_AHEAD: u64 = 200_000;
+
+impl Active {
+    fn close_stretch(&mut self, now: Instant) {
+        if let Some((first, began)) = self.stretch.take()
+            && first < self.turns
+        {
+            self.report.add(Stretch { turns: first..self.turns, began, ended: now });
+        }
+    }
+}
+
+/// The rest is what it says.
+impl std::fmt::Debug for Volley {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Volley")
+            .field("id", &self.id)
+            .field("slot", &self.slot)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+//! What is sent in one go, and what comes of it.
+
+use model::{Endpoint, Outcome};
+use scope::InScope;
+use std::{fmt, ops::Range, time::Duration};
+use tokio::time::Instant;
+
+/// One question to send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    /// What its sink calls it.
+    pub(crate) number: u64,
+    pub(crate) endpoint: InScope<Endpoint>,
+}
+
+/// Questions in the order in which they are sent.
+pub(crate) trait Order: Send {
+    /// None at the end.
+    fn next(&mut self) -> Option<Target>;
+
+    /// How many of its places were gone through, those that were passed over included.
+    fn position(&self) -> u64;
+}
+
+/// What came back to a question.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer {
+    pub(crate) endpoint: Endpoint,
+    /// Which attempt it answers, as its volley counts them.
+    pub(crate) attempt: u8,
+    pub(crate) outcome: Outcome,
+    /// Where the peer repeats our timestamp.
+    pub(crate) rtt: Option<Duration>,
+}
+
+/// Who hears of what came back. Called by the receiving thread: it must neither wait nor take long.
+pub(crate) trait Sink: fmt::Debug + Send + Sync {
+    fn heard(&self, answer: &Answer);
+
+    /// A question of a volley that did not leave.
+    fn unsent(&self, number: u64, why: Outcome);
+}
+
+/// What became of a volley's questions on their way out.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Report {
+    pub(crate) sent: u64,
+    /// All of them were taken from the order; else it was cancelled on the way.
+    pub(crate) complete: bool,
+    pub(crate) stretches: Vec<Stretch>,
+}
+
+/// Consecutive questions of an order, and when they left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Positions in the order.
+    pub(crate) turns: Range<u64>,
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+}
+
+/// Stretches kept of a volley; beyond it, two become one.
+const MOST_STRETCHES: usize = 4096;
+
+impl Report {
+    pub(super) fn add(&mut self, stretch: Stretch) {
+        if self.stretches.len() >= MOST_STRETCHES {
+            self.stretches = self
+                .stretches
+                .chunks(2)
+                .filter_map(|pair| {
+                    let (first, last) = (pair.first()?, pair.last()?);
+                    Some(Stretch { turns: first.turns.start..last.turns.end, began: first.began, ended: last.ended })
+                })
+                .collect();
+        }
+        self.stretches.push(stretch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_stretches_nothing_is_left_out() {
+        let (mut report, start) = (Report::default(), Instant::now());
+        for turn in 0..20_000 {
+            let at = start + Duration::from_millis(turn);
+            report.add(Stretch { turns: turn..turn + 1, began: at, ended: at });
+        }
+        assert!(report.stretches.len() <= MOST_STRETCHES);
+        let mut next = 0;
+        for stretch in &report.stretches {
+            assert_eq!(stretch.turns.start, next);
+            next = stretch.turns.end;
+        }
+        assert_eq!(next, 20_000);
+    }
+}

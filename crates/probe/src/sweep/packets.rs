@@ -1,0 +1,226 @@
+//! The part of a sweep that raw packets ask.
+
+use super::{Found, Sweep, run::Work};
+use crate::raw::{Answer, Order, Report, Sink, Slot, Stretch, Target};
+use model::{Endpoint, Outcome, PortObservation, Transport};
+use scope::Space;
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc::UnboundedSender,
+    time::{Instant, sleep},
+};
+
+/// What this machine lost is asked again so often; after that, the chance of a miss is what it is.
+const MOST_REPLAYS: u32 = 2;
+/// How often it is looked whether everything has answered already.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Where a sweep's packets come from, and what they came to.
+#[derive(Debug)]
+pub(super) struct Packets {
+    pub(super) slot: Slot,
+    /// The sweep's own numbers, with leave to ask; none where not all of them are in scope any more.
+    space: Option<Space>,
+    /// Whether a host (by its place) is asked by packets; all are where it is empty.
+    hosts: Vec<bool>,
+    /// Questions of the first round so far.
+    asked: AtomicU64,
+    /// Endpoints that did not leave.
+    unsent: Mutex<Vec<u64>>,
+    pub(super) replayed: AtomicU64,
+}
+
+impl Packets {
+    pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>) -> Self {
+        let hosts = if hosts.iter().all(|by| *by) { Vec::new() } else { hosts };
+        Self { slot, space, hosts, asked: AtomicU64::new(0), unsent: Mutex::default(), replayed: AtomicU64::new(0) }
+    }
+
+    /// Whether no address is left to connections.
+    pub(super) fn ask_everything(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Whether they ask this endpoint.
+    pub(super) fn ask(&self, host: usize, transport: Transport) -> bool {
+        transport == Transport::Tcp && (self.hosts.is_empty() || self.hosts.get(host) == Some(&true))
+    }
+}
+
+/// Some of a round's work, in its order.
+struct Walk {
+    sweep: Arc<Sweep>,
+    work: Arc<Work>,
+    ranges: VecDeque<Range<u64>>,
+    position: u64,
+    /// Without those that were heard of.
+    is_replay: bool,
+}
+
+impl Order for Walk {
+    fn next(&mut self) -> Option<Target> {
+        let packets = self.sweep.packets.as_ref()?;
+        loop {
+            let range = self.ranges.front_mut()?;
+            let Some(turn) = range.next() else {
+                self.ranges.pop_front();
+                continue;
+            };
+            self.position = turn + 1;
+            let number = self.work.get(turn)?;
+            let (host, endpoint) = self.sweep.endpoint(number)?;
+            if !packets.ask(host, endpoint.transport)
+                || self.sweep.progress.is_trap(host)
+                || self.is_replay && self.sweep.progress.is_heard(number)
+            {
+                continue;
+            }
+            let allowed = match &packets.space {
+                Some(space) => space.at(number),
+                None => self.sweep.dialer.authorize(endpoint).ok(),
+            };
+            let Some(endpoint) = allowed else { continue };
+            packets.asked.fetch_add(1, Relaxed);
+            return Some(Target { number, endpoint });
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+/// Hears for a sweep. The sweep may end first: its engine must not keep it.
+#[derive(Debug)]
+pub(super) struct Ear {
+    pub(super) sweep: Weak<Sweep>,
+    pub(super) news: UnboundedSender<Found>,
+}
+
+impl Sink for Ear {
+    fn heard(&self, answer: &Answer) {
+        let Some(sweep) = self.sweep.upgrade() else { return };
+        let Some((host, number)) = sweep.number_of(&answer.endpoint) else { return };
+        if sweep.progress.is_heard(number) && !answer.outcome.is_open() {
+            return;
+        }
+        let known = sweep.is_known(&answer.endpoint);
+        let observation = PortObservation {
+            endpoint: answer.endpoint,
+            outcome: answer.outcome,
+            at: sweep.dialer.clock().now(),
+            attempts: answer.attempt.max(1),
+            rtt_us: answer.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
+        };
+        let is_news = sweep.progress.hear(host, number, known, &observation);
+        if matches!(answer.outcome, Outcome::Closed(_)) && (sweep.job.doubted)(&answer.endpoint) {
+            sweep.progress.doubt(host, number);
+        }
+        if answer.outcome.is_open()
+            && let Some(packets) = &sweep.packets
+        {
+            let hosts = sweep.addresses.len().max(1) as u64;
+            sweep.progress.suspect(host, packets.asked.load(Relaxed) / hosts);
+        }
+        if is_news {
+            // As many as hosts may have open ports; the sweep passes them on.
+            let _ = self.news.send(Found { observation, reply: None });
+        }
+    }
+
+    fn unsent(&self, number: u64, _why: Outcome) {
+        let Some(sweep) = self.sweep.upgrade() else { return };
+        if let Some(packets) = &sweep.packets {
+            packets.unsent.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        }
+    }
+}
+
+impl Sweep {
+    /// Asks what packets can of a round's work, once, and again what this machine lost of it.
+    pub(super) async fn send(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8) {
+        let total = work.len();
+        let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..total).collect();
+        for replay in 0..=MOST_REPLAYS {
+            let walk = Walk {
+                sweep: Arc::clone(self),
+                work: Arc::clone(&work),
+                ranges: std::mem::take(&mut ranges),
+                position: 0,
+                is_replay: replay > 0,
+            };
+            let sink = Arc::new(Ear { sweep: Arc::downgrade(self), news: self.news.clone() });
+            let volley = packets.slot.volley(Box::new(walk), attempt, self.job.pace.clone(), sink);
+            let report = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Report::default(),
+                report = volley => report,
+            };
+            self.progress.sent(report.sent);
+            let unsent = std::mem::take(&mut *packets.unsent.lock().unwrap_or_else(PoisonError::into_inner));
+            self.progress.spoil(&unsent);
+            if !report.complete {
+                self.stop.cancel();
+                return;
+            }
+            self.wait_for_answers(&work, total).await;
+            ranges = self.lost(&report).into();
+            if ranges.is_empty() || self.stop.is_cancelled() {
+                break;
+            }
+            packets.replayed.fetch_add(ranges.len() as u64, Relaxed);
+            tracing::debug!(stretches = ranges.len(), "packets were lost here; what was asked then is asked again");
+        }
+    }
+
+    /// After the first round: whatever was asked by packets and not heard of is silent.
+    pub(super) fn settle(&self, packets: &Packets) {
+        let now = self.dialer.clock().now();
+        let expected = self.job.expected.iter().filter_map(|endpoint| {
+            let (host, number) = self.number_of(endpoint)?;
+            let observation =
+                PortObservation { endpoint: *endpoint, outcome: Outcome::Silent, at: now, attempts: 1, rtt_us: None };
+            (packets.ask(host, endpoint.transport)).then_some((host, number, observation))
+        });
+        let expected: Vec<_> = expected.collect();
+        self.progress.settle(0..u64::from(self.job.tcp.len()), |host| packets.ask(host, Transport::Tcp), &expected);
+    }
+
+    /// The stretches during which this machine itself lost packets.
+    fn lost(&self, report: &Report) -> Vec<Range<u64>> {
+        let Some(raw) = self.dialer.raw() else { return Vec::new() };
+        let is_lost = |stretch: &&Stretch| raw.lost_some(stretch, self.patience());
+        report.stretches.iter().filter(is_lost).map(|stretch| stretch.turns.clone()).collect()
+    }
+
+    /// Until every question has its answer, or answers have had their time.
+    async fn wait_for_answers(&self, work: &Work, total: u64) {
+        let end = Instant::now() + self.patience();
+        while Instant::now() < end && !self.stop.is_cancelled() {
+            if self.progress.has_heard_all(work, total) {
+                return;
+            }
+            sleep(LOOK.min(end - Instant::now())).await;
+        }
+    }
+
+    /// How long answers are waited for after the last question.
+    fn patience(&self) -> Duration {
+        let by_round_trip = self.dialer.raw().map(crate::Raw::patience).unwrap_or_default();
+        if self.job.quick && self.progress.has_heard_any() { by_round_trip } else { self.job.timeout }
+    }
+
+    pub(super) fn number_of(&self, endpoint: &Endpoint) -> Option<(usize, u64)> {
+        let host = self.addresses.binary_search(&endpoint.ip).ok()?;
+        let port = self.ports.binary_search(&(endpoint.transport, endpoint.port)).ok()?;
+        Some((host, (host * self.ports.len() + port) as u64))
+    }
+}
