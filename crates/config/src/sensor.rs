@@ -28,15 +28,16 @@ pub(crate) fn read(value: Option<&Value<'_>>, assets: &BTreeMap<Arc<str>, Asset>
     let exclude = get("exclude").map(|value| read_exclusions(&value)).unwrap_or_default();
     let canaries = get("canaries").map(|value| read_canaries(&value, assets, &exclude)).unwrap_or_default();
     let least = Rate::per_second(1).unwrap_or_else(|_| unreachable!("1/s is a rate"));
+    let mode = get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto);
     Sensor {
         name: get("name").and_then(|value| read_name(&value)).unwrap_or_else(|| around.host_name.clone()).into(),
         contact: get("contact").and_then(|value| read_contact(&value)),
         rate: rate("rate", RATE).unwrap_or(least),
         rate_per_host: rate("rate_per_host", RATE_PER_HOST).unwrap_or(least),
         exclude,
-        interface: get("interface").and_then(|value| read_interface(&value)),
+        interface: get("interface").and_then(|value| read_interface(&value, mode)),
         source: get("source").and_then(|value| read_source(&value)),
-        mode: get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto),
+        mode,
         canaries,
         resolvers: get("resolvers")
             .map(|value| {
@@ -94,16 +95,17 @@ fn read_exclusions(value: &Value<'_>) -> AddressSet {
     ranges.into_iter().collect()
 }
 
-fn read_interface(value: &Value<'_>) -> Option<String> {
+fn read_interface(value: &Value<'_>, mode: Mode) -> Option<String> {
     let name = value.text()?;
     // IFNAMSIZ: 15 bytes and a NUL; the kernel refuses `/` and spaces.
     if name.is_empty() || name.len() > 15 || name.bytes().any(|b| !b.is_ascii_graphic() || b == b'/') {
         value.refuse(format!("{} is not an interface's name", show(name)));
         return None;
     }
-    value
-        .sink
-        .push(value.warning("`sensor.interface` has no effect before raw sockets exist").label("accepted for later"));
+    if mode != Mode::Raw {
+        let title = "`sensor.interface` has no effect without `mode = \"raw\"`";
+        value.sink.push(value.warning(title).label("connections leave by the kernel's choice"));
+    }
     Some(name.to_owned())
 }
 
@@ -119,12 +121,7 @@ fn read_source(value: &Value<'_>) -> Option<IpAddr> {
 }
 
 fn read_mode(value: &Value<'_>) -> Option<Mode> {
-    let mode = value.word(&[("auto", Mode::Auto), ("raw", Mode::Raw), ("connect", Mode::Connect)])?;
-    if mode == Mode::Raw {
-        let title = "`mode = \"raw\"` has no effect in this version, which scans by connecting";
-        value.sink.push(value.warning(title).label("accepted for later"));
-    }
-    Some(mode)
+    value.word(&[("auto", Mode::Auto), ("raw", Mode::Raw), ("connect", Mode::Connect)])
 }
 
 const CANARY_HELP: &str =

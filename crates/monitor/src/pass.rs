@@ -211,6 +211,7 @@ async fn sweep_group(
         doubted: Arc::new(move |endpoint| !learnt.is_covered(endpoint)),
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
+        dark: 1,
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
     };

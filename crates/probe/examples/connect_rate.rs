@@ -35,6 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         doubted: Arc::new(|_| false),
         attempts: 1,
         timeout: Duration::from_secs(3),
+        dark: 1,
         quick: false,
         udp_payload: Arc::new(|_| None),
     };

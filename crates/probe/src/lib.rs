@@ -31,4 +31,4 @@ pub use place::{
 };
 pub use raw::{Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
-pub use sweep::{Found, HostResult, Known, SweepCounts, SweepJob, SweepOutcome, UdpPayload, sweep};
+pub use sweep::{Found, HostResult, Known, MOST_ATTEMPTS, SweepCounts, SweepJob, SweepOutcome, UdpPayload, sweep};

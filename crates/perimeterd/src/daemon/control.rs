@@ -156,7 +156,13 @@ impl DaemonControl {
 
     /// How endpoints are asked.
     fn mode(&self) -> &'static str {
-        if self.dialer.tells_refusals_apart() { "connect" } else { "connect, without CAP_NET_RAW" }
+        if self.dialer.raw().is_some() {
+            "raw"
+        } else if self.dialer.tells_refusals_apart() {
+            "connect"
+        } else {
+            "connect, without CAP_NET_RAW"
+        }
     }
 
     async fn test(&self, recipient: &str) -> Result<Delivery, String> {

@@ -6,7 +6,7 @@ use crate::{
     place::{Egress, NoWay, PortFacts, Routes, SourcePorts, Ways},
 };
 use model::AddressSet;
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::interval};
 use wire::{PortBlock, WireError};
 
@@ -32,12 +32,14 @@ pub enum RawError {
     Threads(#[source] io::Error),
 }
 
-/// Raw packets that follow the routes, until this is dropped.
+/// Raw packets that follow the scope and the routes, until this is dropped.
 #[derive(Debug)]
 pub struct RawAccess {
     raw: Raw,
     /// Something the operator should know, a sentence each.
     advice: Vec<String>,
+    /// Why nothing can be reached; none where something can.
+    trouble: Option<RawError>,
     follower: JoinHandle<()>,
 }
 
@@ -46,25 +48,24 @@ const SETTLE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl RawAccess {
-    /// Fails where not one of the targets can be reached by raw packets; the dialer asks by connections then, as before.
-    pub async fn open(dialer: &Dialer, targets: AddressSet, egress: Egress, ring: usize) -> Result<Self, RawError> {
+    /// The dialer asks by raw packets from now on what can be reached by them, and by connections what cannot. What that is
+    /// changes with routes and scope. Fails where this process may not, or cannot, send raw packets at all.
+    pub async fn open(dialer: &Dialer, egress: Egress, ring: usize) -> Result<Self, RawError> {
         let facts = PortFacts::read().map_err(RawError::Routes)?;
         let source = SourcePorts::choose(&facts).ok_or(RawError::Ports)?;
         let ports = PortBlock::new(source.block.first, source.block.len)?;
-        let mut routes = Routes::follow(targets, egress).map_err(RawError::Routes)?;
+        let mut routes = Routes::follow(targets(dialer), egress.clone()).map_err(RawError::Routes)?;
         routes.settle(SETTLE).await;
         let raw = dialer.engage(RawSettings { ports, ring }).map_err(RawError::Threads)?;
         let ways = routes.ways();
         let mut errors = raw.follow(&ways);
-        if !raw.reaches_anything() {
-            return Err(match errors.pop() {
-                Some(error) => error.into(),
-                None => no_way(&ways),
-            });
+        if let Some(place) = errors.iter().position(|error| matches!(error, WireError::NoPermission { .. })) {
+            return Err(errors.swap_remove(place).into());
         }
+        let trouble = (!raw.reaches_anything()).then(|| errors.pop().map_or_else(|| no_way(&ways), RawError::Wire));
         let advice = source.advice.into_iter().chain(ways.limit().map(str::to_owned)).collect();
-        let follower = tokio::spawn(follow(raw.clone(), routes));
-        Ok(Self { raw, advice, follower })
+        let follower = tokio::spawn(follow(raw.clone(), routes, dialer.clone(), egress));
+        Ok(Self { raw, advice, trouble, follower })
     }
 
     pub fn raw(&self) -> &Raw {
@@ -74,6 +75,11 @@ impl RawAccess {
     pub fn advice(&self) -> &[String] {
         &self.advice
     }
+
+    /// Why nothing could be reached in the beginning.
+    pub fn trouble(&self) -> Option<&RawError> {
+        self.trouble.as_ref()
+    }
 }
 
 impl Drop for RawAccess {
@@ -82,11 +88,23 @@ impl Drop for RawAccess {
     }
 }
 
-async fn follow(raw: Raw, mut routes: Routes) {
+fn targets(dialer: &Dialer) -> AddressSet {
+    dialer.scope().load().space(dialer.clock().now())
+}
+
+async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
     let mut ticks = interval(LOOK_EVERY);
+    let (mut scope, mut generation) = (dialer.scope().load(), routes.generation());
     loop {
         ticks.tick().await;
-        if routes.refresh() {
+        let now = dialer.scope().load();
+        if !Arc::ptr_eq(&scope, &now) {
+            scope = now;
+            routes.retarget(targets(&dialer), egress.clone());
+        }
+        routes.refresh();
+        if routes.generation() != generation {
+            generation = routes.generation();
             for error in raw.follow(&routes.ways()) {
                 tracing::warn!(%error, "some targets are asked by connections for now");
             }

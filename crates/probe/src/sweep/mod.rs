@@ -45,6 +45,9 @@ pub struct SweepJob {
     pub doubted: Known,
     /// Questions to an endpoint that stays silent, where asking again pays; at least 1.
     pub attempts: u8,
+    /// The same to one of a host that never answered, where packets of our own ask: more than once pays where there is little to ask of
+    /// each, and the third time only what is lost calls for.
+    pub dark: u8,
     /// For one question.
     pub timeout: Duration,
     /// Answers are waited for as long as others took, not as long as the timeout: the sooner it is over the better.
@@ -96,10 +99,53 @@ pub struct SweepCounts {
     /// Known endpoints asked, and those of them that were silent at the first attempt: the measured loss.
     pub known_asked: u64,
     pub known_missed_first: u64,
+    /// Open endpoints whose first question arrived, and those of which only the second did: what of the questions is lost.
+    pub open_first: u64,
+    pub open_second: u64,
+    /// Endpoints asked for that time, and those that answered to it; the first place is the first attempt's.
+    pub asked_at: [u64; MOST_ATTEMPTS],
+    pub answered_at: [u64; MOST_ATTEMPTS],
+    /// Stretches of questions asked again because this machine lost packets.
+    pub replayed: u64,
     /// Endpoints without an answer for want of something of our own.
     pub local_errors: u64,
     /// Endpoints never asked.
     pub not_probed: u64,
+}
+
+/// Attempts that are counted apart; what comes after belongs to the last.
+pub const MOST_ATTEMPTS: usize = 10;
+
+impl SweepCounts {
+    /// Those of another group.
+    pub fn add(&mut self, more: &Self) {
+        self.probes += more.probes;
+        self.attempts += more.attempts;
+        self.answered += more.answered;
+        self.known_asked += more.known_asked;
+        self.known_missed_first += more.known_missed_first;
+        self.open_first += more.open_first;
+        self.open_second += more.open_second;
+        for (mine, theirs) in self.asked_at.iter_mut().zip(more.asked_at) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.answered_at.iter_mut().zip(more.answered_at) {
+            *mine += theirs;
+        }
+        self.replayed += more.replayed;
+        self.local_errors += more.local_errors;
+        self.not_probed += more.not_probed;
+    }
+
+    /// Endpoints that stayed silent and were asked exactly that often, from once on.
+    pub fn silent_after(&self) -> impl Iterator<Item = (i32, u64)> {
+        let asked = self.asked_at;
+        let left = asked.into_iter().zip(self.answered_at).enumerate().map(move |(place, (here, answered))| {
+            let again = asked.get(place + 1).copied().unwrap_or_default();
+            (here.saturating_sub(answered).saturating_sub(again), place)
+        });
+        left.map(|(silent, place)| (i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), silent))
+    }
 }
 
 /// Silence is asked again this long after the question at the earliest: bursts of loss are over by then (RFC 6298's first RTO).
@@ -226,6 +272,7 @@ impl Sweep {
     async fn all_rounds(self: &Arc<Self>) {
         self.run(Work::All(self.order), 1).await;
         self.after_shortages(1).await;
+        self.ask_the_dark().await;
         let most = if self.packets.is_some() { MOST_FRUITFUL } else { self.job.attempts.max(MOST_DOUBTED) };
         for attempt in 2..=most {
             let mut from = 0;
@@ -248,6 +295,7 @@ impl Sweep {
             }
             self.after_shortages(attempt).await;
         }
+        self.wait_for_the_last().await;
         for attempt in 2..=MOST_DOUBTED {
             let mut from = 0;
             while let Some((batch, next)) = self.progress.refused_worth_asking(from, attempt) {

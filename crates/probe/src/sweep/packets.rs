@@ -20,6 +20,11 @@ use tokio::{
 
 /// What this machine lost is asked again so often; after that, the chance of a miss is what it is.
 const MOST_REPLAYS: u32 = 2;
+/// A third question to those that nothing was heard of: if so many of a million open ports, or more, would be missed without it,
+/// where so many open ports say how much is lost; and to all of them only where much is.
+const MISSED_AT_MOST: f64 = 2e-5;
+const FEW_OPEN: u64 = 50;
+const MUCH_LOST: f64 = 0.025;
 /// How often it is looked whether everything has answered already.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -35,13 +40,12 @@ pub(super) struct Packets {
     asked: AtomicU64,
     /// Endpoints that did not leave.
     unsent: Mutex<Vec<u64>>,
-    pub(super) replayed: AtomicU64,
 }
 
 impl Packets {
     pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>) -> Self {
         let hosts = if hosts.iter().all(|by| *by) { Vec::new() } else { hosts };
-        Self { slot, space, hosts, asked: AtomicU64::new(0), unsent: Mutex::default(), replayed: AtomicU64::new(0) }
+        Self { slot, space, hosts, asked: AtomicU64::new(0), unsent: Mutex::default() }
     }
 
     /// Whether no address is left to connections.
@@ -61,8 +65,19 @@ struct Walk {
     work: Arc<Work>,
     ranges: VecDeque<Range<u64>>,
     position: u64,
+    pick: Pick,
+    /// Questions at most.
+    most: u64,
+}
+
+/// Which endpoints of a work are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pick {
+    All,
     /// Without those that were heard of.
-    is_replay: bool,
+    Silent,
+    /// Those of hosts that nothing was heard of.
+    Dark,
 }
 
 impl Order for Walk {
@@ -79,10 +94,15 @@ impl Order for Walk {
             let (host, endpoint) = self.sweep.endpoint(number)?;
             if !packets.ask(host, endpoint.transport)
                 || self.sweep.progress.is_trap(host)
-                || self.is_replay && self.sweep.progress.is_heard(number)
+                || self.pick == Pick::Silent && self.sweep.progress.is_heard(number)
+                || self.pick == Pick::Dark && self.sweep.progress.is_alive(host)
             {
                 continue;
             }
+            if self.most == 0 {
+                return None;
+            }
+            self.most -= 1;
             let allowed = match &packets.space {
                 Some(space) => space.at(number),
                 None => self.sweep.dialer.authorize(endpoint).ok(),
@@ -109,8 +129,11 @@ impl Sink for Ear {
     fn heard(&self, answer: &Answer) {
         let Some(sweep) = self.sweep.upgrade() else { return };
         let Some((host, number)) = sweep.number_of(&answer.endpoint) else { return };
-        if sweep.progress.is_heard(number) && !answer.outcome.is_open() {
-            return;
+        if sweep.progress.is_heard(number) {
+            sweep.progress.hear_again(number, answer.attempt, answer.outcome);
+            if !answer.outcome.is_open() {
+                return;
+            }
         }
         let known = sweep.is_known(&answer.endpoint);
         let observation = PortObservation {
@@ -147,15 +170,19 @@ impl Sink for Ear {
 impl Sweep {
     /// Asks what packets can of a round's work, once, and again what this machine lost of it.
     pub(super) async fn send(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8) {
-        let total = work.len();
-        let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..total).collect();
+        self.send_some(packets, work, attempt, Pick::All, u64::MAX).await;
+    }
+
+    async fn send_some(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8, mut pick: Pick, most: u64) {
+        let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..work.len()).collect();
         for replay in 0..=MOST_REPLAYS {
             let walk = Walk {
                 sweep: Arc::clone(self),
                 work: Arc::clone(&work),
                 ranges: std::mem::take(&mut ranges),
                 position: 0,
-                is_replay: replay > 0,
+                pick,
+                most,
             };
             let sink = Arc::new(Ear { sweep: Arc::downgrade(self), news: self.news.clone() });
             let volley = packets.slot.volley(Box::new(walk), attempt, self.job.pace.clone(), sink);
@@ -164,20 +191,65 @@ impl Sweep {
                 () = self.stop.cancelled() => Report::default(),
                 report = volley => report,
             };
-            self.progress.sent(report.sent);
+            self.progress.sent(report.sent, (replay == 0).then_some(attempt));
             let unsent = std::mem::take(&mut *packets.unsent.lock().unwrap_or_else(PoisonError::into_inner));
             self.progress.spoil(&unsent);
             if !report.complete {
                 self.stop.cancel();
                 return;
             }
-            self.wait_for_answers(&work, total).await;
+            self.wait_for_answers(&work).await;
             ranges = self.lost(&report).into();
             if ranges.is_empty() || self.stop.is_cancelled() {
                 break;
             }
-            packets.replayed.fetch_add(ranges.len() as u64, Relaxed);
+            self.progress.replay(ranges.len() as u64);
             tracing::debug!(stretches = ranges.len(), "packets were lost here; what was asked then is asked again");
+            if pick == Pick::All {
+                pick = Pick::Silent;
+            }
+        }
+    }
+
+    /// Hosts that nothing was heard of are asked again, for as long as what is lost calls for it.
+    pub(super) async fn ask_the_dark(self: &Arc<Self>) {
+        let Some(packets) = &self.packets else { return };
+        let work = Arc::new(Work::All(self.order));
+        for attempt in 2..=self.job.dark {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            let most = if attempt == 2 { u64::MAX } else { self.worth_asking_the_dark(attempt) };
+            if most == 0 {
+                return;
+            }
+            self.send_some(packets, Arc::clone(&work), attempt, Pick::Dark, most).await;
+        }
+    }
+
+    /// How many of them are worth another question: none where so many before leave hardly a chance that all were lost, and no
+    /// more than the cost of a sweep allows.
+    fn worth_asking_the_dark(&self, attempt: u8) -> u64 {
+        let counts = self.progress.counts();
+        // A loss that was not seen among so many is taken for one of them.
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let lost = (counts.open_second as f64 + 1.0) / (counts.open_first as f64 + counts.open_second as f64 + 1.0);
+        if counts.open_first < FEW_OPEN || lost.powi(i32::from(attempt) - 1) <= MISSED_AT_MOST {
+            return 0;
+        }
+        let total = self.order.len();
+        let sweeps = if lost < MUCH_LOST { 2 } else { u64::from(attempt) };
+        (sweeps * total + total / 12).saturating_sub(counts.attempts)
+    }
+
+    /// A target repeats its answer after a second if ours to it did not come: it may be the only one that was heard of.
+    pub(super) async fn wait_for_the_last(&self) {
+        if self.packets.is_none() || !self.job.quick {
+            return;
+        }
+        let end = Instant::now() + self.job.timeout.saturating_sub(self.patience());
+        while Instant::now() < end && !self.stop.is_cancelled() && !self.progress.has_heard_everything() {
+            sleep(LOOK.min(end - Instant::now())).await;
         }
     }
 
@@ -202,10 +274,10 @@ impl Sweep {
     }
 
     /// Until every question has its answer, or answers have had their time.
-    async fn wait_for_answers(&self, work: &Work, total: u64) {
+    async fn wait_for_answers(&self, work: &Work) {
         let end = Instant::now() + self.patience();
         while Instant::now() < end && !self.stop.is_cancelled() {
-            if self.progress.has_heard_all(work, total) {
+            if self.progress.has_heard_all(work) {
                 return;
             }
             sleep(LOOK.min(end - Instant::now())).await;

@@ -1,10 +1,10 @@
 //! What a sweep has learnt so far: some bits for each endpoint, some words for each host.
 
-use super::{HostResult, SweepCounts, SweepOutcome, run::Work};
+use super::{HostResult, MOST_ATTEMPTS, SweepCounts, SweepOutcome, run::Work};
 use crate::dialer::is_shortage;
 use model::{Outcome, PortObservation, Transport};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
     ops::Range,
     sync::{
@@ -31,8 +31,11 @@ const BATCH: usize = 1 << 18;
 pub(super) struct Progress {
     ports: u64,
     hosts: Vec<Mutex<Host>>,
-    /// Hosts that answer everything.
+    /// Hosts that answered, and those that answer everything.
+    alive: Bits,
     traps: Bits,
+    /// Open endpoints that answered to the second question first.
+    heard_second: Mutex<HashSet<u64>>,
     /// Endpoints of which anything was heard, and how many those are.
     heard: Bits,
     heard_of: AtomicU64,
@@ -98,7 +101,9 @@ impl Progress {
         Self {
             ports: ports as u64,
             hosts: addresses.iter().map(|_| Mutex::default()).collect(),
+            alive: Bits::new(addresses.len()),
             traps: Bits::new(addresses.len()),
+            heard_second: Mutex::default(),
             heard: Bits::new(total),
             heard_of: AtomicU64::new(0),
             silent: Bits::new(total),
@@ -112,6 +117,7 @@ impl Progress {
 
     /// Takes one answer in. True: an open endpoint nobody has been told of yet.
     pub(super) fn record(&self, host: usize, number: u64, known: bool, observation: &PortObservation) -> bool {
+        let place_of_host = host as u64;
         let Some(host) = self.hosts.get(host) else { return false };
         let mut host = lock(host);
         let mut counts = lock(&self.counts);
@@ -144,6 +150,8 @@ impl Progress {
             return false;
         }
         counts.attempts += 1;
+        let attempt = place(observation.attempts);
+        counts.asked_at[attempt] += 1;
         let was_heard = self.heard.get(number);
         if outcome != Outcome::Silent {
             self.heard.set(number, true);
@@ -176,6 +184,14 @@ impl Progress {
         if outcome.is_answer() {
             host.answered += 1;
             counts.answered += 1;
+            counts.answered_at[attempt] += 1;
+            self.alive.set(place_of_host, true);
+            if outcome.is_open() && observation.attempts <= 1 {
+                counts.open_first += 1;
+            } else if outcome.is_open() && observation.attempts == 2 {
+                counts.open_second += 1;
+                lock(&self.heard_second).insert(number);
+            }
             if host.first_answer.is_none() {
                 host.first_answer = Some(observation.clone());
             }
@@ -195,9 +211,14 @@ impl Progress {
         if self.heard.get(number) && !is_taken_back() {
             return false;
         }
+        let was_refused = self.refused.get(number);
         let is_news = self.record(host, number, known, observation);
         // Questions are counted where they are sent.
-        lock(&self.counts).attempts -= 1;
+        let mut counts = lock(&self.counts);
+        counts.attempts -= 1;
+        if !was_refused {
+            counts.asked_at[place(observation.attempts)] -= 1;
+        }
         is_news
     }
 
@@ -206,9 +227,40 @@ impl Progress {
         self.traps.get(host as u64)
     }
 
-    /// Questions that were sent.
-    pub(super) fn sent(&self, questions: u64) {
-        lock(&self.counts).attempts += questions;
+    /// Questions that were sent, as so many attempts at as many endpoints; none where they only made up for what was lost here.
+    pub(super) fn sent(&self, questions: u64, attempt: Option<u8>) {
+        let mut counts = lock(&self.counts);
+        counts.attempts += questions;
+        if let Some(attempt) = attempt {
+            counts.asked_at[place(attempt)] += questions;
+        }
+    }
+
+    /// Stretches that are asked again.
+    pub(super) fn replay(&self, stretches: u64) {
+        lock(&self.counts).replayed += stretches;
+    }
+
+    pub(super) fn counts(&self) -> SweepCounts {
+        *lock(&self.counts)
+    }
+
+    /// Another answer of one that was heard of: perhaps to the first question, after the second was answered.
+    pub(super) fn hear_again(&self, number: u64, attempt: u8, outcome: Outcome) {
+        if outcome.is_open() && attempt <= 1 && lock(&self.heard_second).remove(&number) {
+            let mut counts = lock(&self.counts);
+            counts.open_first += 1;
+            counts.open_second -= 1;
+        }
+    }
+
+    /// Whether anything was heard of a host.
+    pub(super) fn is_alive(&self, host: usize) -> bool {
+        self.alive.get(host as u64)
+    }
+
+    pub(super) fn has_heard_everything(&self) -> bool {
+        self.heard_of.load(Relaxed) >= self.hosts.len() as u64 * self.ports
     }
 
     /// Our own trouble kept these from being asked.
@@ -318,9 +370,9 @@ impl Progress {
     }
 
     /// Whether all that a round's work was about is settled, one way or the other.
-    pub(super) fn has_heard_all(&self, work: &Work, total: u64) -> bool {
+    pub(super) fn has_heard_all(&self, work: &Work) -> bool {
         match work {
-            Work::All(_) => self.heard_of.load(Relaxed) >= total,
+            Work::All(_) => self.has_heard_everything(),
             Work::Some(numbers) => numbers.iter().all(|number| self.heard.get(*number)),
         }
     }
@@ -380,6 +432,11 @@ impl Progress {
         outcome.counts.not_probed = unanswered.saturating_sub(outcome.counts.local_errors);
         outcome
     }
+}
+
+/// Where an attempt is counted.
+fn place(attempt: u8) -> usize {
+    usize::from(attempt.max(1) - 1).min(MOST_ATTEMPTS - 1)
 }
 
 /// One bit for each endpoint.

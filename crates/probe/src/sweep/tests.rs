@@ -37,6 +37,7 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         doubted: Arc::new(|_| false),
         attempts: 2,
         timeout: Duration::from_millis(300),
+        dark: 1,
         quick: false,
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
     }

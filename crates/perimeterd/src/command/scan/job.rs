@@ -13,8 +13,8 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 #[derive(Debug)]
 pub(super) struct Job {
     pub dialer: Dialer,
-    /// Where packets of our own ask.
-    pub raw: Option<RawAccess>,
+    /// Packets of our own ask for as long as this is kept.
+    pub _raw: Option<RawAccess>,
     pub scope: ScopeHandle,
     /// Every address that is asked.
     pub space: AddressSet,
@@ -84,12 +84,12 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     let egress = Egress { source: settings.source, interface: sensor.and_then(|sensor| sensor.interface.clone()) };
     let dialer = Dialer::new(scope.clone(), Arc::new(SystemClock), settings);
     let raw = match scan.mode {
-        Mode::Raw => Some(raw(&dialer, &space, egress).await?),
+        Mode::Raw => Some(raw(&dialer, egress).await?),
         Mode::Auto | Mode::Connect => None,
     };
     Ok(Job {
         dialer,
-        raw,
+        _raw: raw,
         scope,
         space,
         tcp: Arc::new(scan.tcp),
@@ -102,16 +102,20 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
 /// Memory of the ring that answers are heard by, in bytes, for those who want to see what happens when it is too small.
 const RING: &str = "PERIMETERD_RING_BYTES";
 
-async fn raw(dialer: &Dialer, space: &AddressSet, egress: Egress) -> Result<RawAccess, Failure> {
+async fn raw(dialer: &Dialer, egress: Egress) -> Result<RawAccess, Failure> {
     let ring = match std::env::var(RING) {
         Ok(bytes) => {
             bytes.parse().map_err(|_| Failure::Usage(format!("{RING} is a number of bytes, and `{bytes}` is none")))?
         }
         Err(_) => RawSettings::RING,
     };
-    let access = RawAccess::open(dialer, space.clone(), egress, ring)
-        .await
-        .map_err(|error| Failure::world(format!("{error}; `--mode connect` asks by the kernel's own connections")))?;
+    let told = |error: &dyn std::fmt::Display| {
+        Failure::world(format!("{error}; `--mode connect` asks by the kernel's own connections"))
+    };
+    let access = RawAccess::open(dialer, egress, ring).await.map_err(|error| told(&error))?;
+    if let Some(trouble) = access.trouble() {
+        return Err(told(trouble));
+    }
     for advice in access.advice() {
         tracing::warn!("{advice}");
     }

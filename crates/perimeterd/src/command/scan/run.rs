@@ -37,6 +37,9 @@ use tokio_util::sync::CancellationToken;
 const TIMEOUT: Duration = Duration::from_millis(1500);
 /// Questions to what stays silent on a host that answers otherwise.
 const ATTEMPTS: u8 = 2;
+/// Questions to hosts that never answer, where so few ports are asked that any of them may be all a host has open.
+const DARK_ATTEMPTS: u8 = 3;
+const FEW_PORTS: u32 = 64;
 /// Questions that confirm what was just found open.
 const CONFIRMATIONS: u8 = 3;
 /// Conversations under way at once: over everything, on one host, and on ourselves.
@@ -134,6 +137,7 @@ async fn sweep_all(
             doubted: Arc::new(|_| false),
             attempts: ATTEMPTS,
             timeout: TIMEOUT,
+            dark: if job.tcp.len() <= FEW_PORTS { DARK_ATTEMPTS } else { 1 },
             quick: true,
             udp_payload: payloads(),
         };
@@ -178,7 +182,7 @@ async fn one_group(
         }
     }
     let outcome = outcome.unwrap_or_default();
-    add(&mut tally.counts, &outcome.counts);
+    tally.counts.add(&outcome.counts);
     let answering = |host: &&HostResult| host.ports.iter().any(|port| port.outcome.is_answer());
     let everything: Vec<IpAddr> =
         outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip).collect();
@@ -335,24 +339,15 @@ fn payloads() -> UdpPayload {
     Arc::new(conversation::udp_payload)
 }
 
-fn add(sum: &mut SweepCounts, more: &SweepCounts) {
-    sum.probes += more.probes;
-    sum.attempts += more.attempts;
-    sum.answered += more.answered;
-    sum.known_asked += more.known_asked;
-    sum.known_missed_first += more.known_missed_first;
-    sum.local_errors += more.local_errors;
-    sum.not_probed += more.not_probed;
-}
-
 fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
+    let loss = tally.loss.with(&tally.counts);
     SummaryLine {
         targets: u64::try_from(job.space.len()).unwrap_or(u64::MAX),
         probes: tally.counts.probes,
         hosts_up: tally.hosts_up,
         open: tally.open,
-        loss: tally.loss.ratio(),
-        p_miss_random_loss: tally.loss.p_miss(&tally.counts),
+        loss: loss.ratio(),
+        p_miss_random_loss: loss.p_miss(&tally.counts),
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
         incomplete: tally.incomplete,
