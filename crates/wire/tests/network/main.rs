@@ -2,3 +2,4 @@
 
 mod common;
 mod links;
+mod ring;
