@@ -5,7 +5,7 @@ use proptest::prelude::*;
 const V4: u16 = 0x0800;
 const V6: u16 = 0x86dd;
 
-/// A machine for classic BPF (McCanne and Jacobson, 1993), as far as our programs use it: loads beyond the packet end the
+/// A machine for classic BPF (`McCanne` and Jacobson, 1993), as far as our programs use it: loads beyond the packet end the
 /// program with 0.
 fn run(program: &[Instruction], ether_type: u16, packet: &[u8]) -> u32 {
     let (mut a, mut x, mut memory, mut at) = (0_u32, 0_u32, [0_u32; 16], 0_usize);

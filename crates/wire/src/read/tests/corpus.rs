@@ -80,12 +80,11 @@ fn the_corpus_is_complete() {
     let files = files();
     let mut missing = Vec::new();
     for (name, bytes) in seeds() {
-        match files.iter().find(|(known, _)| known == name) {
-            Some((_, there)) => assert_eq!(*there, bytes, "{name} has changed"),
-            None => {
-                fs::write(folder().join(name), bytes).expect("the corpus can be written");
-                missing.push(name);
-            }
+        if let Some((_, there)) = files.iter().find(|(known, _)| known == name) {
+            assert_eq!(*there, bytes, "{name} has changed");
+        } else {
+            fs::write(folder().join(name), bytes).expect("the corpus can be written");
+            missing.push(name);
         }
     }
     assert!(missing.is_empty(), "were missing and have been written, commit them: {missing:?}");
