@@ -32,6 +32,10 @@ const ON_TOP: [&str; 3] = ["perimeterd", "testkit", "tests"];
 
 const LONGEST_FILE: usize = 600;
 
+/// The one place for code that the compiler cannot check.
+const UNSAFE_CRATE: &str = "wire";
+const UNSAFE_FOLDER: &str = "crates/wire/src/sys";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace").to_owned()
 }
@@ -130,10 +134,74 @@ fn folders_are_called_like_their_crates_and_take_the_houses_lints() {
         let expected = if name == "tests" { root().join("tests") } else { root().join("crates").join(&name) };
         assert_eq!(folder, expected, "{name} lives elsewhere");
         let content = fs::read_to_string(&manifest).expect("a manifest can be read");
+        if name == UNSAFE_CRATE {
+            assert_eq!(lints(&content, "lints"), houses_lints_but_for_unsafe_code(), "{name} takes lints of its own");
+            continue;
+        }
         let mut lines = content.lines().map(str::trim);
         let lints = lines.by_ref().any(|line| line == "[lints]") && lines.next() == Some("workspace = true");
         assert!(lints, "{name} does not take the house's lints: `[lints]` with `workspace = true`");
     }
+}
+
+/// A manifest's table of lints.
+fn lints(manifest: &str, table: &str) -> toml::Table {
+    let mut found: toml::Table = manifest.parse().expect("a manifest is TOML");
+    for name in table.split('.') {
+        found = found.remove(name).and_then(|value| value.try_into().ok()).unwrap_or_else(|| panic!("no {table}"));
+    }
+    found
+}
+
+/// What is forbidden cannot be allowed for one module, so the one crate that needs it repeats the house's lints.
+fn houses_lints_but_for_unsafe_code() -> toml::Table {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest can be read");
+    let mut lints = lints(&manifest, "workspace.lints");
+    let rust = lints["rust"].as_table_mut().expect("lints of rustc");
+    let before = rust.insert("unsafe_code".to_owned(), "deny".into());
+    assert_eq!(before, Some("forbid".into()), "nobody else may have unsafe code");
+    lints
+}
+
+/// Whether a line holds the word, in code or in an attribute.
+fn says_unsafe(line: &str) -> bool {
+    let mut words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    words.any(|word| word == "unsafe" || word == "unsafe_code")
+}
+
+#[test]
+fn unsafe_code_is_where_it_belongs_and_says_why() {
+    assert!(says_unsafe("    unsafe { f() }") && says_unsafe("#[allow(unsafe_code)]") && !says_unsafe("unsafely(x)"));
+    let (folder, this) = (root().join(UNSAFE_FOLDER), root().join("tests/tests/architecture.rs"));
+    let (mut complaints, mut blocks) = (Vec::new(), 0);
+    let mut see = |path: &Path| {
+        let content = fs::read_to_string(path).expect("a source file can be read");
+        let lines: Vec<&str> = content.lines().collect();
+        let code = |line: &str| !line.trim_start().starts_with("//") && says_unsafe(line);
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| code(line)) {
+            let place = format!("{}:{}", path.display(), number + 1);
+            // The module is let in by name, and its reason stands there.
+            let door =
+                line.starts_with("#[expect(unsafe_code, reason = ") && lines.get(number + 1) == Some(&"mod sys;");
+            if !path.starts_with(&folder) && !door {
+                complaints.push(format!("{place}: unsafe code belongs into {UNSAFE_FOLDER}"));
+            } else if !door {
+                blocks += 1;
+                if !lines[number.saturating_sub(8)..number].iter().any(|line| line.contains("// SAFETY: ")) {
+                    complaints.push(format!("{place}: no word of why this is safe"));
+                }
+            }
+        }
+    };
+    for part in ["crates", "tests"] {
+        every_file(&root().join(part), &mut |path| {
+            if path != this {
+                see(path);
+            }
+        });
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!((1..=20).contains(&blocks), "{blocks} pieces of unsafe code: is it still small?");
 }
 
 #[test]
@@ -148,6 +216,20 @@ fn no_file_outgrows_one_idea() {
         });
     }
     assert!(too_long.is_empty(), "{}", too_long.join("\n"));
+}
+
+/// Every source file, tests and all.
+fn every_file(dir: &Path, see: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(dir).expect("a folder can be read") {
+        let path = entry.expect("a folder can be read").path();
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                every_file(&path, see);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            see(&path);
+        }
+    }
 }
 
 /// Every source file that is not a test's.

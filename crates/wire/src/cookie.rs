@@ -174,9 +174,8 @@ impl Cookies {
 
     /// The tag of the timestamp request that a reply repeats.
     pub fn check_timestamp(&self, now: Epoch, answer: &TimestampReply) -> Option<Tag> {
-        let lower = |cookie: u64| u32::try_from(cookie & u64::from(u32::MAX)).ok();
         self.check_reply(now, answer.to, answer.from, answer.identifier, answer.sequence, |ours| {
-            lower(ours) == Some(answer.originate)
+            lower(ours) == answer.originate
         })
     }
 
@@ -243,13 +242,13 @@ struct Parts {
 
 impl Parts {
     fn of(cookie: u64) -> Self {
-        let [a, b, c, d, e, f, g, h] = cookie.to_be_bytes();
-        Self {
-            third: u16::from_be_bytes([a, b]),
-            second: u16::from_be_bytes([c, d]),
-            sequence: u32::from_be_bytes([e, f, g, h]),
-        }
+        let word = |bits: u32| u16::try_from(cookie >> bits & 0xffff).unwrap_or_default();
+        Self { third: word(48), second: word(32), sequence: lower(cookie) }
     }
+}
+
+fn lower(cookie: u64) -> u32 {
+    u32::try_from(cookie & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 fn number(transport: Transport) -> u8 {

@@ -34,7 +34,7 @@ const EXTENSIONS: usize = 4;
 impl Filter {
     /// The program for a packet socket of type `SOCK_DGRAM`, where offset 0 is the IP header. What it returns is how many bytes are
     /// kept.
-    pub fn program(&self) -> Vec<Instruction> {
+    pub fn program(self) -> Vec<Instruction> {
         let mut code = Assembly::new();
         let drop = code.label();
         let [tcp, other, icmp, v4, v6] = [(); 5].map(|()| code.label());
@@ -71,7 +71,7 @@ impl Filter {
     }
 
     /// A is a protocol number, X where its header starts.
-    fn transport(&self, code: &mut Assembly, icmp_number: u32, icmp: Label, [tcp, other, drop]: [Label; 3]) {
+    fn transport(self, code: &mut Assembly, icmp_number: u32, icmp: Label, [tcp, other, drop]: [Label; 3]) {
         code.if_equal(icmp_number, icmp);
         for (protocol, keep) in [(6, tcp), (17, other)] {
             let next = code.label();
@@ -84,7 +84,7 @@ impl Filter {
         }
     }
 
-    fn v6(&self, code: &mut Assembly, start: Label, [tcp, other, drop]: [Label; 3]) {
+    fn v6(self, code: &mut Assembly, start: Label, [tcp, other, drop]: [Label; 3]) {
         let icmp = code.label();
         code.place(start);
         code.load_x(40);

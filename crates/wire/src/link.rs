@@ -22,7 +22,7 @@ pub enum LinkKind {
     },
     /// `lo`. Frames injected into it with a packet socket are martians to the kernel, so only [`NextHop::Kernel`] works.
     Loopback,
-    /// Nothing: tun, WireGuard, ppp.
+    /// Nothing: tun, `WireGuard`, ppp.
     NoLinkLayer,
 }
 

@@ -129,3 +129,92 @@ impl<T: Receive> Receive for Recorded<T> {
         self.inner.counters()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    /// A file in memory that takes so many bytes.
+    #[derive(Clone, Default)]
+    struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().expect("no panics");
+            if disk.0.len() + bytes.len() > disk.1 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            disk.0.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn disk(room: usize) -> Disk {
+        Disk(Arc::new(Mutex::new((Vec::new(), room))))
+    }
+
+    #[derive(Debug)]
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millisecond(1_700_000_000_250).expect("a time")
+        }
+    }
+
+    /// Takes two packets a call.
+    #[derive(Debug)]
+    struct Two;
+
+    impl Transmit for Two {
+        fn send(&mut self, batch: &mut Batch) -> Result<usize, WireError> {
+            let taken = batch.len().min(2);
+            batch.advance(taken);
+            Ok(taken)
+        }
+
+        fn counters(&self) -> TransmitCounters {
+            TransmitCounters::default()
+        }
+    }
+
+    #[test]
+    fn what_has_left_is_written_down_and_nothing_else() {
+        let disk = disk(1000);
+        let recording = Recording::to(Box::new(disk.clone())).expect("there is room");
+        let mut way = Recorded::new(Two, recording.clone(), Arc::new(Noon));
+        let mut batch = Batch::new(4, 8);
+        for number in 1..=3 {
+            assert!(batch.push(3, |place| place.fill(number)));
+        }
+        assert_eq!(way.send(&mut batch).expect("it works"), 2);
+        assert_eq!(recording.finish().expect("there is room"), 2);
+        let bytes = disk.0.lock().expect("no panics").0.clone();
+        let file = [0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0];
+        assert_eq!(bytes[..24], file);
+        let seconds = 1_700_000_000_u32.to_le_bytes();
+        let nanoseconds = 250_000_000_u32.to_le_bytes();
+        let record = |number| [&seconds[..], &nanoseconds, &[3, 0, 0, 0, 3, 0, 0, 0], &[number; 3]].concat();
+        assert_eq!(bytes[24..], [record(1), record(2)].concat());
+        assert_eq!(way.send(&mut batch).expect("it works"), 1);
+        assert_eq!(recording.finish().expect("there is room"), 3);
+    }
+
+    #[test]
+    fn a_full_disk_stops_the_recording_and_is_told() {
+        let recording = Recording::to(Box::new(disk(60))).expect("there is room");
+        let mut way = Recorded::new(Two, recording.clone(), Arc::new(Noon));
+        let mut batch = Batch::new(4, 8);
+        for number in 1..=4 {
+            assert!(batch.push(3, |place| place.fill(number)));
+        }
+        assert_eq!(way.send(&mut batch).expect("packets leave all the same"), 2);
+        assert!(matches!(recording.finish(), Err(WireError::Record(_))));
+        assert!(matches!(Recording::to(Box::new(disk(10))), Err(WireError::Record(_))));
+    }
+}

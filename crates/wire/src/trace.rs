@@ -38,10 +38,8 @@ impl<T: Receive> Receive for Traced<T> {
             return self.0.receive(timeout, each);
         }
         self.0.receive(timeout, &mut |packet, arrival| {
-            match read(packet) {
-                Some(heard) => trace!(bytes = arrival.length, "heard {heard}"),
-                None => trace!(bytes = arrival.length, "heard {}", outline(packet)),
-            }
+            let said = read(packet).map_or_else(|| outline(packet), |heard| heard.to_string());
+            trace!(bytes = arrival.length, "heard {said}");
             each(packet, arrival);
         })
     }

@@ -84,7 +84,7 @@ impl SynTemplate {
                 out[10..12].copy_from_slice(&finish(self.header + target + u32::from(mark.ip_id)).to_be_bytes());
                 out[16..20].copy_from_slice(&to.octets());
                 let out: &mut [u8; TCP] = out.last_chunk_mut().expect("TCP comes last");
-                write(out, port, mark, tsval, finish(self.segment + target + fields));
+                write(out, port, *mark, tsval, finish(self.segment + target + fields));
             }
             (Bytes::V6(template), IpAddr::V6(to)) => {
                 let out: &mut [u8; V6] = out.try_into().expect("a SYN over IPv6 is 80 bytes long");
@@ -94,7 +94,7 @@ impl SynTemplate {
                 out[2..4].copy_from_slice(&mark.ip_id.to_be_bytes());
                 out[24..40].copy_from_slice(&to);
                 let out: &mut [u8; TCP] = out.last_chunk_mut().expect("TCP comes last");
-                write(out, port, mark, tsval, finish(self.segment + sum(&to) + fields));
+                write(out, port, *mark, tsval, finish(self.segment + sum(&to) + fields));
             }
             _ => panic!("a SYN for {to} from an address of the other family"),
         }
@@ -102,7 +102,7 @@ impl SynTemplate {
 }
 
 #[inline]
-fn write(out: &mut [u8; TCP], port: u16, mark: &Mark, tsval: u32, checksum: u16) {
+fn write(out: &mut [u8; TCP], port: u16, mark: Mark, tsval: u32, checksum: u16) {
     out[0..2].copy_from_slice(&mark.source_port.to_be_bytes());
     out[2..4].copy_from_slice(&port.to_be_bytes());
     out[4..8].copy_from_slice(&mark.sequence.to_be_bytes());

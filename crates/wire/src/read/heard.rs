@@ -82,7 +82,7 @@ pub struct TcpOptions {
     pub wscale: Option<u8>,
     /// Selective acknowledgements permitted.
     pub sack: bool,
-    /// TSval and TSecr (RFC 7323).
+    /// `TSval` and `TSecr` (RFC 7323).
     pub ts: Option<(u32, u32)>,
     /// Whether there is any option but padding.
     pub any: bool,

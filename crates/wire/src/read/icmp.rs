@@ -8,7 +8,7 @@ use super::{
 pub(super) fn v4<'a>(packet: &Packet<'a>) -> Option<Heard<'a>> {
     let (header, rest) = packet.payload.split_first_chunk::<8>()?;
     let why = match (header[0], header[1]) {
-        (0, _) => return Some(Heard::Echo(echo(packet, header, rest))),
+        (0, _) => return Some(Heard::Echo(echo(packet, *header, rest))),
         (14, _) => {
             let times = rest.first_chunk::<12>()?;
             return Some(Heard::Timestamp(TimestampReply {
@@ -39,7 +39,7 @@ pub(super) fn v4<'a>(packet: &Packet<'a>) -> Option<Heard<'a>> {
 pub(super) fn v6<'a>(packet: &Packet<'a>) -> Option<Heard<'a>> {
     let (header, rest) = packet.payload.split_first_chunk::<8>()?;
     let why = match (header[0], header[1]) {
-        (129, _) => return Some(Heard::Echo(echo(packet, header, rest))),
+        (129, _) => return Some(Heard::Echo(echo(packet, *header, rest))),
         (1, 0 | 2) => Why::Net,
         (1, 1 | 5 | 6) => Why::Prohibited,
         (1, 3) => Why::Host,
@@ -52,12 +52,12 @@ pub(super) fn v6<'a>(packet: &Packet<'a>) -> Option<Heard<'a>> {
     unreachable(packet, *header, why, rest)
 }
 
-fn echo<'a>(packet: &Packet<'a>, header: &[u8; 8], payload: &'a [u8]) -> EchoReply<'a> {
+fn echo<'a>(packet: &Packet<'a>, header: [u8; 8], payload: &'a [u8]) -> EchoReply<'a> {
     EchoReply {
         from: packet.source,
         to: packet.destination,
-        identifier: u16_at(header, 4),
-        sequence: u16_at(header, 6),
+        identifier: u16_at(&header, 4),
+        sequence: u16_at(&header, 6),
         payload,
         ttl: packet.ttl,
     }

@@ -1,6 +1,6 @@
 //! IP headers: of what came in, and of what an ICMP error quotes.
 
-use super::bytes::u16_at;
+use super::bytes::{u16_at, u32_at};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) const ICMP: u8 = 1;
@@ -63,10 +63,9 @@ fn v4(bytes: &[u8]) -> Option<Packet<'_>> {
     if length < 20 || u16_at(header, 6) & 0x1fff != 0 {
         return None;
     }
-    let [.., a, b, c, d, w, x, y, z] = *header;
     Some(Packet {
-        source: Ipv4Addr::new(a, b, c, d).into(),
-        destination: Ipv4Addr::new(w, x, y, z).into(),
+        source: Ipv4Addr::from_bits(u32_at(header, 12)).into(),
+        destination: Ipv4Addr::from_bits(u32_at(header, 16)).into(),
         protocol: header[9],
         ttl: header[8],
         id: u16_at(header, 4),

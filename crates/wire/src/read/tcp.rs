@@ -55,8 +55,9 @@ fn read_options(mut bytes: &[u8]) -> TcpOptions {
             (MSS, [a, b]) => options.mss = Some(u16::from_be_bytes([*a, *b])),
             (WINDOW_SCALE, [shift]) => options.wscale = Some(*shift),
             (SACK_PERMITTED, []) => options.sack = true,
-            (TIMESTAMPS, [a, b, c, d, e, f, g, h]) => {
-                options.ts = Some((u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h])));
+            (TIMESTAMPS, value) => {
+                let value: Option<&[u8; 8]> = value.try_into().ok();
+                options.ts = value.map(|value| (u32_at(value, 0), u32_at(value, 4))).or(options.ts);
             }
             _ => {}
         }
