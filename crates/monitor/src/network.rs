@@ -28,6 +28,9 @@ pub struct Surroundings {
     pub generation: u64,
     /// What is wrong there now, a sentence each: `eth0 is down`. Empty: nothing.
     pub faults: Vec<String>,
+    /// What is worse than it was without being wrong, a sentence each: raw packets are dropped, and connections do instead.
+    /// What is found is as good as ever.
+    pub handicaps: Vec<String>,
     /// Packets the machine itself dropped since it started: full queues, no buffers.
     pub dropped: u64,
 }

@@ -92,7 +92,12 @@ impl Network for Wired {
 
     fn surroundings(&self) -> Surroundings {
         let report = self.place.report(&self.dialer.scope().load(), self.dialer.clock().now());
-        Surroundings { generation: report.generation, faults: report.faults, dropped: report.dropped }
+        Surroundings {
+            generation: report.generation,
+            faults: report.faults,
+            handicaps: Vec::new(),
+            dropped: report.dropped,
+        }
     }
 
     fn halt(&self, halted: bool) {
