@@ -81,7 +81,7 @@ fn break_and_mend(daemon: &Daemon, which: usize, says: &str, fails: impl FnOnce(
     std::thread::sleep(Duration::from_secs(6));
     let (types, reasons) = told(daemon);
     assert_eq!(types, expect(which, which), "{reasons}");
-    assert!(hosts(daemon).iter().all(|host| host["state"] == "up"), "{:#?}", hosts(daemon));
+    assert!(hosts(daemon).iter().all(|host| host["up"] == true), "{:#?}", hosts(daemon));
 }
 
 fn hosts(daemon: &Daemon) -> Vec<Value> {
