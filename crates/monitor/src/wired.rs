@@ -3,7 +3,7 @@
 use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
 use identify::Roots;
 use jiff::Timestamp;
-use model::{Endpoint, Mac, ServiceName, ServiceObservation, Transport};
+use model::{AddressSet, Endpoint, Mac, ServiceName, ServiceObservation, Transport};
 use probe::{
     AskOptions, Dialer, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
     conversation::{self, Ask, Timeouts},
@@ -88,6 +88,10 @@ impl Network for Wired {
 
     fn mac(&self, ip: IpAddr) -> Option<Mac> {
         self.place.mac(ip)
+    }
+
+    fn neighbours(&self, among: &AddressSet) -> AddressSet {
+        self.place.neighbours(among)
     }
 
     fn surroundings(&self) -> Surroundings {

@@ -246,7 +246,8 @@ mod tests {
         let policer = |rate: f64| (1.0 - 20_000.0 / rate).max(0.0);
         let (rates, controller) = run(200_000.0, 30, policer);
         assert!(rates[3] < 25_000.0, "{rates:?}");
-        let carried: f64 = rates.iter().skip(8).map(|rate| rate.min(20_000.0)).sum::<f64>() / count(rates.len() as u64 - 8);
+        let carried: f64 =
+            rates.iter().skip(8).map(|rate| rate.min(20_000.0)).sum::<f64>() / count(rates.len() as u64 - 8);
         assert!(carried > 17_000.0, "{carried}: {rates:?}");
         assert!(rates.iter().skip(8).all(|rate| *rate < 26_000.0), "{rates:?}");
         assert_eq!(controller.limiting(), Limiting::Path);
