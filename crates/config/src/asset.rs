@@ -80,12 +80,11 @@ fn read_target(value: &Value<'_>) -> Option<Target> {
         return None;
     }
     if is_unsweepable(&target) {
-        let title = format!("{target} is scope, not something to sweep");
+        let title = format!("{target} is not enumerable: only candidates in it are asked");
         value.sink.push(
-            value
-                .warning(title)
-                .label("larger than a /104")
-                .note("addresses in it are watched once a host name or a smaller target gives them"),
+            value.warning(title).label("larger than a /104").note(
+                "candidates are what host names and smaller targets give, and who is met on a link of this machine",
+            ),
         );
     }
     Some(target)

@@ -35,6 +35,8 @@ pub struct ProfilePlan {
     pub name: Arc<str>,
     /// Addresses to be swept, exclusions subtracted; a host name counts for one.
     pub addresses: u128,
+    /// The same without host names.
+    pub swept: AddressSet,
     /// How many of them are host names.
     pub host_names: usize,
     /// Targets too large to be swept.
@@ -121,7 +123,7 @@ fn of_profile(config: &Config, name: &Arc<str>, profile: &Profile) -> ProfilePla
             }
         })
         .collect();
-    ProfilePlan { name: name.clone(), addresses, host_names: host_names.len(), unsweepable, lanes }
+    ProfilePlan { name: name.clone(), addresses, swept, host_names: host_names.len(), unsweepable, lanes }
 }
 
 /// The addresses a profile sweeps, the names that stand for one each, and what is too large.

@@ -48,5 +48,5 @@ pub use range::{AddressRange, AddressSet, Addresses};
 pub use rate::{Rate, RateError};
 pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
-pub use status::{CheckState, DeliveryStatus, LaneStatus, StatusReport};
+pub use status::{CheckState, DeliveryStatus, LaneStatus, NotEnumerable, StatusReport};
 pub use target::{Target, TargetError};

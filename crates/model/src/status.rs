@@ -28,8 +28,19 @@ pub struct StatusReport {
     pub events: u64,
     /// How many sensors look at each target.
     pub vantages: u32,
+    /// Targets too large to ask every address of.
+    #[serde(default)]
+    pub not_enumerable: Vec<NotEnumerable>,
     pub lanes: Vec<LaneStatus>,
     pub delivery: Vec<DeliveryStatus>,
+}
+
+/// A target too large to ask every address of, and how many of them are asked: those that host names, smaller targets, neighbours
+/// and known hosts give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotEnumerable {
+    pub target: String,
+    pub candidates: u64,
 }
 
 /// One lane of one profile.

@@ -1,6 +1,10 @@
 //! The lanes of the configured profiles: when each runs next, what it asks, and how its last passes went.
 
-use crate::{PassRecord, schedule};
+use crate::{
+    PassRecord,
+    ground::{Ground, Visits},
+    schedule,
+};
 use config::{Config, Profile};
 use jiff::Timestamp;
 use model::{AddressSet, Lane, LaneStatus, PassId, PortSet};
@@ -97,9 +101,9 @@ impl LaneState {
 
     /// The ledger row of the pass to begin now: one that an earlier run left unfinished goes on where it was, if it was to
     /// ask the same.
-    pub(crate) fn begin(&mut self, space: &AddressSet, seed: u64, id: PassId, now: Timestamp) -> PassRecord {
+    pub(crate) fn begin(&mut self, ground: &Ground, seed: u64, id: PassId, now: Timestamp) -> PassRecord {
         self.wanted = false;
-        let fingerprint = self.fingerprint(space);
+        let fingerprint = self.fingerprint(&ground.extent());
         let alike = self.last.take().filter(|last| last.fingerprint == fingerprint);
         // The same order as last time: every endpoint is asked one period after it was, not up to two.
         let seed = alike.as_ref().map_or(seed, |last| last.seed);
@@ -113,7 +117,7 @@ impl LaneState {
             finished: None,
             seed,
             groups_done: 0,
-            groups: scope::Groups::new(space.clone(), schedule::group_size(&self.tcp, &self.udp)).count(),
+            groups: Visits::new(ground, schedule::group_size(&self.tcp, &self.udp), seed).count(),
             fingerprint,
             complete: false,
             probes: 0,
@@ -147,9 +151,9 @@ impl LaneState {
     }
 
     /// Whether everything it asks now has been asked once to the end. A lane that visits no address has nothing to learn.
-    pub(crate) fn is_learnt(&self, space: &AddressSet) -> bool {
+    pub(crate) fn is_learnt(&self, extent: &AddressSet) -> bool {
         !schedule::sweeps(self.lane)
-            || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(space))
+            || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(extent))
     }
 
     /// How long this daemon has been at work without a complete pass of it. By the clock that nobody sets: a machine that

@@ -4,6 +4,7 @@
 //! The sockets, the disk, the clock and the seed are handed in: [`Network`], [`Journal`], [`model::Clock`].
 
 mod canary;
+mod candidates;
 mod choose;
 mod confirm;
 mod control;
@@ -12,6 +13,7 @@ mod decide;
 mod error;
 mod folding;
 mod fruitless;
+mod ground;
 mod handle;
 mod health;
 mod index;

@@ -1,7 +1,7 @@
 //! What the loop shows of itself while it runs: read by `status`, metrics and health checks without disturbing it.
 
 use jiff::Timestamp;
-use model::LaneStatus;
+use model::{LaneStatus, NotEnumerable};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -16,6 +16,8 @@ pub(crate) struct Live(Mutex<Snapshot>);
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub lanes: Vec<LaneStatus>,
+    /// Targets of which only candidates are asked.
+    pub not_enumerable: Vec<NotEnumerable>,
     /// By what is wrong: a sentence each. Empty: healthy.
     pub reasons: BTreeMap<&'static str, String>,
     pub halted: bool,

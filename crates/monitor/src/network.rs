@@ -2,7 +2,7 @@
 //! simulated one and pause time.
 
 use jiff::Timestamp;
-use model::{Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
+use model::{AddressSet, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
 use probe::{Found, ResolveError, Resolved, SweepJob, SweepOutcome};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -28,6 +28,9 @@ pub struct Surroundings {
     pub generation: u64,
     /// What is wrong there now, a sentence each: `eth0 is down`. Empty: nothing.
     pub faults: Vec<String>,
+    /// What is worse than it was without being wrong, a sentence each: raw packets are dropped, and connections do instead.
+    /// What is found is as good as ever.
+    pub handicaps: Vec<String>,
     /// Packets the machine itself dropped since it started: full queues, no buffers.
     pub dropped: u64,
 }
@@ -64,6 +67,11 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     /// The link-layer address that answers for an address on a link of ours, as the kernel last learnt it. No packet is sent.
     fn mac(&self, _ip: IpAddr) -> Option<Mac> {
         None
+    }
+
+    /// Those of these addresses that somebody on a link of ours was seen to have, as the kernel last learnt it. No packet is sent.
+    fn neighbours(&self, _among: &AddressSet) -> AddressSet {
+        AddressSet::empty()
     }
 
     /// What this machine says of its own links, addresses and routes. No packet is sent.

@@ -5,6 +5,7 @@ use crate::{
     canary::{Canaries, Concern},
     control,
     conversation::{Answered, Conversations},
+    ground::{Ground, Visits},
     health::{Restraint, SLOWER},
     index::{Acquaintance, Index},
     look::{Look, Worth},
@@ -18,7 +19,7 @@ use model::{
     PortObservation, PortSet, Transport, Vantage,
 };
 use probe::{Found, HostResult, Pace, SweepJob};
-use scope::{Groups, Permutation, ScopeHandle};
+use scope::ScopeHandle;
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
@@ -89,7 +90,7 @@ pub(crate) struct Tools {
 pub(crate) struct Plan {
     /// The ledger's row so far: new, or left unfinished by an earlier run.
     pub(crate) record: PassRecord,
-    pub(crate) space: AddressSet,
+    pub(crate) ground: Ground,
     pub(crate) tcp: Arc<PortSet>,
     pub(crate) udp: Arc<PortSet>,
     /// Until when it should be done.
@@ -147,22 +148,24 @@ pub(crate) async fn run(tools: Tools, plan: Plan, cancel: CancellationToken) {
 }
 
 async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
-    let groups = Groups::new(plan.space.clone(), schedule::group_size(&plan.tcp, &plan.udp));
-    let order = Permutation::new(groups.count(), plan.record.seed);
+    let visits = Visits::new(&plan.ground, schedule::group_size(&plan.tcp, &plan.udp), plan.record.seed);
+    // Of a pass that goes on the candidates may be others.
+    plan.record.groups = visits.count();
     let ports = u64::from(plan.tcp.len()) + u64::from(plan.udp.len());
     let deadline = Instant::now() + plan.budget;
     let pace = Pace::new(0.0);
     let mut remaining: u64 = 0;
-    for position in plan.record.groups_done..groups.count() {
-        let addresses = nth_group(&groups, &order, position);
+    for place in plan.record.groups_done..visits.count() {
+        let addresses = visits.nth(place);
         remaining = remaining.saturating_add(u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports));
     }
-    while plan.record.groups_done < groups.count() && !cancel.is_cancelled() {
+    while plan.record.groups_done < visits.count() && !cancel.is_cancelled() {
         tokio::select! {
             () = tools.unrestrained() => {}
             () = cancel.cancelled() => break,
         }
-        let addresses = nth_group(&groups, &order, plan.record.groups_done);
+        let place = plan.record.groups_done;
+        let addresses = visits.nth(place);
         let work = u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports);
         let rate = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
         pace.set(rate);
@@ -175,17 +178,13 @@ async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         plan.record = group.record;
         plan.record.groups_done += 1;
         group.record = plan.record.clone();
+        group.addresses = group.addresses.union(&visits.beside(place));
         if tools.reports.send(Report::Group(group)).await.is_err() {
             break;
         }
     }
-    plan.record.complete = plan.record.groups_done >= groups.count();
+    plan.record.complete = plan.record.groups_done >= visits.count();
     plan.record
-}
-
-/// The group at a place in the pass's order; empty beyond its end.
-fn nth_group(groups: &Groups, order: &Permutation, position: u64) -> AddressSet {
-    order.at(position).map(|n| groups.nth(n)).unwrap_or_default()
 }
 
 /// Asks one group. None where it was cancelled on the way: its addresses count as not asked.
@@ -396,7 +395,7 @@ fn neighbour(tools: &Tools, ip: IpAddr, ports: &[PortObservation]) -> Option<Mac
 
 /// Asks every known endpoint, host by host, spread over the period.
 async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
-    let space = plan.space.clone();
+    let space = plan.ground.extent();
     let extent = tools.index.extent(|ip| space.contains(ip), KNOWN_BATCH);
     let deadline = Instant::now() + plan.budget;
     let mut remaining = extent.endpoints;

@@ -3,7 +3,7 @@
 use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
 use identify::Roots;
 use jiff::Timestamp;
-use model::{Endpoint, Mac, ServiceName, ServiceObservation, Transport};
+use model::{AddressSet, Endpoint, Mac, ServiceName, ServiceObservation, Transport};
 use probe::{
     AskOptions, Dialer, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
     conversation::{self, Ask, Timeouts},
@@ -90,9 +90,18 @@ impl Network for Wired {
         self.place.mac(ip)
     }
 
+    fn neighbours(&self, among: &AddressSet) -> AddressSet {
+        self.place.neighbours(among)
+    }
+
     fn surroundings(&self) -> Surroundings {
         let report = self.place.report(&self.dialer.scope().load(), self.dialer.clock().now());
-        Surroundings { generation: report.generation, faults: report.faults, dropped: report.dropped }
+        Surroundings {
+            generation: report.generation,
+            faults: report.faults,
+            handicaps: Vec::new(),
+            dropped: report.dropped,
+        }
     }
 
     fn halt(&self, halted: bool) {

@@ -8,6 +8,7 @@
 //! * [`Resolve`]: the addresses of host names, for leases, and the names of addresses.
 //! * [`Place`]: the sensor's own links, addresses and routes.
 //! * [`Routes`]: where packets to the targets go below IP.
+//! * [`SelfProbe`]: whether raw packets or connections work here, and why.
 //! * [`Raw`]: SYNs of our own making, in place of connections, where that is possible.
 //!
 //! All of it but the last works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's
@@ -20,6 +21,7 @@ mod dialer;
 mod place;
 mod raw;
 mod resolver;
+mod self_probe;
 mod sweep;
 
 pub use ask::{AskOptions, ask};
@@ -31,4 +33,5 @@ pub use place::{
 };
 pub use raw::{Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
+pub use self_probe::{Backend, BothWays, Choice, Finding, Obstacle, RawAnswer, SelfProbe, may_send_raw, trial};
 pub use sweep::{Found, HostResult, Known, MOST_ATTEMPTS, SweepCounts, SweepJob, SweepOutcome, UdpPayload, sweep};

@@ -310,6 +310,34 @@ async fn nobody_waits_for_a_router_that_is_not_there() {
     assert!(!routes.settle(Duration::from_millis(50)).await);
 }
 
+/// As of a machine that speaks BGP: many routes, and few ways among them.
+#[test]
+fn a_routers_full_table() {
+    if lacks_root("a_routers_full_table") {
+        return;
+    }
+    let (_lab, watcher, _routers) = network();
+    // Every other /24 of 10.128.0.0/9 by one router, every fifth of the rest by the other.
+    let via = |number: u32| if number.is_multiple_of(2) { Some(2) } else { number.is_multiple_of(5).then_some(3) };
+    let prefix = |number: u32| format!("10.{}.{}", 128 + number / 256, number % 256);
+    let line = |number| Some(format!("route add {}.0/24 via 10.77.0.{}\n", prefix(number), via(number)?));
+    let batch = watcher.write("routes", &(0..32_768).filter_map(line).collect::<String>());
+    ip(&watcher, &format!("-batch {}", batch.display()));
+    let routes = follow(&watcher, &["10.128.0.0/9"], Egress::default());
+    let ways = routes.ways();
+    assert_eq!(ways.limit(), None);
+    for number in (0..32_768).step_by(7) {
+        let expect = via(number).map(|last| address(&format!("10.77.0.{last}"))).ok_or(NoWay::NoRoute);
+        for target in [format!("{}.0", prefix(number)), format!("{}.255", prefix(number))] {
+            let hop = to(&ways, &target).map(|way| match way.next_hop {
+                NextHop::Gateway { ip, .. } => ip,
+                other => panic!("{target}: {other:?}"),
+            });
+            assert_eq!(hop, expect, "{target}");
+        }
+    }
+}
+
 /// Without root, on this machine: nothing but loopback is asked about.
 #[test]
 fn loopback_needs_no_rights() {

@@ -227,6 +227,15 @@ impl Scope {
         own.chain(leased).collect::<AddressSet>().difference(&self.exclude).difference(&self.no_host)
     }
 
+    /// What of these assets' targets is scope now but too large to sweep, without exclusions. Smaller targets and leased addresses
+    /// may lie in it.
+    pub fn unsweepable_space(&self, assets: &[Arc<str>], now: Timestamp) -> AddressSet {
+        let asked = self.assets.iter().filter(|asset| assets.contains(&asset.scope.name) && asset.is_authorized(now));
+        let ranges = asked.flat_map(|asset| asset.scope.targets.iter().filter_map(Target::range));
+        let large: AddressSet = ranges.filter(|range| !is_sweepable(*range)).collect();
+        large.difference(&self.exclude).difference(&self.no_host)
+    }
+
     /// The targets of these assets that are scope but too large to sweep.
     pub fn unsweepable(&self, assets: &[Arc<str>]) -> Vec<Target> {
         self.assets

@@ -1,16 +1,21 @@
 use super::{LanePlan, Plan, ProfilePlan};
 use crate::names::show;
-use model::{Lane, format_duration};
+use model::{AddressSet, Lane, format_duration};
 use std::fmt::Write;
 
 impl Plan {
-    /// For `check`: addresses, probes and packets per second per lane, then the sums and what they may be.
-    pub fn render(&self) -> String {
+    /// For `check`: addresses, probes and packets per second per lane, then the sums and what they may be. Of targets too large to
+    /// sweep, those addresses are asked that the configuration gives otherwise, and those that are met: `met` names them, as far
+    /// as they are met already.
+    pub fn render(&self, met: impl Fn(&AddressSet) -> AddressSet) -> String {
         let mut text = String::new();
         for profile in &self.profiles {
             let _ = writeln!(text, "profile {}: {}", show(&profile.name), addresses(profile));
             for target in &profile.unsweepable {
-                let _ = writeln!(text, "  {target} is scope, not something to sweep");
+                let all: AddressSet = target.range().into_iter().collect();
+                let candidates = grouped(profile.swept.intersection(&all).union(&met(&all)).len());
+                let plural = if candidates == "1" { "" } else { "s" };
+                let _ = writeln!(text, "  not enumerable: {target}, {candidates} candidate{plural} so far");
             }
             for lane in &profile.lanes {
                 let _ = writeln!(text, "  {}", line(profile, lane));

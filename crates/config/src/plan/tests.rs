@@ -31,13 +31,31 @@ fn the_sums_are_right() {
     assert!((full.needed_rate - 388.35).abs() < 0.01, "{}", full.needed_rate);
     assert!((lane(&plan, Lane::Hot).needed_rate - 512.0 * 2.0 / 60.0).abs() < 1e-9);
     assert!((plan.total_rate - (full.needed_rate + 512.0 * 2.0 / 60.0)).abs() < 1e-9);
-    let text = plan.render();
+    let text = plan.render(|_| AddressSet::empty());
     for words in [
         "512 addresses, one of them for a host name",
-        "2001:db8::/64 is scope, not something to sweep",
+        "not enumerable: 2001:db8::/64, 0 candidates so far",
         "full   every 1d     512 × 65,535 ports = 33,553,920 probes, 389 packets per second",
         "of the 5,000 that sensor.rate allows (8 %)",
     ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
+fn candidates_are_those_that_are_given_and_those_that_are_met() {
+    let plan = planned(
+        "[sensor]\nexclude = [\"2001:db8::e\"]\n[profile.p]\n\
+         targets = [\"2001:db8::/64\", \"2001:db8::c-2001:db8::f\", \"2001:db8:1::/64\", \"192.0.2.0/24\"]\n",
+    );
+    let met = |among: &AddressSet| {
+        let all = ["2001:db8::d", "2001:db8::77"].map(|text| text.parse().expect("an address"));
+        all.into_iter().filter(|ip| among.contains(*ip)).map(model::AddressRange::single).collect()
+    };
+    let text = plan.render(met);
+    for words in
+        ["not enumerable: 2001:db8::/64, 4 candidates so far", "not enumerable: 2001:db8:1::/64, 0 candidates so far"]
+    {
         assert!(text.contains(words), "{words}\n{text}");
     }
 }
@@ -86,7 +104,7 @@ fn defaults_give_way_to_what_was_written() {
 #[test]
 fn one_host_under_a_small_ceiling_gets_longer_defaults() {
     let plan = planned("[sensor]\nrate_per_host = \"1/s\"\n[profile.p]\ntargets = \"192.0.2.7\"\n");
-    assert!(plan.is_feasible(), "{}", plan.render());
+    assert!(plan.is_feasible(), "{}", plan.render(AddressSet::clone));
     assert!(lane(&plan, Lane::Full).period > Duration::from_hours(24));
 }
 
@@ -109,7 +127,7 @@ fn what_profiles_share_adds_up() {
 fn an_inactive_profile_needs_nothing() {
     let plan = planned("[profile.p]\ntargets = \"10.0.0.0/8\"\nactive = false\nscan = { full = \"1s\" }\n");
     assert!(plan.profiles.is_empty() && plan.is_feasible());
-    assert!(plan.render().contains("no profile is active"));
+    assert!(plan.render(AddressSet::clone).contains("no profile is active"));
 }
 
 #[test]

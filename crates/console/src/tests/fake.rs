@@ -2,7 +2,7 @@
 
 use super::at;
 use crate::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
-use model::{CheckState, Delivery, DeliveryStatus, Event, Lane, LaneStatus, Severity, StatusReport};
+use model::{CheckState, Delivery, DeliveryStatus, Event, Lane, LaneStatus, NotEnumerable, Severity, StatusReport};
 use std::{path::Path, sync::Mutex};
 use tokio::sync::broadcast;
 
@@ -122,6 +122,7 @@ pub(super) fn report() -> StatusReport {
         certificates: 1,
         events: 2,
         vantages: 1,
+        not_enumerable: vec![NotEnumerable { target: "2001:db8::/64".to_owned(), candidates: 3 }],
         lanes: vec![LaneStatus {
             profile: "dmz \"1\"".to_owned(),
             lane: Lane::Hot,

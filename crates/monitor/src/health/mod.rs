@@ -109,7 +109,8 @@ impl Health {
         // What went wrong in a look that began before a trouble ended was that trouble, and no new one.
         let mut is_doubtful = self.is_void(worth.begun) || self.weigh(worth, now);
         if let Some((sentence, doubted)) = local_trouble(slices, tally) {
-            if !self.is_void(worth.begun) {
+            // Where a link or a route is broken, that is why, and it is told as what it is.
+            if !self.is_void(worth.begun) && self.faults.is_none() {
                 self.begin(Kind::Local, sentence, &doubted, now);
             }
             is_doubtful = true;
@@ -223,7 +224,9 @@ impl Health {
                         || (tally.covered.is_empty()
                             && slices.iter().any(|slice| is_doubted(slice) && !has_local_error(slice)))
                 }
-                Kind::Link | Kind::Canaries | Kind::Blocked | Kind::Bans | Kind::Shut | Kind::Loss => false,
+                Kind::Link | Kind::Canaries | Kind::Blocked | Kind::Bans | Kind::Shut | Kind::Loss | Kind::Handicap => {
+                    false
+                }
             };
             trouble.clean += u32::from(is_well);
             trouble.clean < CLEAN_TO_RECOVER

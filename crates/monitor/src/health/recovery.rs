@@ -3,7 +3,7 @@
 use super::{Health, Now, Turn, trouble::Kind};
 use crate::canary::{Place, Verdict};
 use jiff::SignedDuration;
-use model::{Endpoint, HostSlice, Transport};
+use model::{AddressSet, Endpoint, HostSlice, Transport};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -120,6 +120,15 @@ impl Health {
         self.faults = Some((since, sentence.clone()));
         if now.instant.saturating_duration_since(since) >= FAULT_AFTER {
             self.begin_fault(&sentence, now);
+        }
+    }
+
+    /// What this machine says it does worse than it could. What it finds is as good as ever.
+    pub(crate) fn handicaps(&mut self, sentences: &[String], now: Now) {
+        if sentences.is_empty() {
+            self.troubles.remove(&Kind::Handicap);
+        } else {
+            self.begin(Kind::Handicap, sentences.join("; "), &AddressSet::empty(), now);
         }
     }
 

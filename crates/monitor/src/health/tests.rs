@@ -135,6 +135,56 @@ fn local_errors_take_the_silence_out() {
 }
 
 #[test]
+fn local_errors_of_a_broken_link_are_told_as_that() {
+    let (mut health, begun) = (Health::default(), now());
+    let down = ["eth0 is down".to_owned()];
+    health.links(&down, begun);
+    let mut unplugged = slices(4, Outcome::LocalError(LocalErrorKind::NoRoute));
+    unplugged.push(slice(5, Outcome::Silent));
+    assert_eq!(look(&mut health, &mut unplugged, 4, 5), None, "a cable plugged over is not worth it");
+    assert!(!unplugged.iter().any(is_silent_for_sure), "{unplugged:?}");
+    health.links(&down, later(begun, Duration::from_secs(3)));
+    let Some(Turn::Degraded(sentence)) = health.turn(Instant::now()) else { panic!("degraded") };
+    assert!(sentence.starts_with("eth0 is down"), "{sentence}");
+    assert_eq!(
+        look(&mut health, &mut slices(4, Outcome::LocalError(LocalErrorKind::NoRoute)), 4, 4),
+        None,
+        "told once"
+    );
+}
+
+fn is_silent_for_sure(slice: &HostSlice) -> bool {
+    slice.ports.iter().any(|port| port.outcome == Outcome::Silent)
+}
+
+#[test]
+fn a_handicap_is_told_once_with_its_end_and_casts_no_doubt() {
+    let (mut health, at) = (Health::default(), now());
+    let dropped = ["raw packets by eth0 get no answer".to_owned()];
+    health.handicaps(&dropped, at);
+    let Some(Turn::Degraded(sentence)) = health.turn(at.instant) else { panic!("degraded") };
+    assert_eq!(sentence, "raw packets by eth0 get no answer");
+    health.handicaps(&dropped, at);
+    assert_eq!(health.turn(at.instant), None);
+    assert!(!health.doubts_everything());
+    // Who is silent is silent.
+    let mut one = vec![slice(1, Outcome::Silent)];
+    assert_eq!((look(&mut health, &mut one, 0, 1), one.len()), (None, 1));
+    // Over a restart it is neither told again nor forgotten.
+    let notes = health.notes();
+    let mut restarted = Health::restore(&notes, std::collections::BTreeSet::new(), at);
+    restarted.handicaps(&dropped, at);
+    assert_eq!(restarted.turn(at.instant), None);
+    restarted.handicaps(&[], at);
+    assert!(matches!(restarted.turn(at.instant), Some(Turn::Recovered(_))));
+    // Another trouble on top of it is the same one.
+    let outage = doubted(&mut health, &mut Vec::new(), dead(&[]), at);
+    assert_eq!(outage, (false, None));
+    health.handicaps(&[], at);
+    assert_eq!(health.turn(at.instant), None, "the outage still stands");
+}
+
+#[test]
 fn what_goes_well_elsewhere_ends_no_trouble() {
     let mut health = Health::default();
     assert!(matches!(look(&mut health, &mut slices(8, Outcome::Silent), 0, 8), Some(Turn::Degraded(_))));

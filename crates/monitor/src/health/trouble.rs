@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Shut,
     /// The line loses most of what is sent.
     Loss,
+    /// It works, at less than it could do.
+    Handicap,
 }
 
 /// One trouble that stands.
@@ -46,8 +48,17 @@ pub(super) struct Told {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 8] =
-        [Self::Link, Self::Canaries, Self::Local, Self::Silence, Self::Blocked, Self::Bans, Self::Shut, Self::Loss];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Link,
+        Self::Canaries,
+        Self::Local,
+        Self::Silence,
+        Self::Blocked,
+        Self::Bans,
+        Self::Shut,
+        Self::Loss,
+        Self::Handicap,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +70,7 @@ impl Kind {
             Self::Bans => "bans",
             Self::Shut => "shut",
             Self::Loss => "loss",
+            Self::Handicap => "handicap",
         }
     }
 

@@ -101,14 +101,14 @@ impl<J: Journal> Monitor<J> {
                     continue;
                 }
             }
-            let space = self.space(&profile, now);
+            let extent = self.ground(&profile, now).extent();
             let mut lanes = self.lanes.iter().filter(|state| state.profile == profile);
-            if !lanes.all(|state| state.is_learnt(&space)) {
+            if !lanes.all(|state| state.is_learnt(&extent)) {
                 self.learning.been_round.remove(&profile);
                 continue;
             }
             let since = *self.learning.been_round.entry(profile.clone()).or_insert_with(Instant::now);
-            if since.elapsed() >= INTRODUCED_BY || !self.tools.conversations.is_meeting(&space) {
+            if since.elapsed() >= INTRODUCED_BY || !self.tools.conversations.is_meeting(&extent) {
                 self.learning.been_round.remove(&profile);
                 self.decider.baseline_done(&profile, is_extension, now, batch);
                 self.remember_learnt(&profile, batch);

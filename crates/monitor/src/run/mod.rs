@@ -18,6 +18,7 @@ pub use rescope::scope_of;
 use crate::{
     Batch, Journal, MonitorError, PassRecord,
     canary::{Canaries, Verdict},
+    candidates::Candidates,
     choose::Choice,
     confirm::Confirmations,
     conversation::Conversations,
@@ -39,7 +40,7 @@ use inventory::{ConfirmRequest, Restoration};
 use jiff::Timestamp;
 use learning::Learning;
 use mirage::Looked;
-use model::{Clock, EventType, HostSlice, ServiceName, Vantage};
+use model::{Clock, EventType, HostSlice, NotEnumerable, ServiceName, Vantage};
 use probe::{ResolveError, Resolved};
 use reverse::Reversal;
 use scope::ScopeHandle;
@@ -117,6 +118,9 @@ pub struct Monitor<J> {
     passes: JoinSet<()>,
     ledger: Vec<PassRecord>,
     leases: Leases,
+    candidates: Candidates,
+    /// As `status` shows it.
+    not_enumerable: Vec<NotEnumerable>,
     resolutions: JoinSet<Resolution>,
     /// Mirages being looked at.
     looking: JoinSet<Looked>,
@@ -199,6 +203,8 @@ impl<J: Journal> Monitor<J> {
             passes: JoinSet::new(),
             ledger: restored.passes,
             leases,
+            candidates: Candidates::default(),
+            not_enumerable: Vec::new(),
             resolutions: JoinSet::new(),
             looking: JoinSet::new(),
             round: Round::default(),
@@ -219,6 +225,7 @@ impl<J: Journal> Monitor<J> {
         monitor.live.update(|live| live.events = restored.events);
         monitor.learning.configure(&monitor.config, &monitor.lanes);
         monitor.rescope();
+        monitor.gather_candidates();
         monitor.show();
         Ok((monitor, handle))
     }
@@ -350,6 +357,7 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         self.look_after_itself(&mut batch);
+        self.gather_candidates();
         // The clock may have been set back.
         let is_due = |at: Timestamp, every: Duration| {
             now >= at || at.duration_since(now) > jiff::SignedDuration::try_from(every).unwrap_or_default()

@@ -1,11 +1,11 @@
 //! What is watched: the scope and the configuration, and what their changes mean for what is remembered.
 
 use super::{Monitor, touched::RELOAD_WRITES_FOR};
-use crate::{Batch, Journal, MonitorError, PassRecord, lanes};
+use crate::{Batch, Journal, MonitorError, PassRecord, ground::Ground, lanes};
 use config::{Asset, Config};
 use inventory::Row;
 use jiff::Timestamp;
-use model::{AddressRange, AddressSet, Endpoint, EventType, PassId, ServiceName, Target};
+use model::{AddressRange, AddressSet, Endpoint, EventType, NotEnumerable, PassId, ServiceName, Target};
 use scope::{AssetScope, Refusal, Scope};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -24,9 +24,50 @@ impl<J: Journal> Monitor<J> {
         self.targets.1.clear();
     }
 
-    pub(super) fn space(&self, profile: &Arc<str>, now: Timestamp) -> AddressSet {
-        let assets = self.config.profiles.get(profile).map(|profile| profile.assets.clone()).unwrap_or_default();
-        self.scope.load().sweep_space(&assets, now)
+    /// What the lanes of a profile visit now.
+    pub(super) fn ground(&self, profile: &Arc<str>, now: Timestamp) -> Ground {
+        let Some(profile) = self.config.profiles.get(profile) else { return Ground::default() };
+        self.ground_of(&profile.assets, now)
+    }
+
+    fn ground_of(&self, assets: &[Arc<str>], now: Timestamp) -> Ground {
+        let scope = self.scope.load();
+        let swept = scope.sweep_space(assets, now);
+        let open = scope.unsweepable_space(assets, now);
+        if open.is_empty() {
+            return Ground { swept, ..Ground::default() };
+        }
+        let open = open.difference(&swept);
+        let inventory = self.decider.inventory();
+        let known = open.ranges().iter().flat_map(|range| {
+            let rows = inventory.rows(Bound::Included(range.first())).map(Row::ip);
+            rows.take_while(|ip| *ip <= range.last())
+        });
+        let candidates = known.chain(self.candidates.met_in(&open)).map(AddressRange::single).collect();
+        let familiar = self.candidates.familiar(&open, Instant::now());
+        Ground { swept, open, candidates, familiar }
+    }
+
+    /// Looks from time to time whom this machine has met in prefixes too large to sweep.
+    pub(super) fn gather_candidates(&mut self) {
+        let (now, instant) = (self.clock.now(), Instant::now());
+        if !self.candidates.is_due(instant) {
+            return;
+        }
+        let scope = self.scope.load();
+        let assets: Vec<Arc<str>> = self.config.assets.keys().cloned().collect();
+        let open = scope.unsweepable_space(&assets, now);
+        let neighbours = if open.is_empty() { open.clone() } else { self.tools.network.neighbours(&open) };
+        self.candidates.note(&neighbours, &open, instant);
+        let ground = if open.is_empty() { Ground::default() } else { self.ground_of(&assets, now) };
+        let asked = ground.swept.union(&ground.candidates);
+        let of = |target: &Target| {
+            let all: AddressSet = target.range().into_iter().collect();
+            let candidates = asked.ranges().iter().filter(|range| all.contains(range.first())).copied();
+            let candidates = candidates.collect::<AddressSet>().intersection(&all).len();
+            NotEnumerable { target: target.to_string(), candidates: u64::try_from(candidates).unwrap_or(u64::MAX) }
+        };
+        self.not_enumerable = scope.unsweepable(&assets).iter().map(of).collect();
     }
 
     pub(super) fn profiles_of<'a>(&'a self, asset: &'a Arc<str>) -> impl Iterator<Item = Arc<str>> + 'a {

@@ -52,6 +52,7 @@ impl<J: Journal> Monitor<J> {
             live.reasons = reasons;
             live.reasons.extend(database.map(|reason| ("database", reason)));
             live.lanes = lanes;
+            live.not_enumerable.clone_from(&self.not_enumerable);
             live.halted = self.halted;
             live.hosts = counts.hosts as u64;
             live.endpoints = counts.endpoints as u64;
@@ -68,8 +69,7 @@ impl<J: Journal> Monitor<J> {
         if targets.len() == self.lanes.len() && counted.elapsed() < COUNT_EVERY {
             return;
         }
-        let of = |profile| u64::try_from(self.space(profile, now).len()).unwrap_or(u64::MAX);
-        let targets = self.lanes.iter().map(|state| of(&state.profile)).collect();
+        let targets = self.lanes.iter().map(|state| self.ground(&state.profile, now).asked()).collect();
         self.targets = (Instant::now(), targets);
     }
 }

@@ -58,14 +58,14 @@ impl<J: Journal> Monitor<J> {
         let id = self.pass_id("pass", now);
         let seed = self.seed ^ self.counter.wrapping_mul(0x2545_f491_4f6c_dd1d);
         let profile = self.lanes[index].profile.clone();
-        let space = self.space(&profile, now);
+        let ground = self.ground(&profile, now);
         let state = &mut self.lanes[index];
-        let record = state.begin(&space, seed, id, now);
-        tracing::debug!(profile = %profile, lane = %state.lane, pass = %record.id, addresses = %space.len(), "a pass begins");
+        let record = state.begin(&ground, seed, id, now);
+        tracing::debug!(profile = %profile, lane = %state.lane, pass = %record.id, addresses = ground.asked(), "a pass begins");
         let plan = Plan {
             budget: state.budget(&record, now),
             record: record.clone(),
-            space,
+            ground,
             tcp: state.tcp.clone(),
             udp: state.udp.clone(),
             identify: state.identify,

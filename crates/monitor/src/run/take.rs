@@ -110,6 +110,9 @@ impl<J: Journal> Monitor<J> {
         self.mind_the_clocks(moment, &mut batch);
         self.tell_mirages(&mut batch);
         self.sift(&mut slices, false);
+        if local_errors > 0 {
+            self.health.links(&self.tools.network.surroundings().faults, moment);
+        }
         if !self.health.examine(&mut slices, &tally, &worth, &self.decider.inventory(), moment) {
             addresses = AddressSet::empty();
         }

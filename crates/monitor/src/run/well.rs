@@ -19,7 +19,9 @@ impl<J: Journal> Monitor<J> {
     pub(super) fn look_after_itself(&mut self, batch: &mut Batch) {
         let now = self.moment();
         self.mind_the_clocks(now, batch);
-        self.health.links(&self.tools.network.surroundings().faults, now);
+        let around = self.tools.network.surroundings();
+        self.health.links(&around.faults, now);
+        self.health.handicaps(&around.handicaps, now);
         self.health.judge_line(self.tools.canaries.bad_since(now.instant), now);
         let (present, scope) = (self.tools.canaries.places(), self.scope.load());
         if present.is_empty() || !self.health.keeps_canaries() {

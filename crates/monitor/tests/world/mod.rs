@@ -7,8 +7,8 @@ use config::Config;
 use inventory::HostState;
 use jiff::Timestamp;
 use model::{
-    Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed, OpenReason, Outcome, PortObservation, Service,
-    ServiceName, ServiceObservation, Transport,
+    AddressRange, AddressSet, Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed, OpenReason, Outcome,
+    PortObservation, Service, ServiceName, ServiceObservation, Transport,
 };
 use monitor::{
     Answer, Batch, Committed, Conversation, Introduction, Journal, JournalError, Monitor, MonitorError, Network, Parts,
@@ -70,6 +70,7 @@ struct Truth {
     /// Questions of a thousand that are lost.
     lost: u64,
     around: Surroundings,
+    neighbours: BTreeSet<IpAddr>,
     asked: u64,
     /// Sweeps so far, by whether what they hear of their last port was to be doubted.
     sweeps: [u64; 2],
@@ -166,6 +167,11 @@ impl World {
 
     pub(crate) fn place(&self, change: impl FnOnce(&mut Surroundings)) {
         change(&mut self.truth().around);
+    }
+
+    /// Who is seen on the link.
+    pub(crate) fn neighbours(&self, ips: &[&str]) {
+        self.truth().neighbours = ips.iter().map(|ip| ip.parse().expect("an address")).collect();
     }
 
     /// From now on every question does this to the surroundings.
@@ -398,6 +404,10 @@ impl Network for World {
                 None => Err(ResolveError::NoSuchName(name.clone())),
             }
         })
+    }
+
+    fn neighbours(&self, among: &AddressSet) -> AddressSet {
+        self.truth().neighbours.iter().filter(|ip| among.contains(**ip)).map(|ip| AddressRange::single(*ip)).collect()
     }
 
     fn surroundings(&self) -> Surroundings {

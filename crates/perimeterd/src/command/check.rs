@@ -37,7 +37,11 @@ impl Check {
                     output::json(&report(true, &loaded.warnings, &loaded.sources))?;
                 } else {
                     diagnose(&loaded.warnings, &loaded.sources);
-                    output::line(plan.render().trim_end())?;
+                    let place = probe::Place::watch();
+                    output::line(
+                        plan.render(|among| place.neighbours(among).difference(&loaded.config.sensor.exclude))
+                            .trim_end(),
+                    )?;
                 }
                 Ok(ExitCode::SUCCESS)
             }

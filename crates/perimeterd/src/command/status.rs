@@ -63,6 +63,10 @@ fn head(report: &StatusReport) -> Vec<String> {
         ]
         .join(", "),
     ];
+    lines.extend(report.not_enumerable.iter().map(|open| {
+        let candidates = count(open.candidates, "candidate", "candidates");
+        format!("not enumerable: {}, {candidates}", printable(&open.target))
+    }));
     lines.extend(report.reasons.iter().map(|reason| format!("- {}", printable(reason))));
     lines
 }

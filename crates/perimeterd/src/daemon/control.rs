@@ -124,7 +124,8 @@ impl DaemonControl {
     }
 
     async fn report(&self) -> StatusReport {
-        let Snapshot { lanes, reasons, halted, hosts, endpoints, certificates, events, .. } = self.handle.snapshot();
+        let Snapshot { lanes, not_enumerable, reasons, halted, hosts, endpoints, certificates, events, .. } =
+            self.handle.snapshot();
         let config = self.config.load();
         let delivery = self.pipeline.status().await;
         let mut reasons: Vec<String> = reasons.into_values().collect();
@@ -149,6 +150,7 @@ impl DaemonControl {
             certificates,
             events,
             vantages: 1,
+            not_enumerable,
             lanes,
             delivery,
         }

@@ -79,6 +79,12 @@ impl Place {
         watch.lock().unwrap_or_else(PoisonError::into_inner).report(scope, now)
     }
 
+    /// Those of these addresses that somebody on a link of ours was seen to have, as the kernel learnt it at most a few seconds ago.
+    pub fn neighbours(&self, among: &AddressSet) -> AddressSet {
+        let Some(watch) = &self.0 else { return AddressSet::empty() };
+        watch.lock().unwrap_or_else(PoisonError::into_inner).neighbours(among)
+    }
+
     /// The link-layer address that answers for an address on a link of ours, as the kernel learnt it at most a few seconds
     /// ago. None for what is behind a router.
     pub fn mac(&self, ip: IpAddr) -> Option<Mac> {
@@ -251,6 +257,16 @@ impl Watch {
     }
 
     fn mac(&mut self, ip: IpAddr) -> Option<Mac> {
+        self.meet();
+        self.neighbours.get(&ip).map(|neighbour| neighbour.mac)
+    }
+
+    fn neighbours(&mut self, among: &AddressSet) -> AddressSet {
+        self.meet();
+        self.neighbours.keys().filter(|ip| among.contains(**ip)).copied().map(AddressRange::single).collect()
+    }
+
+    fn meet(&mut self) {
         if self.met.is_none_or(|at| at.elapsed() >= NEIGHBOURS_EVERY) {
             self.met = Some(Instant::now());
             match self.kernel.ask(Question::Neighbours) {
@@ -258,7 +274,6 @@ impl Watch {
                 Err(error) => tracing::debug!(%error, "the kernel could not be asked for the neighbours"),
             }
         }
-        self.neighbours.get(&ip).map(|neighbour| neighbour.mac)
     }
 }
 

@@ -495,7 +495,7 @@ impl Network for Simulated {
         let generation = changes.count() as u64;
         let faults =
             if world.paths.no_route.contains(now) { vec!["no route to anywhere".to_owned()] } else { Vec::new() };
-        Surroundings { generation, faults, dropped: 0 }
+        Surroundings { generation, faults, ..Surroundings::default() }
     }
 
     fn halt(&self, halted: bool) {

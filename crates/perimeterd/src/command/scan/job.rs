@@ -4,8 +4,9 @@ use super::{Mode, Scan};
 use crate::{command::Global, failure::Failure, output, paths};
 use config::Config;
 use identify::Roots;
-use model::{AddressSet, Clock, PortSet, Rate, ServiceName, SystemClock, Target};
-use probe::{Dialer, DialerSettings, Egress, HickoryResolver, Identity, RawAccess, RawSettings, Resolve};
+use jiff::Timestamp;
+use model::{AddressSet, Clock, NotEnumerable, PortSet, Rate, ServiceName, SystemClock, Target};
+use probe::{Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings, Resolve};
 use scope::{AssetScope, Lease, Scope, ScopeHandle};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -18,6 +19,8 @@ pub(super) struct Job {
     pub scope: ScopeHandle,
     /// Every address that is asked.
     pub space: AddressSet,
+    /// Targets of which only candidates are asked.
+    pub not_enumerable: Vec<NotEnumerable>,
     pub tcp: Arc<PortSet>,
     pub udp: Arc<PortSet>,
     pub identify: bool,
@@ -54,14 +57,19 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     let scope = scope.with_leases(leases.clone());
     let now = SystemClock.now();
     let assets = [asset];
-    if let Some(target) = scope.unsweepable(&assets).first() {
-        return Err(Failure::Usage(format!(
-            "`{target}` has more addresses than anybody can ask; name the hosts, or an IPv6 prefix of at least /104"
-        )));
-    }
-    let space = scope.sweep_space(&assets, now);
+    let swept = scope.sweep_space(&assets, now);
+    let (space, not_enumerable) = with_candidates(&scope, &assets, swept, now);
     if space.is_empty() {
-        return Err(Failure::Usage(nothing_left(&leases)));
+        return Err(Failure::Usage(match not_enumerable.first() {
+            Some(NotEnumerable { target, .. }) => format!(
+                "`{target}` has more addresses than anybody can ask, and this machine has met nobody in it; name the hosts, or \
+                 an IPv6 prefix of at least /104"
+            ),
+            None => nothing_left(&leases),
+        }));
+    }
+    for NotEnumerable { target, candidates } in &not_enumerable {
+        tracing::warn!("not enumerable: {target}, {candidates} candidates; nobody else in it is asked");
     }
     let is_loopback = space.ranges().iter().all(|range| range.first().is_loopback() && range.last().is_loopback());
     let (rate, rate_per_host) = match (scan.rate, sensor) {
@@ -92,11 +100,33 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         _raw: raw,
         scope,
         space,
+        not_enumerable,
         tcp: Arc::new(scan.tcp),
         udp: Arc::new(scan.udp),
         identify: !scan.no_identify,
         roots: roots(installed.config.as_ref())?,
     })
+}
+
+/// Adds whom this machine has met in targets that are too large to sweep, and says how many of each are asked.
+fn with_candidates(
+    scope: &Scope,
+    assets: &[Arc<str>],
+    swept: AddressSet,
+    now: Timestamp,
+) -> (AddressSet, Vec<NotEnumerable>) {
+    let open = scope.unsweepable_space(assets, now);
+    if open.is_empty() {
+        return (swept, Vec::new());
+    }
+    let space = swept.union(&Place::watch().neighbours(&open));
+    let of = |target: Target| {
+        let all: AddressSet = target.range().into_iter().collect();
+        let candidates = u64::try_from(space.intersection(&all).len()).unwrap_or(u64::MAX);
+        NotEnumerable { target: target.to_string(), candidates }
+    };
+    let not_enumerable = scope.unsweepable(assets).into_iter().map(of).collect();
+    (space, not_enumerable)
 }
 
 /// Memory of the ring that answers are heard by, in bytes, for those who want to see what happens when it is too small.

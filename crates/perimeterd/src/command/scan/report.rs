@@ -2,7 +2,8 @@
 
 use crate::output::{self, Table};
 use model::{
-    Certificate, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, Transport, Verdict,
+    Certificate, NotEnumerable, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, Transport,
+    Verdict,
 };
 use serde::Serialize;
 use std::{io, net::IpAddr};
@@ -94,6 +95,9 @@ pub(super) struct SummaryLine {
     pub p_miss_random_loss: Option<f64>,
     pub vantages: u32,
     pub seconds: f64,
+    /// Targets too large to ask every address of, and how many of each were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_enumerable: Vec<NotEnumerable>,
     /// Not everything that was asked for was asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
@@ -266,6 +270,7 @@ mod tests {
             p_miss_random_loss: None,
             vantages: 1,
             seconds: 2.1,
+            not_enumerable: Vec::new(),
             incomplete: false,
         };
         let host = HostLine { ip: port.endpoint.ip, state: "up", names: vec![], os: None };

@@ -350,6 +350,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         p_miss_random_loss: loss.p_miss(&tally.counts),
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
+        not_enumerable: job.not_enumerable.clone(),
         incomplete: tally.incomplete,
     }
 }
