@@ -1,10 +1,15 @@
 //! What is measured, one a file. Each makes its own rig, asks everybody the same, and says what came of it.
 
+mod ban;
 mod first_cycle;
+mod footprint;
 mod forged;
+mod memory;
+mod next_cycle;
 mod no_loss;
 mod one_host;
 mod policer;
+mod small_ring;
 mod syn_per_cpu;
 mod two_cores;
 
@@ -26,10 +31,17 @@ pub(crate) static MEASURES: &[Measure] = &[
     two_cores::MEASURE,
     no_loss::MEASURE,
     first_cycle::MEASURE,
+    next_cycle::MEASURE,
     policer::MEASURE,
+    small_ring::MEASURE,
     forged::MEASURE,
+    memory::MEASURE,
     one_host::CLEAN,
     one_host::LOSSY,
+    ban::SCALED,
+    footprint::BUSY,
+    footprint::IDLE,
+    ban::HOUR,
 ];
 
 /// Repetitions of what is quick and noisy; their median counts.
