@@ -35,7 +35,7 @@ impl<'a> Watch<'a> {
         let Plan { rate, rate_per_host, targets, scan } = plan;
         // What one before it has learnt is not to be known.
         let number =
-            (0..).find(|number| !host.dir().join(format!("state{number}")).exists()).expect("a number is free");
+            (0..1_000).find(|number| !host.dir().join(format!("state{number}")).exists()).expect("a number is free");
         let state = host.dir().join(format!("state{number}"));
         std::fs::create_dir(&state).expect("the host's directory can be written");
         let text = format!(

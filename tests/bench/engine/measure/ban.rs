@@ -43,7 +43,7 @@ fn take(bench: &Bench, limit: u32, deadline: Duration, full: &str) -> Report {
         return report;
     }
     let line = Line::new();
-    let _open = Listeners::start(&line, &ports, "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
+    let _open = Listeners::start(line.far(), &ports, "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
     let host: IpAddr = "10.0.0.77".parse().expect("an address");
     // A second's worth at once.
     let ban = Ban { syns_per_second: limit, burst: limit, lasts: Duration::from_hours(1) };

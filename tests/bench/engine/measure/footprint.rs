@@ -37,7 +37,7 @@ fn share(trial: &Trial) -> f64 {
 
 fn busy(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let mut trials = Vec::new();
     let mut claims = Vec::new();
     // About twenty seconds each.
@@ -93,7 +93,7 @@ fn idle(bench: &Bench) -> Report {
     }
     let line = Line::new();
     let ports = [22, 80, 443, 3_306, 5_432, 8_080, 8_443, 9_000, 9_001, 9_002];
-    let _open = Listeners::start(&line, &ports, "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
+    let _open = Listeners::start(line.far(), &ports, "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
     let plan = Plan {
         rate: 5_000,
         rate_per_host: 500,

@@ -28,7 +28,7 @@ const AT_MOST_MIB: f64 = 64.0;
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
     let ports = super::one_host::PORTS;
-    let _open = Listeners::start(&line, &ports, "");
+    let _open = Listeners::start(line.far(), &ports, "");
     let population = Population::new(16, 0.01);
     let setting = Setting {
         variant: "/16 × 65,535 ports".to_owned(),

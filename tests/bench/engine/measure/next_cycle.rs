@@ -42,7 +42,7 @@ fn take(bench: &Bench) -> Report {
         return report;
     }
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
+    let _open = Listeners::start(line.far(), &[80], "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
     let plan = Plan {
         rate: 20_000,
         rate_per_host: 500,

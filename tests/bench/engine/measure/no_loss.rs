@@ -23,7 +23,7 @@ const RATE: u32 = 100_000;
 
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let population = Population::new(16, 0.01);
     let setting = Setting {
         variant: "1 % of a /16".to_owned(),

@@ -27,7 +27,7 @@ const DROPPED: &str = "ring_drops";
 
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let population = Population::new(15, 1.0);
     let setting = Setting {
         variant: format!("ring of {} bytes", number(bench.ring_bytes as f64)),
