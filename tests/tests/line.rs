@@ -44,7 +44,7 @@ fn the_far_end_answers_for_all_its_prefixes_and_the_path_says_who_is_there() {
         return;
     }
     let line = Line::new();
-    let _open = Listeners::start(&line, &[22, 8_080], GREETING);
+    let _open = Listeners::start(line.far(), &[22, 8_080], GREETING);
     let watch = Traffic::watch(&line);
     let patience = Duration::from_secs(5);
     let asked = ["10.0.0.1:22", "10.15.255.255:8080", "[fd10:0:0:ffff::7]:22", "10.3.0.0:23", "[fd10::1]:23"];
@@ -94,7 +94,7 @@ fn who_asks_too_fast_is_banned_for_a_while() {
         return;
     }
     let line = Line::new();
-    let _open = Listeners::start(&line, &[22], GREETING);
+    let _open = Listeners::start(line.far(), &[22], GREETING);
     let ban = Ban { syns_per_second: 5, burst: 5, lasts: Duration::from_secs(2) };
     line.become_like(&Passage { ban: Some(ban), ..Passage::default() });
     let asked = ["10.0.0.1:22"; 40];

@@ -112,6 +112,12 @@ impl Lab {
         self.plug_in(name, addresses, true)
     }
 
+    /// Lets a host answer for a whole prefix besides its own addresses. In a lab across a router only.
+    pub fn answer_for(&self, host: &Host, prefix: &str) {
+        host.namespace.ip(&["route", "add", "local", prefix, "dev", "lo"]);
+        self.hub.ip(&["route", "add", prefix, "via", &host.address().to_string()]);
+    }
+
     /// A machine that is on no bridge and has no address: whoever asks for it makes its links, to others of the lab only.
     pub fn bare_host(&mut self, name: &str) -> Host {
         self.add_host(name, &[], "eth0", Vec::new())

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 const EVERY: Duration = Duration::from_millis(1);
 /// What forged packets carry and no others, so that they can be counted.
 const TTL: u8 = 77;
+/// One gets too little of a busy machine.
+const THREADS: u32 = 2;
 /// RFC 9293: the SYN and RST and ACK bits.
 const SYN_ACK: u8 = 0x12;
 const RST: u8 = 0x04;
@@ -30,7 +32,7 @@ const RST_ACK: u8 = 0x14;
 pub(crate) struct Forger<'a> {
     line: &'a Line,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl<'a> Forger<'a> {
@@ -38,11 +40,12 @@ impl<'a> Forger<'a> {
     pub(crate) fn start(line: &'a Line, sources: u32, port: u16, rate: u32) -> Self {
         count_what_is_received(line);
         let stop = Arc::new(AtomicBool::new(false));
-        let thread = line.far().namespace().enter({
+        let thread = |number: u32| {
             let stop = stop.clone();
-            move || forge(sources, port, rate, &stop)
-        });
-        Self { line, stop, thread: Some(thread) }
+            line.far().namespace().enter(move || forge(Chance(number.into()), sources, port, rate / THREADS, &stop))
+        };
+        let threads = (0..THREADS).map(thread).collect();
+        Self { line, stop, threads }
     }
 
     /// Forged packets that have arrived at the near end.
@@ -58,7 +61,7 @@ impl<'a> Forger<'a> {
 impl Drop for Forger<'_> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // Its panic, if any, has been printed; a second one while unwinding would hide the first.
             let _ = thread.join();
         }
@@ -74,11 +77,10 @@ fn count_what_is_received(line: &Line) {
     line.near().run("nft", &["-f", &file.to_string_lossy()]);
 }
 
-fn forge(sources: u32, port: u16, rate: u32, stop: &AtomicBool) {
+fn forge(mut chance: Chance, sources: u32, port: u16, rate: u32, stop: &AtomicBool) {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).expect("root may have a raw socket");
     let target: Ipv4Addr = Line::NEAR_ADDRESSES[0].parse().expect("an address");
     socket.connect(&SocketAddrV4::new(target, 0).into()).expect("the near end is routed");
-    let mut chance = Chance(0xf0_26_e5);
     let begun = Instant::now();
     let mut sent: u64 = 0;
     while !stop.load(Ordering::Relaxed) {

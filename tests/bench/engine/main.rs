@@ -20,6 +20,7 @@ mod ran;
 mod report;
 mod tool;
 mod trial;
+mod watch;
 
 use bench::Bench;
 use clap::Parser;

@@ -104,18 +104,22 @@ fn watch_for_the_end(pid: Pid) -> mpsc::Receiver<Instant> {
     receiver
 }
 
-/// Without `ip netns exec NAMESPACE`, and with the program's bare name.
+/// Without `ip netns exec NAMESPACE`, the folders of the program and of what is temporary; quoted where a shell wants it.
 fn shown(command: &Command) -> String {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
     let inside = match words.as_slice() {
         [netns, exec, _, inside @ ..] if netns == "netns" && exec == "exec" => inside,
         all => all,
     };
-    let bare = |word: &String| match word.rsplit_once('/') {
-        Some((folder, name)) if folder.starts_with('/') => name.to_owned(),
-        _ => word.clone(),
+    let temporary = std::env::temp_dir();
+    let show = |(index, word): (usize, &String)| {
+        let path = Path::new(word);
+        let is_bare = index == 0 || path.starts_with(&temporary);
+        let name = path.file_name().filter(|_| is_bare).map(|name| name.to_string_lossy().into_owned());
+        let word = name.unwrap_or_else(|| word.clone());
+        if word.contains(' ') { format!("'{word}'") } else { word }
     };
-    inside.iter().map(bare).collect::<Vec<_>>().join(" ")
+    inside.iter().enumerate().map(show).collect::<Vec<_>>().join(" ")
 }
 
 /// Ended when dropped, whatever happens.
@@ -168,7 +172,9 @@ mod tests {
     #[test]
     fn a_command_is_shown_as_one_would_type_it() {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", "lab", "/target/release/perimeterd", "scan", "10.0.0.0/12", "-o", "/tmp/a/out"]);
-        assert_eq!(shown(&command), "perimeterd scan 10.0.0.0/12 -o out");
+        let out = std::env::temp_dir().join("a/out");
+        command.args(["netns", "exec", "lab", "/target/release/zmap", "--blacklist-file=/dev/null", "-C", "/dev/null"]);
+        command.args(["a = 1 && b = 2", "10.0.0.0/12", "-o"]).arg(out);
+        assert_eq!(shown(&command), "zmap --blacklist-file=/dev/null -C /dev/null 'a = 1 && b = 2' 10.0.0.0/12 -o out");
     }
 }

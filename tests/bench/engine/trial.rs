@@ -34,6 +34,8 @@ pub(crate) struct Trial {
     pub(crate) tool: Tool,
     /// Its name, and what sets this run of it apart: "zmap -T 2".
     pub(crate) who: String,
+    /// Nothing was asked of it that others were not.
+    pub(crate) is_plain: bool,
     pub(crate) ran: Ran,
     /// Open endpoints it found, and those that are there to be found.
     pub(crate) found: usize,
@@ -58,6 +60,9 @@ impl Trial {
         if tool != Tool::Perimeterd && question.probes > 1 {
             who = format!("{who}, {} probes", question.probes);
         }
+        for argument in question.besides {
+            who = format!("{who} {argument}");
+        }
         eprint!("  {}: {who} …", setting.variant);
         let dir = line.near().dir();
         let (found, stdout) = (dir.join("found"), dir.join("stdout"));
@@ -65,7 +70,7 @@ impl Trial {
         let _ = std::fs::remove_file(&found);
         line.become_like(&setting.passage);
         let watch = Traffic::watch(line);
-        let ran = run(&mut tool.command(bench, line, question, &found), &stdout, setting.within);
+        let ran = run(&mut tool.command(bench, line.near(), question, &found), &stdout, setting.within);
         let traffic = watch.end();
         let answer = tool.read(&found, &stdout);
         let is_there = |(ip, port): &&Endpoint| setting.live.contains(ip) && setting.ports.contains(port);
@@ -74,6 +79,7 @@ impl Trial {
             variant: setting.variant.clone(),
             tool,
             who,
+            is_plain: question.besides.is_empty(),
             found: answer.open.iter().filter(is_there).count(),
             there: setting.live.len() * setting.ports.len(),
             false_open: answer.open.iter().filter(|endpoint| !is_there(endpoint)).count(),

@@ -1,4 +1,4 @@
-use super::Line;
+use crate::Host;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt},
@@ -17,7 +17,7 @@ use std::{
 /// Between two looks at whether it is to end.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Open ports of a line's far end, the same on every address it answers for, IPv4 and IPv6, with room for a million half-open
+/// Open ports of a host, the same on every address it answers for, IPv4 and IPv6, with room for a million half-open
 /// connections each. Whoever completes one is greeted, where there is a greeting, and hung up on.
 #[derive(Debug)]
 pub struct Listeners {
@@ -27,10 +27,14 @@ pub struct Listeners {
 
 impl Listeners {
     /// They listen when it returns.
-    pub fn start(line: &Line, ports: &[u16], greeting: &'static str) -> Self {
+    pub fn start(host: &Host, ports: &[u16], greeting: &'static str) -> Self {
+        // A queue of half-open connections that overflowed would be a limit of the answering end, not of who asks it.
+        let deep = "echo 1048576 > /proc/sys/net/core/somaxconn; \
+                    echo 1048576 > /proc/sys/net/ipv4/tcp_max_syn_backlog";
+        host.run("sh", &["-ec", deep]);
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = mpsc::channel();
-        let thread = line.far().namespace().enter({
+        let thread = host.namespace().enter({
             let (stop, ports) = (stop.clone(), ports.to_vec());
             move || {
                 let listeners: Vec<TcpListener> = ports.into_iter().map(open).collect();

@@ -58,10 +58,6 @@ impl Line {
             near.namespace().ip(&["route", "add", target, "via", far_address]);
             far.namespace().ip(&["route", "add", "local", target, "dev", "lo"]);
         }
-        // A queue of half-open connections that overflowed would be a limit of the answering end, not of who asks it.
-        let deep = "echo 1048576 > /proc/sys/net/core/somaxconn; \
-                    echo 1048576 > /proc/sys/net/ipv4/tcp_max_syn_backlog";
-        far.run("sh", &["-ec", deep]);
         let line = Self { near, path, far, _lab: lab };
         line.become_like(&Passage::default());
         line

@@ -41,6 +41,10 @@ impl Passage {
             let _infallible = writeln!(out, "  {text}");
         };
         self.first.lines().for_each(&mut rule);
+        if self.dark {
+            // Before everything else: what the path costs, who asks pays.
+            rule("tcp flags & (syn | ack) == syn counter name asked drop");
+        }
         // How the ends find each other is not part of the game.
         rule(&format!("meta protocol != {{ ip, ip6 }} fwd to {FAR}"));
         rule(&format!("icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} fwd to {FAR}"));

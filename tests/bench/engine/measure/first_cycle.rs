@@ -28,7 +28,7 @@ const POPULATIONS: [(u32, f64, u32); 3] = [(15, 1.0, 40_000), (14, 0.5, 60_000),
 
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let mut trials = Vec::new();
     let mut claims = Vec::new();
     for (length, share, rate) in POPULATIONS {

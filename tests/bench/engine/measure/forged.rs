@@ -29,7 +29,7 @@ const AT_MOST: f64 = 2.0;
 
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let population = Population::new(16, 0.1);
     let setting = |variant: &str| Setting {
         variant: variant.to_owned(),

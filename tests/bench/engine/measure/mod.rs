@@ -1,10 +1,17 @@
 //! What is measured, one a file. Each makes its own rig, asks everybody the same, and says what came of it.
 
+mod ban;
+mod every_port;
 mod first_cycle;
+mod footprint;
 mod forged;
+mod memory;
+mod next_cycle;
 mod no_loss;
 mod one_host;
 mod policer;
+mod predicted;
+mod small_ring;
 mod syn_per_cpu;
 mod two_cores;
 
@@ -26,23 +33,36 @@ pub(crate) static MEASURES: &[Measure] = &[
     two_cores::MEASURE,
     no_loss::MEASURE,
     first_cycle::MEASURE,
+    next_cycle::MEASURE,
     policer::MEASURE,
+    small_ring::MEASURE,
     forged::MEASURE,
+    every_port::MEASURE,
+    predicted::MEASURE,
+    memory::MEASURE,
     one_host::CLEAN,
     one_host::LOSSY,
+    ban::SCALED,
+    footprint::BUSY,
+    footprint::IDLE,
+    ban::HOUR,
 ];
 
 /// Repetitions of what is quick and noisy; their median counts.
 const ROUNDS: usize = 3;
 
-/// Those of one tool.
+/// Those of one tool, without those that were given arguments of their own.
 fn of(trials: &[Trial], tool: Tool) -> impl Iterator<Item = &Trial> {
-    trials.iter().filter(move |trial| trial.tool == tool)
+    trials.iter().filter(move |trial| trial.tool == tool && trial.is_plain)
 }
 
 /// The middle one of a figure of a tool's trials; None where it has none.
 fn median(trials: &[Trial], tool: Tool, figure: impl Fn(&Trial) -> f64) -> Option<f64> {
-    let mut figures: Vec<f64> = of(trials, tool).map(figure).collect();
+    middle(of(trials, tool).map(figure))
+}
+
+fn middle(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()
 }

@@ -23,7 +23,7 @@ const RATE: u32 = 100_000;
 
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let population = Population::new(16, 0.01);
     let setting = Setting {
         variant: "1 % of a /16".to_owned(),
@@ -31,13 +31,11 @@ fn take(bench: &Bench) -> Report {
         live: &population.live,
         ports: &[80],
         targets: population.size.into(),
-        within: Duration::from_mins(4),
+        within: Duration::from_mins(2),
     };
-    let question = Question::new(&population.prefix, "80");
+    let question = Question::new(&population.prefix, "80").at(RATE);
     let mut trials = Vec::new();
     for tool in bench.among(&TOOLS) {
-        // nmap finds its own rate.
-        let question = if tool == Tool::Nmap { question.clone() } else { question.clone().at(RATE) };
         trials.push(Trial::run(bench, &line, &setting, tool, &question));
     }
     let [ours, zmap, masscan, nmap] = TOOLS.map(|tool| median(&trials, tool, Trial::recall));

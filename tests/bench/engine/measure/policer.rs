@@ -25,7 +25,7 @@ const AT_LEAST: f64 = 0.999;
 
 fn take(bench: &Bench) -> Report {
     let line = Line::new();
-    let _open = Listeners::start(&line, &[80], "");
+    let _open = Listeners::start(line.far(), &[80], "");
     let population = Population::new(13, 0.1);
     let at_the_limit = f64::from(population.size) / f64::from(LIMIT);
     let setting = Setting {

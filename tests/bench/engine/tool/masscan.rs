@@ -1,12 +1,12 @@
 use super::{Answer, Question};
 use std::{path::Path, process::Command};
-use testkit::Line;
+use testkit::{Host, Line};
 
 /// More than it can send.
 const FASTEST: u32 = 10_000_000;
 
-pub(super) fn command(line: &Line, question: &Question, found: &Path) -> Command {
-    let mut command = line.near().command("masscan");
+pub(super) fn command(near: &Host, question: &Question, found: &Path) -> Command {
+    let mut command = near.command("masscan");
     command.args(["--conf", "/dev/null", "-e", "eth0", "--adapter-ip", Line::NEAR_ADDRESSES[0]]);
     command.args(["--router-mac", Line::FAR_MAC, "--open-only"]);
     command.args(["--rate", &question.rate.unwrap_or(FASTEST).to_string()]);
@@ -16,7 +16,7 @@ pub(super) fn command(line: &Line, question: &Question, found: &Path) -> Command
     if let Some(seconds) = question.listen {
         command.args(["--wait", &seconds.to_string()]);
     }
-    command.arg("-oL").arg(found);
+    command.args(question.besides).arg("-oL").arg(found);
     command.arg(format!("-p{}", question.ports)).arg(&question.targets);
     command
 }

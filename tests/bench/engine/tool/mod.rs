@@ -9,7 +9,7 @@ use crate::bench::Bench;
 use clap::ValueEnum;
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, process::Command};
-use testkit::Line;
+use testkit::Host;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Tool {
@@ -34,6 +34,10 @@ pub(crate) struct Question {
     pub(crate) probes: u32,
     /// Seconds to listen after the last packet, where one can say; None: what the tool does.
     pub(crate) listen: Option<u32>,
+    /// perimeterd is to say what it is, too.
+    pub(crate) identify: bool,
+    /// Arguments beside those every run of a tool has.
+    pub(crate) besides: &'static [&'static str],
     /// For the environment of perimeterd.
     pub(crate) environment: Vec<(&'static str, String)>,
 }
@@ -58,6 +62,8 @@ impl Question {
             threads: 1,
             probes: 1,
             listen: None,
+            identify: false,
+            besides: &[],
             environment: Vec::new(),
         }
     }
@@ -77,13 +83,13 @@ impl Tool {
         }
     }
 
-    /// To be run on the line's near end. What it finds it writes to `found`, or to stdout.
-    pub(crate) fn command(self, bench: &Bench, line: &Line, question: &Question, found: &Path) -> Command {
+    /// To be run on a line's near end. What it finds it writes to `found`, or to stdout.
+    pub(crate) fn command(self, bench: &Bench, near: &Host, question: &Question, found: &Path) -> Command {
         match self {
-            Self::Perimeterd => perimeterd::command(bench, line, question),
-            Self::Zmap => zmap::command(line, question, found),
-            Self::Masscan => masscan::command(line, question, found),
-            Self::Nmap => nmap::command(line, question, found),
+            Self::Perimeterd => perimeterd::command(bench, near, question),
+            Self::Zmap => zmap::command(near, question, found),
+            Self::Masscan => masscan::command(near, question, found),
+            Self::Nmap => nmap::command(near, question, found),
         }
     }
 

@@ -1,10 +1,10 @@
 use super::{Answer, Question};
 use std::{path::Path, process::Command};
-use testkit::Line;
+use testkit::Host;
 
-/// As the comparison has it: `-sS -T4 -n -Pn`; `-p-` is all ports but 0.
-pub(super) fn command(line: &Line, question: &Question, found: &Path) -> Command {
-    let mut command = line.near().command("nmap");
+/// As most people ask it for everything, without names and pings: `nmap -p- -T4 -sS -n -Pn`.
+pub(super) fn command(near: &Host, question: &Question, found: &Path) -> Command {
+    let mut command = near.command("nmap");
     command.args(["-sS", "-T4", "-n", "-Pn"]);
     if question.ports == "1-65535" {
         command.arg("-p-");
@@ -14,7 +14,7 @@ pub(super) fn command(line: &Line, question: &Question, found: &Path) -> Command
     if let Some(rate) = question.rate {
         command.args(["--min-rate", &rate.to_string()]);
     }
-    command.arg("--open").arg("-oG").arg(found).arg(&question.targets);
+    command.args(question.besides).arg("-oG").arg(found).arg(&question.targets);
     command
 }
 

@@ -2,16 +2,19 @@ use super::{Answer, Question};
 use crate::bench::Bench;
 use serde_json::Value;
 use std::process::Command;
-use testkit::Line;
+use testkit::Host;
 
 /// More than it can send: what it sends at is its own matter.
 const FASTEST: u32 = 10_000_000;
 
-pub(super) fn command(bench: &Bench, line: &Line, question: &Question) -> Command {
-    let mut command = line.near().command(&bench.binary().to_string_lossy());
+pub(super) fn command(bench: &Bench, near: &Host, question: &Question) -> Command {
+    let mut command = near.command(&bench.binary().to_string_lossy());
     command.args(["scan", &question.targets, "--tcp", &question.ports, "--mode", bench.mode()]);
     command.args(["--rate", &format!("{}/s", question.rate.unwrap_or(FASTEST))]);
-    command.args(["--no-identify", "--json"]);
+    if !question.identify {
+        command.arg("--no-identify");
+    }
+    command.arg("--json").args(question.besides);
     command.env("NO_COLOR", "1").env_remove("PERIMETERD_LOG");
     command.envs(question.environment.iter().map(|(name, value)| (name, value)));
     command

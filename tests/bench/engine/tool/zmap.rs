@@ -1,10 +1,10 @@
 use super::{Answer, Question};
 use std::{path::Path, process::Command};
-use testkit::Line;
+use testkit::{Host, Line};
 
 /// Without its list of excluded networks, which holds those of every lab.
-pub(super) fn command(line: &Line, question: &Question, found: &Path) -> Command {
-    let mut command = line.near().command("zmap");
+pub(super) fn command(near: &Host, question: &Question, found: &Path) -> Command {
+    let mut command = near.command("zmap");
     command.args(["--config=/dev/null", "--blacklist-file=/dev/null", "--quiet", "--disable-syslog", "-i", "eth0"]);
     command.args(["-S", Line::NEAR_ADDRESSES[0], "-G", Line::FAR_MAC, "-p", &question.ports]);
     // Zero is as fast as it can.
@@ -16,7 +16,7 @@ pub(super) fn command(line: &Line, question: &Question, found: &Path) -> Command
     if let Some(seconds) = question.listen {
         command.args(["-c", &seconds.to_string()]);
     }
-    command.arg("-o").arg(found);
+    command.args(question.besides).arg("-o").arg(found);
     command.args(["--output-fields=saddr,sport", "--output-filter=success = 1 && repeat = 0"]);
     command.arg(&question.targets);
     command

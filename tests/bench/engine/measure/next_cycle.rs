@@ -1,0 +1,107 @@
+//! The second time: who is known is asked once, and again only where nothing came.
+
+use super::{Measure, percent};
+use crate::{
+    bench::Bench,
+    report::{Claim, Report, number},
+    tool::Tool,
+    watch::{Plan, Watch},
+};
+use jiff::Timestamp;
+use std::time::Duration;
+use testkit::{Line, Listeners, Passage};
+
+pub(crate) const MEASURE: Measure = Measure {
+    name: "next-cycle",
+    what: "A daemon's next cycles over 20,000 endpoints known open, with 1 % and 5 % random loss each way: five cycles each, \
+           pooled.",
+    is_long: false,
+    take,
+};
+
+const ENDPOINTS: u32 = 20_000;
+const CYCLES: u32 = 5;
+/// Loss each way and the least recall.
+const LOSSES: [(f64, f64); 2] = [(0.01, 0.9999), (0.05, 0.999)];
+const AT_MOST: f64 = 1.1;
+const PATIENCE: Duration = Duration::from_mins(4);
+
+fn take(bench: &Bench) -> Report {
+    let claim = |loss: f64, recall: f64, ours: String, is_reached| Claim {
+        what: format!("next cycle, {:.0} % loss, endpoints known open", loss * 100.0),
+        at_least: format!("{} % at ≤ {AT_MOST} ×", recall * 100.0),
+        ours,
+        theirs: "–".to_owned(),
+        is_reached,
+    };
+    if !bench.has(Tool::Perimeterd) {
+        let mut report = Report::default();
+        for (loss, recall) in LOSSES {
+            report.claim(claim(loss, recall, "–".to_owned(), None));
+        }
+        return report;
+    }
+    let line = Line::new();
+    let _open = Listeners::start(line.far(), &[80], "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
+    let plan = Plan {
+        rate: 20_000,
+        rate_per_host: 500,
+        targets: "10.0.0.1-10.0.78.32",
+        scan: "hot = \"1d\", known = \"10s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"",
+    };
+    let mut watch = Watch::start(bench, line.near(), &plan);
+    let is_learnt = |watch: &Watch| {
+        let known = watch.status().is_some_and(|status| status["endpoints"].as_u64() == Some(ENDPOINTS.into()));
+        known && watch.lane("known").is_some_and(|lane| !lane["last_finished"].is_null())
+    };
+    let mut rows = Vec::new();
+    let mut claims = Vec::new();
+    let mut is_ready = watch.wait(PATIENCE, is_learnt);
+    for (loss, recall) in LOSSES {
+        line.become_like(&Passage { loss, ..Passage::default() });
+        let mut seen = 0;
+        let mut asked = 0;
+        for _ in 0..CYCLES {
+            // The pass that was running when the loss began does not count.
+            is_ready = is_ready && wait_for_a_pass(&mut watch);
+            let before = line.count("asked");
+            let started = last_finished(&watch);
+            is_ready = is_ready && wait_for_a_pass(&mut watch);
+            asked += line.count("asked") - before;
+            let open = watch.open();
+            let times = open.values().filter_map(|seen| seen.parse::<Timestamp>().ok());
+            seen += times.filter(|seen| started.is_none_or(|started| *seen >= started)).count();
+        }
+        let there = f64::from(ENDPOINTS) * f64::from(CYCLES);
+        let (reached, price) = (seen as f64 / there, asked as f64 / there);
+        rows.push(vec![
+            format!("{:.0} % loss", loss * 100.0),
+            format!("{} of {}", number(seen as f64), number(there)),
+            percent(reached),
+            number(asked as f64),
+            format!("{price:.3}"),
+            watch.events("PORT_CLOSED").len().to_string(),
+        ]);
+        let ours = format!("{} at {price:.2} ×", percent(reached));
+        claims.push(claim(loss, recall, ours, Some(is_ready && reached >= recall && price <= AT_MOST)));
+    }
+    let columns = ["setting", "seen open again", "recall", "SYNs received", "per endpoint", "closed by mistake so far"];
+    let mut report = Report::table(&columns, rows);
+    if !is_ready {
+        report.note(format!("It did not finish its passes in time: `{:?}`", watch.status()));
+    }
+    for claim in claims {
+        report.claim(claim);
+    }
+    report
+}
+
+fn last_finished(watch: &Watch) -> Option<Timestamp> {
+    watch.lane("known")?["last_finished"].as_str()?.parse().ok()
+}
+
+/// Until the known lane has finished a pass that it had not when this began.
+fn wait_for_a_pass(watch: &mut Watch) -> bool {
+    let before = last_finished(watch);
+    watch.wait(PATIENCE, |watch| last_finished(watch) > before)
+}
