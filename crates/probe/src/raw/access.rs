@@ -25,9 +25,12 @@ pub enum RawError {
     /// The network's or the operator's: the first of the reasons.
     #[error("there is no way for raw packets to {target}: {why}")]
     NoWay { target: IpAddr, why: NoWay },
-    /// There is nothing to ask.
-    #[error("raw packets have no targets")]
-    NoTargets,
+    /// There is nothing behind a router or a tunnel.
+    #[error(
+        "every target is on a link of this machine, or is this machine itself, and such are asked by connections: raw \
+         packets go by routers and tunnels"
+    )]
+    Near,
     #[error("raw packets cannot be sent: {0}")]
     Threads(#[source] io::Error),
 }
@@ -114,5 +117,5 @@ async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
 
 fn no_way(ways: &Ways) -> RawError {
     let first = ways.parts().iter().find_map(|(range, way)| Some((range.first(), way.as_ref().err()?.clone())));
-    first.map_or(RawError::NoTargets, |(target, why)| RawError::NoWay { target, why })
+    first.map_or(RawError::Near, |(target, why)| RawError::NoWay { target, why })
 }

@@ -23,28 +23,23 @@ pub(crate) struct Paths {
 
 impl From<&place::Ways> for Paths {
     fn from(ways: &place::Ways) -> Self {
-        Self::new(ways.parts().iter().filter_map(|(range, way)| Some((*range, way.as_ref().ok()?.into()))))
+        Self::new(ways.parts().iter().filter_map(|(range, way)| Some((*range, Path::of(way.as_ref().ok()?)?))))
     }
 }
 
-impl From<&place::Way> for Path {
-    fn from(way: &place::Way) -> Self {
-        let kind = match way.link.kind {
-            place::LinkKind::Ethernet(mac) => LinkKind::Ethernet { mac: mac.0 },
-            place::LinkKind::Loopback => LinkKind::Loopback,
-            place::LinkKind::NoLinkLayer | place::LinkKind::Other => LinkKind::NoLinkLayer,
-        };
-        let hop = match way.next_hop {
-            _ if way.link.kind == place::LinkKind::Other => NextHop::Kernel,
-            place::NextHop::Gateway { mac: Some(mac), .. } => NextHop::Gateway(mac.0),
-            place::NextHop::Point => NextHop::Point,
-            // The kernel asks for the address of each, as it does for any packet.
-            place::NextHop::Gateway { mac: None, .. } | place::NextHop::OnLink | place::NextHop::Local => {
-                NextHop::Kernel
+impl Path {
+    /// None where the kernel has to find the link-layer address of each target, or delivers to itself: it keeps only some hundred
+    /// packets while it waits for neighbours, and drops the rest without a word. A connection waits for its neighbour properly.
+    fn of(way: &place::Way) -> Option<Self> {
+        let (kind, hop) = match (way.link.kind, way.next_hop) {
+            (place::LinkKind::Ethernet(own), place::NextHop::Gateway { mac: Some(mac), .. }) => {
+                (LinkKind::Ethernet { mac: own.0 }, NextHop::Gateway(mac.0))
             }
+            (place::LinkKind::NoLinkLayer, place::NextHop::Point) => (LinkKind::NoLinkLayer, NextHop::Point),
+            _ => return None,
         };
         let link = Link { index: way.link.index, name: way.link.name.clone(), kind, mtu: way.link.mtu };
-        Self { link, source: way.source, hop }
+        Some(Self { link, source: way.source, hop })
     }
 }
 

@@ -1,0 +1,102 @@
+//! Scans by packets of our own, with the real binary against real kernels in isolated networks: by a router on an Ethernet and by a
+//! tunnel, IPv4 and IPv6, loss on the way, and no privilege.
+
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    process::{Command, Output},
+};
+use testkit::{Host, Lab, Line, Listeners, binary, lacks_root, router::Scenario};
+
+fn scan(watcher: &Host, arguments: &[&str]) -> Output {
+    let mut command = watcher.command(binary().to_str().expect("a path of text"));
+    command.args(["scan", "--json", "--no-identify"]).args(arguments);
+    command.output().expect("runs")
+}
+
+/// What is open, and the summary.
+fn found(output: &Output, reasons: &[&str]) -> (BTreeSet<(IpAddr, u16)>, Value) {
+    let (text, complaint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{complaint}\n{text}");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &'static str| lines.iter().filter(move |line| line["kind"] == kind);
+    let open = of("endpoint").map(|line| {
+        assert!(reasons.iter().any(|reason| line["reason"] == *reason), "{line}");
+        let port = line["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+        (line["ip"].as_str().expect("a text").parse().expect("an address"), port)
+    });
+    (open.collect(), of("summary").next().expect("a summary").clone())
+}
+
+fn everything(hosts: &[IpAddr], ports: &[u16]) -> BTreeSet<(IpAddr, u16)> {
+    hosts.iter().flat_map(|ip| ports.iter().map(|port| (*ip, *port))).collect()
+}
+
+const PORTS: [u16; 6] = [1, 22, 80, 443, 999, 1024];
+
+#[test]
+fn what_a_router_leads_to_is_asked_by_packets() {
+    if lacks_root("what_a_router_leads_to_is_asked_by_packets") {
+        return;
+    }
+    let line = Line::new();
+    let _open = Listeners::start(line.far(), &PORTS, "");
+    let targets = ["10.0.0.0/30", "fd10::/127"];
+    let arguments = ["--tcp", "1-1024", "--mode", "raw", "--rate", "20k/s"];
+    let (open, summary) = found(&scan(line.near(), &[&targets[..], &arguments].concat()), &["syn-ack"]);
+    let hosts = ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "fd10::", "fd10::1"];
+    let expected = hosts.map(|ip| ip.parse().expect("an address"));
+    assert_eq!(open, everything(&expected, &PORTS));
+    assert_eq!((&summary["hosts_up"], &summary["p_miss_random_loss"]), (&6.into(), &0.0.into()), "{summary}");
+    // One question each, one more to what is open, and now and then a canary.
+    let asked = line.count("asked");
+    assert!((6 * 1024 + 36..6 * 1024 + 600).contains(&asked), "{:?}", line.counts());
+}
+
+#[test]
+fn what_a_lossy_tunnel_hides_is_asked_again() {
+    if lacks_root("what_a_lossy_tunnel_hides_is_asked_again") {
+        return;
+    }
+    let scenario = "seed = 7\n[[stage]]\nkind = \"loss\"\nshare = 0.03\nalways = true\n";
+    let scenario = Scenario::read(scenario).expect("a scenario");
+    let (mut lab, watcher) = Lab::across_router(&scenario);
+    let host = lab.host("host", &["10.77.0.2", "fd77::2"]);
+    let _open = Listeners::start(&host, &PORTS, "");
+    let output = scan(&watcher, &["10.77.0.0/30", "fd77::/126", "--tcp", "1-1024", "--mode", "raw", "--rate", "20k/s"]);
+    let (open, summary) = found(&output, &["syn-ack"]);
+    assert_eq!(open, everything(host.addresses(), &PORTS));
+    // All ports of the hosts that are there answered in the end; the others show what is known of them.
+    assert!(summary["p_miss_random_loss"].as_f64().is_some_and(|p| p < 0.2), "{summary}");
+}
+
+#[test]
+fn without_the_privilege_it_says_so_and_connects_instead() {
+    if lacks_root("without_the_privilege_it_says_so_and_connects_instead") {
+        return;
+    }
+    let line = Line::new();
+    let watcher = line.near();
+    let _open = Listeners::start(line.far(), &PORTS, "");
+    let unprivileged = |mode: &str| {
+        let mut command: Command = watcher.command("setpriv");
+        command.args(["--bounding-set", "-all", "--inh-caps", "-all", "--"]).arg(binary());
+        command.args(["scan", "10.0.0.1", "--json", "--no-identify", "--tcp", "1-1024", "--mode", mode]);
+        command.output().expect("runs")
+    };
+    // This machine itself.
+    let near = scan(watcher, &["127.0.0.1", "--mode", "raw"]);
+    let complaint = String::from_utf8_lossy(&near.stderr);
+    assert_eq!(near.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("on a link of this machine") && complaint.contains("--mode connect"), "{complaint}");
+    let refused = unprivileged("raw");
+    let complaint = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("CAP_NET_RAW") && complaint.contains("--mode connect"), "{complaint}");
+    assert!(refused.stdout.is_empty());
+    let connected = unprivileged("auto");
+    let text = String::from_utf8_lossy(&connected.stdout);
+    assert!(connected.status.success(), "{}", String::from_utf8_lossy(&connected.stderr));
+    assert_eq!(text.lines().filter(|line| line.contains("\"reason\":\"connected\"")).count(), PORTS.len(), "{text}");
+}
