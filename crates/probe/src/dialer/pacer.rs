@@ -94,9 +94,12 @@ pub(crate) struct Turns {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
     Now,
-    /// Its host or prefix must wait until then (nanoseconds since the epoch); others need not.
+    /// Its host or prefix has its turn then (nanoseconds since the epoch), and it is taken: only [`Turns::take_reserved`] is left to
+    /// ask. Others need not wait.
     Later(u64),
-    /// Everybody must.
+    /// Its host or prefix is asked as fast as it may be for some time to come: it is to try again then.
+    NotBefore(u64),
+    /// Everybody must wait.
     NobodyBefore(u64),
 }
 
@@ -110,6 +113,8 @@ const HOSTS_OF_A_PREFIX: u64 = 4;
 const TOLERANCE: u64 = 10_000_000;
 /// The same where a thread of its own keeps the time.
 const FINE: u64 = 500_000;
+/// Turns are taken this long ahead: whoever else has a question to the host must not wait long behind them.
+const AHEAD: u64 = 100_000_000;
 
 impl Pacer {
     pub(crate) fn new(rate: Rate, rate_per_host: Rate) -> Self {
@@ -190,7 +195,7 @@ impl Turns {
         self.prefix_interval = (self.host_interval / HOSTS_OF_A_PREFIX).max(1);
     }
 
-    /// Takes a turn for a packet to this address if it may leave now, and none if not.
+    /// Takes a turn for a packet to this address, or that of its host and prefix where they have to wait for it.
     pub(crate) fn take(&mut self, ip: IpAddr, now: u64) -> Turn {
         let due = self.global.due(now, self.interval, FINE);
         if due > now {
@@ -200,12 +205,25 @@ impl Turns {
         let (host, prefix) = (self.hosts.bucket(host), self.prefixes.bucket(prefix));
         let own = host.due(now, self.host_interval, TOLERANCE);
         let due = own.max(prefix.due(now, self.prefix_interval, TOLERANCE));
+        if due > now + AHEAD {
+            return Turn::NotBefore(now + AHEAD / 2);
+        }
+        host.reserve(now, self.host_interval, TOLERANCE);
+        prefix.reserve(now, self.prefix_interval, TOLERANCE);
         if due > now {
             return Turn::Later(due);
         }
         self.global.reserve(now, self.interval, FINE);
-        host.reserve(now, self.host_interval, TOLERANCE);
-        prefix.reserve(now, self.prefix_interval, TOLERANCE);
+        Turn::Now
+    }
+
+    /// Takes a turn for a packet whose host and prefix had theirs.
+    pub(crate) fn take_reserved(&mut self, now: u64) -> Turn {
+        let due = self.global.due(now, self.interval, FINE);
+        if due > now {
+            return Turn::NobodyBefore(due);
+        }
+        self.global.reserve(now, self.interval, FINE);
         Turn::Now
     }
 
@@ -356,14 +374,27 @@ mod tests {
         let pacer = Pacer::new(rate(1_000), rate(100));
         assert_eq!(pacer.turns().take(ip(1), 0), Turn::Now);
         assert_eq!(pacer.turns().take(ip(1), 0), Turn::NobodyBefore(1_000_000));
-        for n in 1..=10 {
-            let taken = pacer.turns().take(ip(2), n * 1_000_000);
-            assert_eq!(taken, if n == 1 { Turn::Now } else { Turn::Later(11_000_000) }, "{n}");
+        // What waits has its host's turns, one after the other.
+        for n in 1..=3 {
+            assert_eq!(pacer.turns().take(ip(1), n * 1_000_000), Turn::Later(n * 10_000_000), "{n}");
         }
+        assert_eq!(pacer.turns().take_reserved(10_000_000), Turn::Now);
+        assert_eq!(pacer.turns().take_reserved(10_000_000), Turn::NobodyBefore(11_000_000));
         assert_eq!(pacer.turns().take(ip(2), 11_000_000), Turn::Now);
         // Connections wait for them as well.
         let now = Instant::now();
-        assert_eq!(pacer.reserve_host(ip(2)).duration_since(now).as_millis(), 21);
+        assert_eq!(pacer.reserve_host(ip(1)).duration_since(now).as_millis(), 40);
+    }
+
+    #[test]
+    fn turns_are_not_taken_far_ahead() {
+        let pacer = Pacer::new(rate(1_000_000), rate(100));
+        assert_eq!(pacer.turns().take(ip(1), 0), Turn::Now);
+        for n in 1..=10 {
+            assert_eq!(pacer.turns().take(ip(1), 0), Turn::Later(n * 10_000_000));
+        }
+        assert_eq!(pacer.turns().take(ip(1), 0), Turn::NotBefore(50_000_000));
+        assert_eq!(pacer.turns().take(ip(1), 20_000_000), Turn::Later(110_000_000));
     }
 
     #[tokio::test(start_paused = true)]

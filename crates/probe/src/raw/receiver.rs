@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wire::Receive;
 
 /// How long a silent link is waited for at a time; the engine's end is noticed as late.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Between two looks at the counters of what was lost here.
 const LOOK: Duration = Duration::from_millis(50);
 /// After an error (the link is down), before the next try.

@@ -63,6 +63,8 @@ struct Packet {
     endpoint: InScope<Endpoint>,
     owner: Owner,
     tag: Tag,
+    /// Its host's turn has come.
+    is_due: bool,
 }
 
 /// What the thread works with.
@@ -80,8 +82,8 @@ const MOST_DEFERRED: usize = 4096;
 const AT_ONCE: usize = Batch::PACKETS;
 /// The shortest wait: packets gather meanwhile, and a system call is made for several.
 const SHORTEST: Duration = Duration::from_micros(100);
-/// The longest: the halt switch is looked at as often.
-const LONGEST: Duration = Duration::from_millis(50);
+/// The longest while there is nothing to do.
+const LONGEST: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(250);
 /// Canaries a second, and one for so many packets in between.
 const FEWEST_CANARIES: f64 = 20.0;
@@ -216,10 +218,15 @@ impl Running {
                 self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
                 continue;
             };
-            match turns.take(endpoint.ip, now) {
+            let turn = if packet.is_due { turns.take_reserved(now) } else { turns.take(endpoint.ip, now) };
+            match turn {
                 Turn::Now => {}
                 Turn::Later(due) => {
-                    self.defer(packet, due);
+                    self.defer(Packet { is_due: true, ..packet }, due);
+                    continue;
+                }
+                Turn::NotBefore(at) => {
+                    self.defer(packet, at);
                     continue;
                 }
                 Turn::NobodyBefore(_) => {
@@ -248,7 +255,7 @@ impl Running {
             && let Some(endpoint) = self.it.shared.questions.pop()
         {
             let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt());
-            let packet = Packet { endpoint, owner: Owner::Question, tag };
+            let packet = Packet { endpoint, owner: Owner::Question, tag, is_due: true };
             match self.paths.place(endpoint.get().ip) {
                 Some(place) => {
                     self.put(place, packet, epoch, tsval);
@@ -281,7 +288,9 @@ impl Running {
             self.deferred.pop();
             if let Some(packet) = self.packets.remove(&sequence) {
                 self.note_deferred(packet.owner, false);
-                return Some(packet);
+                if self.is_wanted(packet.owner) {
+                    return Some(packet);
+                }
             }
         }
         if self.packets.len() >= MOST_DEFERRED {
@@ -293,7 +302,7 @@ impl Running {
                 #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
                 let tag = Tag::new(CANARIES, self.sequence as u8);
                 self.sequence += 1;
-                return Some(Packet { endpoint, owner: Owner::Canary, tag });
+                return Some(Packet { endpoint, owner: Owner::Canary, tag, is_due: false });
             }
         }
         self.next_of_volleys()
@@ -322,9 +331,21 @@ impl Running {
             active.turns = active.volley.order.position();
             self.canary_credit += 1.0 / PACKETS_OF_A_CANARY;
             let owner = Owner::Volley { id: active.volley.id, number };
-            return Some(Packet { endpoint, owner, tag: Tag::new(active.volley.slot, active.volley.attempt) });
+            return Some(Packet {
+                endpoint,
+                owner,
+                tag: Tag::new(active.volley.slot, active.volley.attempt),
+                is_due: false,
+            });
         }
         None
+    }
+
+    /// Whether a question that had to wait is still to be sent.
+    fn is_wanted(&self, owner: Owner) -> bool {
+        let Owner::Volley { id, number } = owner else { return true };
+        let volley = self.active.iter().find(|active| active.volley.id == id).map(|active| &active.volley);
+        volley.is_some_and(|volley| !volley.cancelled.load(Relaxed) && volley.sink.wants(number))
     }
 
     fn defer(&mut self, packet: Packet, due: u64) {
@@ -447,7 +468,8 @@ impl Running {
     /// Until there is something to do again.
     fn wait(&self) -> Duration {
         let now = self.it.pacer.now();
-        let has_work = self.active.iter().any(|active| !active.is_exhausted)
+        let has_room = self.packets.len() < MOST_DEFERRED;
+        let has_work = has_room && self.active.iter().any(|active| !active.is_exhausted)
             || self.held.is_some()
             || !self.it.shared.questions.is_empty();
         let mut until = now + u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);

@@ -37,6 +37,9 @@ pub(crate) struct Answer {
 pub(crate) trait Sink: fmt::Debug + Send + Sync {
     fn heard(&self, answer: &Answer);
 
+    /// Whether a question of a volley that had to wait is still to be sent.
+    fn wants(&self, number: u64) -> bool;
+
     /// A question of a volley that did not leave.
     fn unsent(&self, number: u64, why: Outcome);
 }

@@ -159,6 +159,13 @@ impl Sink for Ear {
         }
     }
 
+    fn wants(&self, number: u64) -> bool {
+        self.sweep.upgrade().is_some_and(|sweep| {
+            let host = sweep.endpoint(number).map(|(host, _)| host);
+            !sweep.progress.is_heard(number) && host.is_some_and(|host| !sweep.progress.is_trap(host))
+        })
+    }
+
     fn unsent(&self, number: u64, _why: Outcome) {
         let Some(sweep) = self.sweep.upgrade() else { return };
         if let Some(packets) = &sweep.packets {

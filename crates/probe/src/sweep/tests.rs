@@ -86,7 +86,17 @@ async fn finds_what_listens_and_nothing_else() {
     // Where nothing is open, the first answer shows that the host lives.
     let on_second = outcome.hosts.iter().find(|host| host.ip == second).expect("listed");
     assert!(on_second.complete && on_second.ports.len() == 1 && on_second.ports[0].outcome == REFUSED);
-    let expect = SweepCounts { probes: total, attempts: total, answered: total, ..SweepCounts::default() };
+    let mut at = [0; MOST_ATTEMPTS];
+    at[0] = total;
+    let expect = SweepCounts {
+        probes: total,
+        attempts: total,
+        answered: total,
+        open_first: open.len() as u64,
+        asked_at: at,
+        answered_at: at,
+        ..SweepCounts::default()
+    };
     assert_eq!(outcome.counts, expect);
     assert_eq!(dialer.counters().concurrency, 0);
 }
