@@ -129,6 +129,19 @@ impl Cookies {
         })
     }
 
+    /// The tag of the [acknowledgement](crate::AckTemplate) that a RST answers: it has the acknowledged number as its own (RFC 9293,
+    /// 3.10.7.1), and acknowledges nothing.
+    pub fn check_ack(&self, now: Epoch, answer: &Segment) -> Option<Tag> {
+        let offset = self.ports.offset(answer.our_port)?;
+        if !answer.flags.resets() || answer.flags.acknowledges() {
+            return None;
+        }
+        now.accepted().find_map(|epoch| {
+            let parts = Parts::of(self.hash(epoch, answer.to, answer.from, answer.port, TCP));
+            (answer.seq == parts.sequence).then(|| self.tag(offset, parts.third)).flatten()
+        })
+    }
+
     /// The tag of the datagram that another one answers. The port alone proves little; `proves` is handed what the probe carried
     /// and says whether the answer's payload repeats it (always yes for protocols that repeat nothing).
     pub fn check_udp(&self, now: Epoch, answer: &Datagram<'_>, mut proves: impl FnMut(&Mark) -> bool) -> Option<Tag> {
