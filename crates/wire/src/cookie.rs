@@ -129,6 +129,19 @@ impl Cookies {
         })
     }
 
+    /// The tag of the [acknowledgement](crate::AckTemplate) that a RST answers: it has the acknowledged number as its own (RFC 9293,
+    /// 3.10.7.1), and acknowledges nothing.
+    pub fn check_ack(&self, now: Epoch, answer: &Segment) -> Option<Tag> {
+        let offset = self.ports.offset(answer.our_port)?;
+        if !answer.flags.resets() || answer.flags.acknowledges() {
+            return None;
+        }
+        now.accepted().find_map(|epoch| {
+            let parts = Parts::of(self.hash(epoch, answer.to, answer.from, answer.port, TCP));
+            (answer.seq == parts.sequence).then(|| self.tag(offset, parts.third)).flatten()
+        })
+    }
+
     /// The tag of the datagram that another one answers. The port alone proves little; `proves` is handed what the probe carried
     /// and says whether the answer's payload repeats it (always yes for protocols that repeat nothing).
     pub fn check_udp(&self, now: Epoch, answer: &Datagram<'_>, mut proves: impl FnMut(&Mark) -> bool) -> Option<Tag> {
@@ -201,29 +214,26 @@ impl Cookies {
         u8::try_from(offset.wrapping_sub(base) & (self.ports.len() - 1)).ok().map(Tag)
     }
 
-    /// Of IPv4, 15 bytes are hashed: a byte more would be another round. The lengths tell the families apart.
+    /// Of IPv4, 15 bytes are hashed: a byte more would be another round. The lengths tell the families apart. The bytes are put
+    /// together from whole words, since a processor waits when it reads as one what it has just written in parts.
     fn hash(&self, epoch: Epoch, from: IpAddr, to: IpAddr, port: u16, protocol: u8) -> u64 {
+        let last = u64::from(epoch.0) | u64::from(port) << 32 | u64::from(protocol) << 48;
         match (from, to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let mut bytes = [0; 15];
-                bytes[..4].copy_from_slice(&epoch.0.to_le_bytes());
-                bytes[4..8].copy_from_slice(&from.octets());
-                bytes[8..12].copy_from_slice(&to.octets());
-                bytes[12..14].copy_from_slice(&port.to_be_bytes());
-                bytes[14] = protocol;
-                self.hasher.hash(&bytes)
+                let bytes = bytes([u64::from(from.to_bits()) << 32 | u64::from(to.to_bits()), last]);
+                self.hasher.hash(bytes.as_flattened().split_last().map_or(&[], |(_, bytes)| bytes))
             }
             (from, to) => {
-                let mut bytes = [0; 39];
-                bytes[..4].copy_from_slice(&epoch.0.to_le_bytes());
-                bytes[4..20].copy_from_slice(&sixteen(from));
-                bytes[20..36].copy_from_slice(&sixteen(to));
-                bytes[36..38].copy_from_slice(&port.to_be_bytes());
-                bytes[38] = protocol;
-                self.hasher.hash(&bytes)
+                let ([a, b], [c, d]) = (halves(from), halves(to));
+                let bytes = bytes([a, b, c, d, last]);
+                self.hasher.hash(bytes.as_flattened().split_last().map_or(&[], |(_, bytes)| bytes))
             }
         }
     }
+}
+
+fn bytes<const N: usize>(words: [u64; N]) -> [[u8; 8]; N] {
+    words.map(u64::to_le_bytes)
 }
 
 /// Without the key.
@@ -258,11 +268,13 @@ fn number(transport: Transport) -> u8 {
     }
 }
 
-fn sixteen(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-        IpAddr::V6(ip) => ip.octets(),
-    }
+/// Of a mixed pair, the IPv4 address is written as IPv6 does.
+fn halves(ip: IpAddr) -> [u64; 2] {
+    let bits = match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    [bits >> 64, bits & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default())
 }
 
 #[cfg(test)]

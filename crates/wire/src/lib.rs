@@ -1,6 +1,6 @@
 //! Packets: what they look like, how they prove themselves, and the sockets they leave and arrive through.
 //!
-//! * [`SynTemplate`], [`UdpTemplate`], [`EchoTemplate`]: whole packets, of which a few fields are written over for each target.
+//! * [`SynTemplate`], [`AckTemplate`], [`UdpTemplate`], [`EchoTemplate`]: whole packets, of which a few fields are written over for each target.
 //! * [`Cookies`]: what a probe carries so that its answer proves itself without any memory of the probe; [`Tag`] says which attempt
 //!   of which volley is answered, [`PortBlock`] where probes leave from.
 //! * [`Batch`] and [`Transmit`]: a handful of packets, and the way out: [`PacketTransmit`] (`AF_PACKET`, past routing and
@@ -38,7 +38,7 @@ pub use cookie::{Cookies, EchoMark, Epoch, Mark, Tag};
 pub use error::WireError;
 pub use fault::{FaultyReceive, FaultyTransmit, ReceiveFaults, Stall, TransmitFaults};
 pub use filter::{Filter, Instruction};
-pub use layout::{EchoTemplate, SynTemplate, UdpTemplate, round_trip, ticks};
+pub use layout::{AckTemplate, EchoTemplate, SynTemplate, UdpTemplate, round_trip, ticks};
 pub use link::{Link, LinkKind, NextHop};
 pub use packet::PacketTransmit;
 pub use ports::PortBlock;

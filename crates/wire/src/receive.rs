@@ -21,6 +21,8 @@ pub trait Receive: Debug + Send {
 pub struct Arrival {
     /// When it came, by the kernel's wall clock: since 1970 UTC.
     pub at: Duration,
+    /// How long ago that is: a ring hands over what came in the last 10 ms at once, and who measures round trips wants to know.
+    pub waited: Duration,
     /// How long it was on the wire, from its IP header on. What is handed over may be cut off.
     pub length: u32,
     /// The VLAN tag it had, as the 16 bits of 802.1Q.

@@ -78,10 +78,11 @@ impl Receive for RingReceive {
         if self.map.block(self.next).is_none() {
             waited = self.wait(timeout).map_err(|error| WireError::receive(&self.link, error));
         }
+        let now = wall_clock();
         // Once around at most, however fast the kernel fills the blocks that are given back.
         for _ in 0..self.map.blocks() {
             let Some(block) = self.map.block(self.next) else { break };
-            walk::walk(block, each);
+            walk::walk(block, now, each);
             self.map.release(self.next);
             self.next = (self.next + 1) % self.map.blocks();
         }
@@ -96,6 +97,11 @@ impl Receive for RingReceive {
         self.counters.frozen += u64::from(new.tp_freeze_q_cnt);
         Ok(self.counters)
     }
+}
+
+/// Since 1970 UTC: the clock that the kernel marks packets with, and only compared with those marks.
+fn wall_clock() -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Realtime)).unwrap_or_default()
 }
 
 /// How large a block is, and how many there are: at least two, so that one can be read while another is filled.

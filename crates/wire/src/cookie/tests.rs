@@ -48,6 +48,13 @@ proptest! {
         if let Some(too_late) = epoch.0.checked_add(2) {
             prop_assert_eq!(cookies.check_tcp(Epoch(too_late), &answer(SYN_ACK, next)), None);
         }
+        // A RST that answers an acknowledgement is another thing than one that answers a SYN.
+        let bare = Segment { seq: mark.sequence, ..answer(Flags::RST, 0) };
+        prop_assert_eq!(cookies.check_ack(epoch, &bare), Some(tag));
+        prop_assert_eq!(cookies.check_tcp(epoch, &bare), None);
+        prop_assert_eq!(cookies.check_ack(epoch, &Segment { seq: next, ..bare }), None);
+        prop_assert_eq!(cookies.check_ack(epoch, &Segment { flags: Flags(RST_ACK), ..bare }), None);
+        prop_assert_eq!(cookies.check_ack(epoch, &Segment { flags: Flags(SYN_ACK), ..bare }), None);
         // Another port, address or direction is another question.
         prop_assert_eq!(cookies.check_tcp(epoch, &segment(them, us, port ^ 1, mark.source_port, SYN_ACK, next)), None);
         prop_assert_eq!(cookies.check_tcp(epoch, &segment(us, them, port, mark.source_port, SYN_ACK, next)), None);

@@ -74,7 +74,7 @@ struct Source;
 
 impl Receive for Source {
     fn receive(&mut self, _: Duration, each: &mut dyn FnMut(&[u8], &Arrival)) -> Result<(), WireError> {
-        let arrival = Arrival { at: Duration::ZERO, length: 4, vlan: None, sender: None };
+        let arrival = Arrival { at: Duration::ZERO, waited: Duration::ZERO, length: 4, vlan: None, sender: None };
         (0..10).for_each(|number| each(&[number; 4], &arrival));
         Ok(())
     }

@@ -4,12 +4,14 @@
 //! are written over; the checksums start from the template's own sums, with those fields taken as 0, and only the new values are
 //! added (RFC 1624). Packets start with their IP header.
 
+mod ack;
 mod checksum;
 mod echo;
 mod header;
 mod syn;
 mod udp;
 
+pub use ack::AckTemplate;
 pub use echo::EchoTemplate;
 pub use syn::SynTemplate;
 pub use udp::UdpTemplate;

@@ -99,6 +99,20 @@ proptest! {
     }
 
     #[test]
+    fn acknowledgements_are_whole((source, to) in pair(), port: u16, mark in mark()) {
+        let template = AckTemplate::new(source);
+        let mut packet = vec![0xee; template.len()];
+        template.stamp(&mut packet, to, port, &mark);
+        prop_assert_eq!(check_ip(&packet, source, to, mark.ip_id), 6);
+        prop_assert_eq!(judge(&packet, 6), 0);
+        let parsed = SlicedPacket::from_ip(&packet).expect("etherparse reads it");
+        let Some(TransportSlice::Tcp(tcp)) = parsed.transport else { panic!("no TCP") };
+        prop_assert_eq!((tcp.source_port(), tcp.destination_port()), (mark.source_port, port));
+        prop_assert_eq!((tcp.sequence_number(), tcp.acknowledgment_number()), (mark.sequence, mark.sequence));
+        prop_assert!(tcp.ack() && !tcp.syn() && !tcp.rst() && !tcp.fin() && tcp.options().is_empty());
+    }
+
+    #[test]
     fn datagrams_are_whole(
         (source, to) in pair(), port: u16, mark in mark(), payload in prop::collection::vec(any::<u8>(), 0..600)
     ) {

@@ -14,13 +14,13 @@ const FIRST: usize = offset_of!(libc::tpacket_block_desc, hdr) + offset_of!(libc
 const HEADER: usize = size_of::<libc::tpacket3_hdr>();
 const ADDRESS: usize = HEADER.next_multiple_of(libc::TPACKET_ALIGNMENT);
 
-/// Hands over every packet of a block, in order.
-pub(super) fn walk(block: &[u8], each: &mut dyn FnMut(&[u8], &Arrival)) {
+/// Hands over every packet of a block, in order. `now`: since 1970 UTC.
+pub(super) fn walk(block: &[u8], now: Duration, each: &mut dyn FnMut(&[u8], &Arrival)) {
     let Some(count) = u32_at(block, COUNT) else { return };
     let mut at = u32_at(block, FIRST).unwrap_or_default();
     for _ in 0..count {
         let Some(frame) = usize::try_from(at).ok().and_then(|at| block.get(at..)) else { return };
-        let Some((packet, arrival)) = packet(frame) else { return };
+        let Some((packet, arrival)) = packet(frame, now) else { return };
         each(packet, &arrival);
         let next = u32_at(frame, offset_of!(libc::tpacket3_hdr, tp_next_offset)).unwrap_or_default();
         // Every packet is further on than the one before it.
@@ -31,7 +31,7 @@ pub(super) fn walk(block: &[u8], each: &mut dyn FnMut(&[u8], &Arrival)) {
     }
 }
 
-fn packet(frame: &[u8]) -> Option<(&[u8], Arrival)> {
+fn packet(frame: &[u8], now: Duration) -> Option<(&[u8], Arrival)> {
     let header = frame.get(..HEADER)?;
     let number = |at| u32_at(header, at).unwrap_or_default();
     let start = u16_at(header, offset_of!(libc::tpacket3_hdr, tp_net))?;
@@ -41,8 +41,10 @@ fn packet(frame: &[u8]) -> Option<(&[u8], Arrival)> {
     let nanoseconds = number(offset_of!(libc::tpacket3_hdr, tp_nsec));
     let is_tagged = number(offset_of!(libc::tpacket3_hdr, tp_status)) & libc::TP_STATUS_VLAN_VALID != 0;
     let tag = offset_of!(libc::tpacket3_hdr, hv1) + offset_of!(libc::tpacket_hdr_variant1, tp_vlan_tci);
+    let at = Duration::from_secs(seconds.into()) + Duration::from_nanos(nanoseconds.into());
     let arrival = Arrival {
-        at: Duration::from_secs(seconds.into()) + Duration::from_nanos(nanoseconds.into()),
+        at,
+        waited: now.saturating_sub(at),
         length: number(offset_of!(libc::tpacket3_hdr, tp_len)),
         vlan: is_tagged.then(|| u16::try_from(number(tag) & 0xffff).unwrap_or_default()),
         sender: frame.get(ADDRESS..).and_then(sender),

@@ -7,8 +7,8 @@ use std::{
 };
 use testkit::{Host, soon};
 use wire::{
-    Arrival, Batch, Cookies, EchoTemplate, Epoch, Filter, Heard, Link, LinkKind, NextHop, PortBlock, Receive,
-    RingReceive, SynTemplate, Tag, Transmit, UdpTemplate, Why, open_transmit, read, ticks,
+    AckTemplate, Arrival, Batch, Cookies, EchoTemplate, Epoch, Filter, Heard, Link, LinkKind, NextHop, PortBlock,
+    Receive, RingReceive, SynTemplate, Tag, Transmit, UdpTemplate, Why, open_transmit, read, ticks,
 };
 
 pub(crate) const EPOCH: Epoch = Epoch(5);
@@ -62,6 +62,8 @@ pub(crate) enum Said {
     /// SYN-ACK with all the options of the SYN, and the SYN's timestamp.
     Open(Endpoint, Tag),
     Reset(Endpoint, Tag),
+    /// A RST to an acknowledgement.
+    Up(Endpoint, Tag),
     /// An ICMP error of this host's about a probe to this endpoint: its port is unreachable.
     NoPort(IpAddr, Endpoint, Tag),
     Echo(IpAddr, Tag),
@@ -73,8 +75,11 @@ pub(crate) fn judge(packet: &[u8]) -> Option<Said> {
     let cookies = cookies();
     match read(packet)? {
         Heard::Tcp(answer) => {
-            let tag = cookies.check_tcp(EPOCH, &answer)?;
             let endpoint = Endpoint::tcp(answer.from, answer.port);
+            if let Some(tag) = cookies.check_ack(EPOCH, &answer) {
+                return Some(Said::Up(endpoint, tag));
+            }
+            let tag = cookies.check_tcp(EPOCH, &answer)?;
             if answer.flags.accepts() {
                 let options = answer.options;
                 assert!(options.any && options.sack && options.mss.is_some() && options.wscale.is_some(), "{answer:?}");
@@ -98,6 +103,7 @@ pub(crate) fn judge(packet: &[u8]) -> Option<Said> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Question {
     Syn(Endpoint),
+    Acknowledgement(Endpoint),
     Datagram(Endpoint),
     Echo(IpAddr),
     Timestamp(IpAddr),
@@ -111,6 +117,11 @@ pub(crate) fn push(batch: &mut Batch, link: &Link, source: IpAddr, question: Que
             let template = SynTemplate::new(source, link.mtu);
             let mark = cookies.mark(EPOCH, source, to, tag);
             batch.push(template.len(), |place| template.stamp(place, to.ip, to.port, &mark, ticks(NOW)))
+        }
+        Question::Acknowledgement(to) => {
+            let template = AckTemplate::new(source);
+            let mark = cookies.mark(EPOCH, source, to, tag);
+            batch.push(template.len(), |place| template.stamp(place, to.ip, to.port, &mark))
         }
         Question::Datagram(to) => {
             let template = UdpTemplate::new(source);
@@ -158,7 +169,8 @@ pub(crate) fn listen(receive: &mut dyn Receive, enough: usize) -> Vec<(Said, Arr
     said
 }
 
-/// Asks the usual questions over a link in the thread's own namespace: of every pair of addresses (ours, theirs) TCP 22 and 23,
+/// Asks the usual questions over a link in the thread's own namespace: of every pair of addresses (ours, theirs) TCP 22 and 23
+/// (by SYN and by acknowledgement),
 /// UDP 9, and echo; and expects the answers of a host that listens on 22 alone.
 pub(crate) fn interview(link: &Link, hop: NextHop, pairs: &[(IpAddr, IpAddr)]) -> Vec<Arrival> {
     let mut ring = RingReceive::open(link, &Filter { ports: PortBlock::default() }, 1 << 20).expect("a ring");
@@ -172,6 +184,8 @@ pub(crate) fn interview(link: &Link, hop: NextHop, pairs: &[(IpAddr, IpAddr)]) -
         let mut questions = vec![
             (Question::Syn(open), 1, Said::Open(open, tag(1))),
             (Question::Syn(closed), 2, Said::Reset(closed, tag(2))),
+            (Question::Acknowledgement(open), 9, Said::Up(open, tag(9))),
+            (Question::Acknowledgement(closed), 10, Said::Up(closed, tag(10))),
             (Question::Datagram(deaf), 4, Said::NoPort(*theirs, deaf, tag(4))),
             (Question::Echo(*theirs), 15, Said::Echo(*theirs, tag(15))),
         ];

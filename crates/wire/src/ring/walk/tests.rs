@@ -46,14 +46,19 @@ fn put(bytes: &mut [u8], at: usize, value: u32) {
 
 fn walked(block: &[u8]) -> Vec<(Vec<u8>, Arrival)> {
     let mut seen = Vec::new();
-    walk(block, &mut |packet, arrival| seen.push((packet.to_vec(), *arrival)));
+    walk(block, Duration::from_secs(1_700_000_001), &mut |packet, arrival| seen.push((packet.to_vec(), *arrival)));
     seen
 }
 
 #[test]
 fn every_packet_is_handed_over() {
-    let arrival =
-        Arrival { at: Duration::new(1_700_000_000, 5), length: 105, vlan: Some(7), sender: Some([2, 0, 0, 0, 0, 9]) };
+    let arrival = Arrival {
+        at: Duration::new(1_700_000_000, 5),
+        waited: Duration::from_nanos(999_999_995),
+        length: 105,
+        vlan: Some(7),
+        sender: Some([2, 0, 0, 0, 0, 9]),
+    };
     let there = block(&[(b"first", Some(7), true), (b"", None, false), (&[9; 200], None, true)]);
     assert_eq!(
         walked(&there),
