@@ -150,7 +150,7 @@ fn the_guide_names_every_key() {
     let ports: Vec<String> =
         good("minimal.toml").profiles["home"].scan.hot_ports.iter().map(|port| port.to_string()).collect();
     assert!(guide.contains(&ports.join(",")), "the guide's list of hot ports is not the default");
-    let plan = config::plan(&good("design.toml")).render();
+    let plan = config::plan(&good("design.toml")).render(Clone::clone);
     assert!(guide.contains(&plan), "the guide shows another plan than\n{plan}");
 }
 

@@ -17,14 +17,15 @@ targets = ["10.0.0.0/30", "2001:db8:1::/64", "2001:db8:1::c0-2001:db8:1::c3"]
 authorization = { by = "the test" }
 [profile.dmz]
 assets = ["dmz"]
-scan = { hot = "10m", known = "10m", likely = "never", full = "never", hot_ports = "22,80", udp = "none" }
-confirm = { host_lost = { passes = 2, at_least = "1m" } }
+scan = { hot = "1m", known = "1m", likely = "never", full = "never", hot_ports = "22,80", udp = "none" }
+confirm = { port_closed = { passes = 2, at_least = "30s" }, host_lost = { passes = 2, at_least = "30s" } }
 [recipient.soc]
 jsonl = "-"
 every = "immediate"
 "#;
 
-const HOUR: u64 = 3_600;
+/// Several passes.
+const A_WHILE: u64 = 300;
 
 fn asked(world: &World) -> Vec<String> {
     world.asked_addresses().iter().filter(|ip| ip.is_ipv6()).map(IpAddr::to_string).collect()
@@ -38,7 +39,7 @@ async fn whoever_is_met_is_asked_and_nobody_else() {
     }
     world.neighbours(&["2001:db8:1::7", "2001:db8:1::bad", "2001:db8:2::1", "2001:db8:1::c1", "10.0.0.9"]);
     let daemon = Daemon::start(CONFIG, &world, &disk).await;
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(0), ["BASELINE_DONE"]);
     let given = ["2001:db8:1::7", "2001:db8:1::c0", "2001:db8:1::c1", "2001:db8:1::c2", "2001:db8:1::c3"];
     assert_eq!(asked(&world), given);
@@ -48,31 +49,31 @@ async fn whoever_is_met_is_asked_and_nobody_else() {
     // Nobody says any more that it is there, but it is known.
     world.neighbours(&[]);
     world.power("2001:db8:1::7", false);
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(1), ["HOST_LOST"]);
     world.power("2001:db8:1::7", true);
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(2), ["HOST_UP"]);
 
     // On the first day whoever is met is learnt.
     world.open("2001:db8:1::8", 22, "ssh OpenSSH/9.2p1");
     world.neighbours(&["2001:db8:1::8"]);
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert!(asked(&world).contains(&"2001:db8:1::8".to_owned()));
     assert_eq!(daemon.handle.snapshot().not_enumerable, shown(6));
     assert_eq!(disk.kinds_since(3), [""; 0]);
 
     // Later it is news, and so is what opens on those who were learnt.
     tokio::time::advance(Duration::from_hours(24)).await;
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     let so_far = disk.events().len();
     world.open("2001:db8:1::9", 22, "ssh OpenSSH/9.2p1");
     world.neighbours(&["2001:db8:1::8", "2001:db8:1::9"]);
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(so_far)[..2], ["HOST_FOUND", "PORT_OPEN"]);
     let so_far = disk.events().len();
     world.open("2001:db8:1::8", 80, "http nginx/1.22.1");
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(so_far)[0], "PORT_OPEN");
     assert!(
         !asked(&world).iter().any(|ip| ["2001:db8:1::bad", "2001:db8:1::99", "2001:db8:2::1"].contains(&ip.as_str()))
@@ -84,7 +85,7 @@ async fn whoever_is_met_is_asked_and_nobody_else() {
     world.neighbours(&[]);
     let daemon = Daemon::start(CONFIG, &world, &disk).await;
     world.close("2001:db8:1::9", 22);
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(so_far)[0], "PORT_CLOSED");
     assert_eq!(daemon.handle.snapshot().not_enumerable, shown(7));
     daemon.stop().await.expect("it ends cleanly");
@@ -95,7 +96,7 @@ async fn a_prefix_in_which_nobody_is_met_is_no_trouble() {
     let (world, disk) = (World::new(clock()), Disk::default());
     let config = CONFIG.replace("\"10.0.0.0/30\", ", "").replace(", \"2001:db8:1::c0-2001:db8:1::c3\"", "");
     let daemon = Daemon::start(&config, &world, &disk).await;
-    pass(HOUR).await;
+    pass(A_WHILE).await;
     assert_eq!(disk.kinds_since(0), ["BASELINE_DONE"]);
     assert_eq!((world.asked(), daemon.handle.snapshot().reasons.len()), (0, 0));
     daemon.stop().await.expect("it ends cleanly");

@@ -3,7 +3,11 @@
 use model::{AddressSet, Mac, Target};
 use probe::{Egress, LinkKind, NextHop, NoWay, Routes, Way, Ways};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use std::{net::IpAddr, net::UdpSocket, time::Duration};
+use std::{
+    net::{IpAddr, UdpSocket},
+    sync::mpsc,
+    time::Duration,
+};
 use testkit::{Host, Lab, lacks_root, soon};
 
 fn set(targets: &[&str]) -> AddressSet {
@@ -266,27 +270,45 @@ fn without_the_right_to_tell_the_kernel_a_packet_to_a_target_does_it() {
         return;
     }
     let (_lab, watcher, [one, _]) = network();
-    let seen = watcher.namespace().enter(|| {
+    let (forget, forgotten) = mpsc::channel();
+    let seen = watcher.namespace().enter(move || {
         let mut sets = capabilities(None).expect("capabilities can be asked for");
         sets.effective -= CapabilitySet::NET_ADMIN;
         set_capabilities(None, sets).expect("and given up");
         let mut routes = Routes::follow(set(&["10.88.0.0/24", "fd88::/64"]), Egress::default()).expect("an answer");
         routes.refresh();
-        let hop = |routes: &Routes, target: &str| to(&routes.ways(), target).map(|way| way.next_hop);
-        let before = (hop(&routes, "10.88.0.7"), hop(&routes, "fd88::7"), routes.unconfirmed().collect::<Vec<_>>());
-        for (ours, theirs) in [("10.77.0.1:0", "10.88.0.7:9"), ("[fd77::1]:0", "[fd88::7]:9")] {
-            let socket = UdpSocket::bind(ours).expect("a socket");
-            socket.send_to(b"x", theirs).expect("a packet");
-        }
+        let hops =
+            |routes: &Routes| ["10.88.0.7", "fd88::7"].map(|to_it| to(&routes.ways(), to_it).map(|way| way.next_hop));
+        let send = || {
+            for (ours, theirs) in [("10.77.0.1:0", "10.88.0.7:9"), ("[fd77::1]:0", "[fd88::7]:9")] {
+                let socket = UdpSocket::bind(ours).expect("a socket");
+                socket.send_to(b"x", theirs).expect("a packet");
+            }
+        };
+        let mut seen = vec![hops(&routes)];
+        send();
         settled(&mut routes);
-        (before, hop(&routes, "10.88.0.7"), hop(&routes, "fd88::7"), routes.unconfirmed().count())
+        seen.push(hops(&routes));
+        forget.send(()).expect("somebody waits");
+        let unknown = seen[0].clone();
+        soon("a router nobody is sure of", || {
+            routes.refresh();
+            (hops(&routes) == unknown).then_some(())
+        });
+        send();
+        settled(&mut routes);
+        seen.push(hops(&routes));
+        seen
     });
-    let (before, four, six, left) = seen.join().expect("no panic in the namespace");
+    // As time would.
+    forgotten.recv().expect("it has met the routers");
+    for router in ["10.77.0.2", "fd77::2"] {
+        ip(&watcher, &format!("neigh change {router} dev eth0 lladdr {} nud stale", mac(&one)));
+    }
     let routers = ["10.77.0.2", "fd77::2"].map(address);
-    let [unknown_four, unknown_six] = routers.map(|ip| Ok(NextHop::Gateway { ip, mac: None }));
-    assert_eq!(before, (unknown_four, unknown_six, routers.to_vec()));
+    let unknown = routers.map(|ip| Ok(NextHop::Gateway { ip, mac: None }));
     let known = routers.map(|ip| Ok(NextHop::Gateway { ip, mac: Some(mac(&one)) }));
-    assert_eq!(([four, six], left), (known, 0));
+    assert_eq!(seen.join().expect("no panic in the namespace"), [unknown, known.clone(), known]);
 }
 
 #[tokio::test]
@@ -347,5 +369,4 @@ fn loopback_needs_no_rights() {
         to(&ways, "127.0.0.1").map(|way| (way.next_hop, way.link.kind)),
         Ok((NextHop::Local, LinkKind::Loopback))
     );
-    assert_eq!(routes.unconfirmed().count(), 0);
 }

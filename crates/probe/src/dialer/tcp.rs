@@ -67,7 +67,8 @@ impl Dialer {
         self.finish(begun).await
     }
 
-    async fn probe_raw(&self, raw: &Raw, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
+    /// By raw packets, whose way there is.
+    pub(crate) async fn probe_raw(&self, raw: &Raw, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
         let asked = async {
             self.turn_of_packet(endpoint.get()).await?;
             self.0.counters.attempts.fetch_add(1, Relaxed);

@@ -121,7 +121,13 @@ fn softnet_counts_what_had_no_room() {
 #[test]
 fn the_freshest_neighbour_counts() {
     let neighbour = |last, is_fresh| {
-        Message::Neighbour(Neighbour { link: 2, ip: ip("192.0.2.7"), mac: Mac([2, 0, 0, 0, 0, last]), is_fresh })
+        Message::Neighbour(Neighbour {
+            link: 2,
+            ip: ip("192.0.2.7"),
+            mac: Mac([2, 0, 0, 0, 0, last]),
+            is_fresh,
+            is_stale: !is_fresh,
+        })
     };
     for (answer, expect) in [
         (vec![neighbour(1, false), neighbour(2, false)], 1),

@@ -8,6 +8,7 @@
 //! That a sensor connects where raw packets never worked is a choice, and no trouble. That raw packets stopped working, or are
 //! what the operator wants and cannot have, is one ([`SelfProbe::handicap`]): it goes on, at less than it could do.
 
+mod dialled;
 #[cfg(test)]
 mod tests;
 mod trial;

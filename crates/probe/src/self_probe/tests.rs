@@ -18,6 +18,7 @@ struct Network {
     raw: BTreeMap<Endpoint, usize>,
     open: BTreeSet<Endpoint>,
     refuses: bool,
+    halted: bool,
     asked: Mutex<Vec<(Endpoint, &'static str)>>,
 }
 
@@ -34,6 +35,9 @@ impl BothWays for Network {
         let count = self.asked(endpoint, "raw");
         if self.refuses {
             return RawAnswer::Refused("Operation not permitted".to_owned());
+        }
+        if self.halted {
+            return RawAnswer::NotAsked;
         }
         if self.raw.get(&endpoint).is_some_and(|from| count >= *from) {
             return RawAnswer::Heard;
@@ -74,6 +78,9 @@ async fn a_trial_tells_what_both_ways_give() {
     }
     let refuses = Network { refuses: true, ..Network::default() };
     assert_eq!(trial(&refuses, &[one]).await, Finding::Refused("Operation not permitted".to_owned()));
+    // What was not asked did not stay silent.
+    let halted = Network { halted: true, open: [one].into(), ..Network::default() };
+    assert_eq!(trial(&halted, &[one]).await, Finding::Undecided);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,8 @@ pub enum RawAnswer {
     Silent,
     /// The kernel did not take it, and said why.
     Refused(String),
+    /// It was not sent, for reasons that say nothing of raw packets: halted, out of scope, no way, short of memory just now.
+    NotAsked,
 }
 
 /// Somebody who can ask an endpoint in either way. Scope and ceilings are kept by it.
@@ -69,6 +71,7 @@ async fn try_one(ways: &(impl BothWays + Sync), endpoint: Endpoint) -> Finding {
             match ways.syn(endpoint, within).await {
                 RawAnswer::Heard => return Finding::Works,
                 RawAnswer::Refused(why) => return Finding::Refused(why),
+                RawAnswer::NotAsked => return Finding::Undecided,
                 RawAnswer::Silent => {}
             }
         }

@@ -69,6 +69,8 @@ pub(super) struct Neighbour {
     pub(super) mac: Mac,
     /// Confirmed just now, and not only remembered.
     pub(super) is_fresh: bool,
+    /// Only remembered, and the kernel has had no reason yet to make sure.
+    pub(super) is_stale: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

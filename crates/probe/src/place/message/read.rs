@@ -199,6 +199,7 @@ fn neighbour(body: &[u8]) -> Option<Neighbour> {
         ip: address?,
         mac: mac?,
         is_fresh: state & fresh != 0,
+        is_stale: state & libc::NUD_STALE != 0,
     })
 }
 

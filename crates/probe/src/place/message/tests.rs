@@ -169,7 +169,9 @@ fn reads_neighbours() {
         head.extend([flags, 1]);
         let body = with(&head, &[(libc::NDA_DST, &source), (libc::NDA_LLADDR, &MAC)]);
         let read = all(&datagram(libc::RTM_NEWNEIGH, 1, &body));
-        let neighbour = expect.map(|is_fresh| Neighbour { link: 3, ip: source.into(), mac: Mac(MAC), is_fresh });
+        let is_stale = state == libc::NUD_STALE;
+        let neighbour =
+            expect.map(|is_fresh| Neighbour { link: 3, ip: source.into(), mac: Mac(MAC), is_fresh, is_stale });
         assert_eq!(read, [(1, neighbour.map_or(Message::Other, Message::Neighbour))], "{state}");
         // That somebody has gone, or nobody answers, is news as well.
         for kind in [libc::RTM_NEWNEIGH, libc::RTM_DELNEIGH] {

@@ -5,8 +5,10 @@
 //! has to make the kernel ask for it, and no packet may go to an address that is no target (the router seldom is one). With
 //! `CAP_NET_ADMIN` the kernel is told to use the entry, and sends its own ARP or NDP. Without, nothing is asked by us: the
 //! next packet to a target that is sent through the kernel has the same effect, and is on its way anyhow. So
-//! [`NextHop::Gateway`] may have no address yet, and [`Routes::unconfirmed`] tells for whom a packet through the kernel is due.
-//! To ask by a packet socket of our own would be a second ARP and a second NDP to get wrong, and the kernel would not learn.
+//! [`NextHop::Gateway`] has no address while the kernel has none, or one that nobody made sure of lately: what is sent by packet
+//! sockets would leave it so for ever, and go nowhere once another machine is the router. A moment after the first packet went
+//! through the kernel, which begins to make sure then, the address is there. To ask by a packet socket of our own would be a
+//! second ARP and a second NDP to get wrong.
 
 mod cut;
 #[cfg(test)]
@@ -71,7 +73,15 @@ pub struct Routes {
 struct Gateway {
     mac: Option<Mac>,
     is_fresh: bool,
+    is_stale: bool,
     met: Option<Instant>,
+}
+
+impl Gateway {
+    /// The address that frames may be sent to. One that is only remembered will do where somebody sees to it that it is made sure of.
+    fn usable(self, may_meet: bool) -> Option<Mac> {
+        self.mac.filter(|_| may_meet || !self.is_stale)
+    }
 }
 
 /// What this machine could send from and by.
@@ -143,6 +153,10 @@ impl Routes {
     pub fn refresh(&mut self) -> bool {
         let before = self.generation;
         self.hear();
+        // That the kernel has begun to make sure of a router is no news to it.
+        if !self.may_meet && self.gateways.values().any(|gateway| gateway.usable(self.may_meet).is_none()) {
+            self.stale = self.stale.max(Stale::Gateways);
+        }
         let pause = LOOK_EVERY.max(self.took.saturating_mul(LOOK_SHARE));
         let looked = match self.stale {
             Stale::Everything if self.looked.elapsed() >= pause => self.look(),
@@ -162,7 +176,7 @@ impl Routes {
         let begun = Instant::now();
         loop {
             self.refresh();
-            if self.gateways.values().all(|gateway| gateway.mac.is_some()) {
+            if self.gateways.values().all(|gateway| gateway.usable(self.may_meet).is_some()) {
                 return true;
             }
             if !self.may_meet || begun.elapsed() >= within {
@@ -170,14 +184,6 @@ impl Routes {
             }
             sleep(SETTLE_EVERY).await;
         }
-    }
-
-    /// Routers of whose link-layer address the kernel is not sure, and that it cannot be told to ask for want of
-    /// `CAP_NET_ADMIN`. What is sent by packet sockets leaves it so: one packet to some target behind each, sent through the
-    /// kernel, makes it ask.
-    pub fn unconfirmed(&self) -> impl Iterator<Item = IpAddr> {
-        let unsure = self.gateways.iter().filter(|(_, gateway)| !self.may_meet && !gateway.is_fresh);
-        unsure.map(|((_, ip), _)| *ip)
     }
 
     fn hear(&mut self) {
@@ -306,15 +312,20 @@ impl Routes {
                 _ => None,
             });
             gateway.is_fresh = known.as_ref().is_some_and(|known| known.is_fresh);
+            gateway.is_stale = known.as_ref().is_some_and(|known| known.is_stale);
             gateway.mac = known.map(|known| known.mac);
         }
         if self.stale == Stale::Gateways {
             self.stale = Stale::Nothing;
         }
-        let gateways = &self.gateways;
-        let ways = self.bare.with_gateways(|link, ip| gateways.get(&(link, ip)).and_then(|gateway| gateway.mac));
-        self.take(ways);
+        self.take_gateways();
         Ok(())
+    }
+
+    fn take_gateways(&mut self) {
+        let (gateways, may_meet) = (&self.gateways, self.may_meet);
+        let ways = self.bare.with_gateways(|link, ip| gateways.get(&(link, ip))?.usable(may_meet));
+        self.take(ways);
     }
 
     fn take(&mut self, ways: Ways) {
@@ -338,6 +349,7 @@ impl Routes {
             match self.kernel.ask(Question::Meet { link, ip }) {
                 Ok(answer) if answer.contains(&Message::Error(libc::EPERM)) => {
                     self.may_meet = false;
+                    self.take_gateways();
                     return;
                 }
                 // A link that has gone meanwhile: that is in the news.

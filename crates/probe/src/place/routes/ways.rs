@@ -41,9 +41,9 @@ pub struct Way {
 pub enum NextHop {
     /// A router on an Ethernet link, for all targets that go this way.
     ///
-    /// `mac` is none until the kernel knows it. Who has to send meanwhile sends through the kernel (a raw IP socket), which
-    /// asks for the address as for any packet; it keeps only some two hundred packets while it waits for the answer and drops
-    /// the oldest, so one packet and a look at the next generation is better than many.
+    /// `mac` is none until the kernel knows it, and now and then while it is not sure of it. Who has to send meanwhile sends through
+    /// the kernel (a raw IP socket), which asks for the address as for any packet; it keeps only some two hundred packets while it
+    /// waits for the answer and drops the oldest, so one packet and a look at the next generation is better than many.
     Gateway { ip: IpAddr, mac: Option<Mac> },
     /// The target itself: the kernel has to ask for the link-layer address of each, so it should send.
     OnLink,
