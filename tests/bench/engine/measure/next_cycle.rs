@@ -57,21 +57,24 @@ fn take(bench: &Bench) -> Report {
     let mut rows = Vec::new();
     let mut claims = Vec::new();
     let mut is_ready = watch.wait(PATIENCE, is_learnt);
+    eprintln!("  learnt: {is_ready}");
     watch.change(&plan(WATCHING));
     for (loss, recall) in LOSSES {
         line.become_like(&Passage { loss, ..Passage::default() });
         let mut seen = 0;
         let mut asked = 0;
+        // The pass that was running when the loss began does not count.
+        is_ready = is_ready && wait_for_a_pass(&mut watch);
         for _ in 0..CYCLES {
-            // The pass that was running when the loss began does not count.
-            is_ready = is_ready && wait_for_a_pass(&mut watch);
             let before = line.count("asked");
             let started = last_finished(&watch);
             is_ready = is_ready && wait_for_a_pass(&mut watch);
             asked += line.count("asked") - before;
             let open = watch.open();
             let times = open.values().filter_map(|seen| seen.parse::<Timestamp>().ok());
-            seen += times.filter(|seen| started.is_none_or(|started| *seen >= started)).count();
+            let again = times.filter(|seen| started.is_none_or(|started| *seen >= started)).count();
+            eprintln!("  {:.0} % loss, a cycle: {again} of {ENDPOINTS} seen again, {asked} asked so far", loss * 100.0);
+            seen += again;
         }
         let there = f64::from(ENDPOINTS) * f64::from(CYCLES);
         let (reached, price) = (seen as f64 / there, asked as f64 / there);
