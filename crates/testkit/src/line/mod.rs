@@ -106,6 +106,16 @@ impl Line {
             .collect()
     }
 
+    /// How many endpoints have answered since the passage began or this was asked last. Needs [`Passage::note_answers`].
+    pub fn take_answered(&self) -> usize {
+        let set = ["set", "netdev", "passage", "answered"];
+        let listed = output_of(self.path.command("nft").args(["-j", "list"]).args(set));
+        self.path.run("nft", &[&["flush"][..], &set].concat());
+        let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
+        let entries = listed["nftables"].as_array().into_iter().flatten();
+        entries.filter_map(|entry| entry.get("set")?["elem"].as_array()).map(Vec::len).sum()
+    }
+
     /// One of them; 0 where the passage has no such rule.
     pub fn count(&self, what: &str) -> u64 {
         self.counts().get(what).copied().unwrap_or_default()
