@@ -62,8 +62,13 @@ fn the_far_end_answers_for_all_its_prefixes_and_the_path_says_who_is_there() {
     assert_eq!(connect(&line, &asked, Duration::from_millis(500)), [hello(), hello(), silence(), silence()]);
     assert_eq!((line.count("asked"), line.count("silent")), (4, 2));
 
+    line.become_like(&Passage { note_answers: true, ..Passage::default() });
+    let asked = ["10.0.0.1:22", "10.0.0.1:8080", "10.0.0.2:22", "10.0.0.1:22", "10.0.0.1:23"];
+    assert!(connect(&line, &asked, patience)[..4].iter().all(Result::is_ok));
+    assert_eq!((line.take_answered(), line.take_answered()), (3, 0));
+
     line.become_like(&Passage { dark: true, ..Passage::default() });
-    assert_eq!(connect(&line, &asked[..2], Duration::from_millis(500)), [silence(), silence()]);
+    assert_eq!(connect(&line, &["10.0.0.1:22", "[fd10::1]:22"], Duration::from_millis(500)), [silence(), silence()]);
     assert_eq!((line.count("asked"), line.count("out"), line.count("back")), (2, 0, 0));
 }
 

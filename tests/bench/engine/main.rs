@@ -116,6 +116,9 @@ fn measure_all(bench: &Bench, chosen: &[&'static Measure]) {
         eprintln!("{}", measure.name);
         let report = (measure.take)(bench);
         println!("{}", report.section(measure));
+        for claim in &report.claims {
+            eprintln!("  {}: {} (at least: {}; peers: {})", claim.what, claim.ours, claim.at_least, claim.theirs);
+        }
         claims.extend(report.claims.into_iter().map(|claim| (*measure, claim)));
     }
     if !claims.is_empty() {

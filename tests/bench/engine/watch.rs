@@ -3,7 +3,13 @@
 use crate::{bench::Bench, tool::Endpoint};
 use rustix::process::Pid;
 use serde_json::Value;
-use std::{collections::BTreeMap, path::PathBuf, process::Stdio, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 use testkit::{Host, Process};
 use tokio::time::Instant;
 
@@ -15,6 +21,7 @@ const EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Watch<'a> {
     bench: &'a Bench,
     host: &'a Host,
+    state: PathBuf,
     config: PathBuf,
     process: Process,
 }
@@ -32,42 +39,25 @@ pub(crate) struct Plan<'a> {
 
 impl<'a> Watch<'a> {
     pub(crate) fn start(bench: &'a Bench, host: &'a Host, plan: &Plan) -> Self {
-        let Plan { rate, rate_per_host, targets, scan } = plan;
         // What one before it has learnt is not to be known.
-        let number =
-            (0..1_000).find(|number| !host.dir().join(format!("state{number}")).exists()).expect("a number is free");
-        let state = host.dir().join(format!("state{number}"));
+        let is_free = |state: &PathBuf| !state.exists();
+        let mut states = (0..1_000).map(|number| host.dir().join(format!("state{number}")));
+        let state = states.find(is_free).expect("so many daemons are never started");
         std::fs::create_dir(&state).expect("the host's directory can be written");
-        let text = format!(
-            r#"
-[sensor]
-name = "bench"
-mode = "{mode}"
-rate = "{rate}/s"
-rate_per_host = "{rate_per_host}/s"
-[store]
-path = "{database}"
-[console]
-listen = "none"
-[asset.line]
-targets = ["{targets}"]
-[profile.line]
-assets = ["line"]
-rulesets = ["builtin:perimeter"]
-scan = {{ {scan} }}
-[recipient.file]
-jsonl = "{alerts}"
-every = "immediate"
-"#,
-            mode = bench.mode(),
-            database = state.join("perimeter.db").display(),
-            alerts = state.join("alerts.jsonl").display(),
-        );
-        let config = host.write("perimeterd.toml", &text);
+        let config = state.join("perimeterd.toml");
+        std::fs::write(&config, plan.text(bench.mode(), &state)).expect("its directory can be written");
         let mut command = host.command(&bench.binary().to_string_lossy());
         command.args(["run", "--config"]).arg(&config);
-        let process = host.start(&format!("perimeterd{number}"), &mut command);
-        Self { bench, host, config, process }
+        let process = host.start("perimeterd", &mut command);
+        Self { bench, host, state, config, process }
+    }
+
+    /// From now on it watches like this; panics where it does not take it.
+    pub(crate) fn change(&self, plan: &Plan) {
+        std::fs::write(&self.config, plan.text(self.bench.mode(), &self.state)).expect("its directory can be written");
+        let output = self.command(&["reload"]).output().expect("perimeterd starts");
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "perimeterd does not take its new configuration: {complained}");
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -121,8 +111,43 @@ every = "immediate"
     }
 
     fn ask(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = self.command(arguments).output();
+        output.unwrap_or_else(|error| panic!("perimeterd {arguments:?} does not start: {error}")).stdout
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.host.command(&self.bench.binary().to_string_lossy());
         command.args(arguments).arg("--config").arg(&self.config).stdin(Stdio::null());
-        command.output().unwrap_or_else(|error| panic!("perimeterd {arguments:?} does not start: {error}")).stdout
+        command
+    }
+}
+
+impl Plan<'_> {
+    /// A whole configuration; `state` is where it may write.
+    fn text(&self, mode: &str, state: &Path) -> String {
+        let Plan { rate, rate_per_host, targets, scan } = self;
+        format!(
+            r#"
+[sensor]
+name = "bench"
+mode = "{mode}"
+rate = "{rate}/s"
+rate_per_host = "{rate_per_host}/s"
+[store]
+path = "{state}/perimeter.db"
+[console]
+listen = "none"
+[asset.line]
+targets = ["{targets}"]
+[profile.line]
+assets = ["line"]
+rulesets = ["builtin:perimeter"]
+scan = {{ {scan} }}
+[recipient.file]
+jsonl = "{state}/alerts.jsonl"
+every = "immediate"
+"#,
+            state = state.display(),
+        )
     }
 }

@@ -42,23 +42,18 @@ impl Line {
     pub fn new() -> Self {
         let mut lab = Lab::new();
         let [near, path, far] = ["near", "path", "far"].map(|name| lab.bare_host(name));
-        let ends =
-            [(&near, NEAR, Self::NEAR_MAC, Self::NEAR_ADDRESSES), (&far, FAR, Self::FAR_MAC, Self::FAR_ADDRESSES)];
-        for (end, device, mac, addresses) in ends {
+        for (end, device, mac) in [(&near, NEAR, Self::NEAR_MAC), (&far, FAR, Self::FAR_MAC)] {
             let peer = ["peer", "name", "eth0", "address", mac, "netns", end.namespace().name()];
             path.namespace().ip(&[&["link", "add", device, "type", "veth"][..], &peer].concat());
             // The path has no addresses, not even those every link has.
             path.namespace().ip(&["link", "set", device, "addrgenmode", "none", "up"]);
-            end.namespace().ip(&["link", "set", "eth0", "up"]);
-            let [v4, v6] = addresses;
-            end.namespace().ip(&["addr", "add", &format!("{v4}/24"), "dev", "eth0"]);
-            end.namespace().ip(&["addr", "add", &format!("{v6}/64"), "dev", "eth0", "nodad"]);
         }
-        for (target, far_address) in Self::TARGETS.iter().zip(Self::FAR_ADDRESSES) {
-            near.namespace().ip(&["route", "add", target, "via", far_address]);
+        for target in Self::TARGETS {
             far.namespace().ip(&["route", "add", "local", target, "dev", "lo"]);
         }
+        plug(&far, Self::FAR_ADDRESSES);
         let line = Self { near, path, far, _lab: lab };
+        line.plug_in();
         line.become_like(&Passage::default());
         line
     }
@@ -75,6 +70,19 @@ impl Line {
 
     pub(crate) fn path(&self) -> &Host {
         &self.path
+    }
+
+    /// As if the near end's cable were pulled.
+    pub fn unplug(&self) {
+        self.near.namespace().ip(&["link", "set", "eth0", "down"]);
+    }
+
+    /// Plugs it in again. Taking an interface down loses its routes and IPv6 addresses, so they are set anew.
+    pub fn plug_in(&self) {
+        plug(&self.near, Self::NEAR_ADDRESSES);
+        for (target, far) in Self::TARGETS.iter().zip(Self::FAR_ADDRESSES) {
+            self.near.namespace().ip(&["route", "replace", target, "via", far]);
+        }
     }
 
     /// From now on the path does this to packets, and only this. Its counters begin at zero.
@@ -98,10 +106,28 @@ impl Line {
             .collect()
     }
 
+    /// How many endpoints have answered since the passage began or this was asked last. Needs [`Passage::note_answers`].
+    pub fn take_answered(&self) -> usize {
+        let set = ["set", "netdev", "passage", "answered"];
+        let listed = output_of(self.path.command("nft").args(["-j", "list"]).args(set));
+        self.path.run("nft", &[&["flush"][..], &set].concat());
+        let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
+        let entries = listed["nftables"].as_array().into_iter().flatten();
+        entries.filter_map(|entry| entry.get("set")?["elem"].as_array()).map(Vec::len).sum()
+    }
+
     /// One of them; 0 where the passage has no such rule.
     pub fn count(&self, what: &str) -> u64 {
         self.counts().get(what).copied().unwrap_or_default()
     }
+}
+
+/// Gives an end's interface its addresses, without waiting for whether another has them.
+fn plug(end: &Host, [v4, v6]: [&str; 2]) {
+    let namespace = end.namespace();
+    namespace.ip(&["link", "set", "eth0", "up"]);
+    namespace.ip(&["addr", "replace", &format!("{v4}/24"), "dev", "eth0"]);
+    namespace.ip(&["addr", "replace", &format!("{v6}/64"), "dev", "eth0", "nodad"]);
 }
 
 impl Default for Line {

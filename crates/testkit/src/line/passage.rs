@@ -12,6 +12,8 @@ pub struct Passage {
     pub loss: f64,
     pub policer: Option<Policer>,
     pub ban: Option<Ban>,
+    /// Remembers which endpoints of IPv4 have answered a SYN in a way that reached the near end: see [`Line::take_answered`].
+    pub note_answers: bool,
     /// Rules of `nft` for the way out, one a line, that come before everything else: they see Ethernet frames.
     pub first: String,
 }
@@ -75,10 +77,15 @@ impl Passage {
         rule("counter name out");
         rule(&format!("fwd to {FAR}"));
 
+        let note = if self.note_answers {
+            "tcp flags & (syn | ack) == (syn | ack) add @answered { ip saddr . tcp sport }"
+        } else {
+            ""
+        };
         let back = format!(
             "  meta protocol != {{ ip, ip6 }} fwd to {NEAR}\n  \
              icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} fwd to {NEAR}\n  \
-             {lose}\n  counter name back\n  fwd to {NEAR}\n"
+             {lose}\n  {note}\n  counter name back\n  fwd to {NEAR}\n"
         );
         let counters = ["asked", "silent", "lost", "policed", "banned", "blocked", "out", "back"];
         format!(
@@ -103,6 +110,9 @@ impl Passage {
     fn sets(&self) -> String {
         let mut sets = String::new();
         let mut add = |text: String| sets.push_str(&text);
+        if self.note_answers {
+            add(" set answered { typeof ip saddr . tcp sport; size 1048576; flags dynamic; }\n".to_owned());
+        }
         if let Some(live) = &self.live {
             for (number, kind, is_v4) in [(4, "ipv4_addr", true), (6, "ipv6_addr", false)] {
                 let own: Vec<String> =
