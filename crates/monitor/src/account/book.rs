@@ -67,7 +67,7 @@ impl Book {
     /// Enters single questions. Of an endpoint that was asked before within the same row, that is written first.
     pub(super) fn gather(
         &self,
-        kind: Kind,
+        kind: &Kind,
         asked: impl IntoIterator<Item = Endpoint>,
         began: Timestamp,
         ended: Timestamp,
@@ -76,12 +76,12 @@ impl Book {
         for endpoint in asked {
             let is_full = pages
                 .gathered
-                .get(&kind)
+                .get(kind)
                 .is_some_and(|row| row.asked.contains_key(&endpoint) || row.asked.len() >= MOST_GATHERED);
             if is_full {
-                pages.close(&kind, ended);
+                pages.close(kind, ended);
             }
-            let id = pages.gathered.get(&kind).map(|row| row.id);
+            let id = pages.gathered.get(kind).map(|row| row.id);
             let id = id.unwrap_or_else(|| pages.id(began));
             let row = pages.gathered.entry(kind.clone()).or_insert_with(|| Gathering {
                 id,

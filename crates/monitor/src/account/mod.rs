@@ -124,6 +124,9 @@ impl Accounted {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Whether a question with this outcome was sent, or may have been.
 fn has_left(outcome: Outcome) -> bool {
     match outcome {

@@ -30,7 +30,7 @@ impl<'a> Few<'a> {
 
     fn enter(&self, asked: impl IntoIterator<Item = Endpoint>, some: bool) {
         let kind = Kind { errand: self.network.errand.clone(), attempts: self.network.attempts(), some };
-        self.network.book.gather(kind, asked, self.began, self.network.clock.now());
+        self.network.book.gather(&kind, asked, self.began, self.network.clock.now());
     }
 }
 
