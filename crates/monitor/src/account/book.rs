@@ -36,6 +36,7 @@ struct Pages {
 pub(super) struct Kind {
     pub(super) errand: Errand,
     pub(super) attempts: (u8, u8),
+    pub(super) mode: Mode,
     /// The questions were cut short.
     pub(super) some: bool,
 }
@@ -170,7 +171,7 @@ impl Pages {
             id: row.id,
             errand: kind.errand.clone(),
             attempts: kind.attempts,
-            mode: Mode::Connect,
+            mode: kind.mode,
             source: None,
             order: Order::Moments(moments.into()),
             indices: 0..numbering.len(),

@@ -8,7 +8,9 @@ pub(crate) use book::Book;
 
 use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
 use jiff::Timestamp;
-use model::{Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName, ServiceObservation};
+use model::{
+    AddressSet, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName, ServiceObservation,
+};
 use probe::{Found, ResolveError, Resolved, SweepJob, SweepOutcome};
 use scope::{
     ScopeHandle,
@@ -91,7 +93,7 @@ impl Accounted {
         let endpoint = whom.endpoint;
         let why = if self.errand.why == Why::Control { Why::Control } else { Why::Conversation };
         let talk = Self { attempt: 1, ..self.because(why) };
-        let slip = Few::begin(&talk, &[endpoint]);
+        let slip = Few::talk(&talk, endpoint);
         let conversation = self.network.identify(whom).await;
         let seen = &conversation.ports;
         let left = seen.is_empty() || seen.iter().any(|port| has_left(port.outcome));
@@ -113,6 +115,10 @@ impl Accounted {
 
     pub(crate) fn mac(&self, ip: IpAddr) -> Option<Mac> {
         self.network.mac(ip)
+    }
+
+    pub(crate) fn neighbours(&self, among: &AddressSet) -> AddressSet {
+        self.network.neighbours(among)
     }
 
     pub(crate) fn surroundings(&self) -> Surroundings {

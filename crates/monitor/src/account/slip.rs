@@ -2,7 +2,7 @@
 
 use super::{Accounted, book::Kind};
 use jiff::Timestamp;
-use model::Endpoint;
+use model::{Endpoint, Transport};
 use probe::{Asked, Round, SweepJob, SweepOutcome};
 use scope::{
     Numbering, Permutation,
@@ -14,13 +14,20 @@ use std::sync::Arc;
 pub(super) struct Few<'a> {
     network: &'a Accounted,
     began: Timestamp,
+    mode: Mode,
     /// None once it is over.
     asked: Option<Vec<Endpoint>>,
 }
 
 impl<'a> Few<'a> {
     pub(super) fn begin(network: &'a Accounted, asked: &[Endpoint]) -> Self {
-        Self { network, began: network.clock.now(), asked: Some(asked.to_vec()) }
+        let mode = network.mode(asked.iter().copied());
+        Self { network, began: network.clock.now(), mode, asked: Some(asked.to_vec()) }
+    }
+
+    /// A conversation, which always goes through the kernel.
+    pub(super) fn talk(network: &'a Accounted, with: Endpoint) -> Self {
+        Self { network, began: network.clock.now(), mode: Mode::Connect, asked: Some(vec![with]) }
     }
 
     pub(super) fn end(mut self, left: impl IntoIterator<Item = Endpoint>) {
@@ -29,7 +36,8 @@ impl<'a> Few<'a> {
     }
 
     fn enter(&self, asked: impl IntoIterator<Item = Endpoint>, some: bool) {
-        let kind = Kind { errand: self.network.errand.clone(), attempts: self.network.attempts(), some };
+        let kind =
+            Kind { errand: self.network.errand.clone(), attempts: self.network.attempts(), mode: self.mode, some };
         self.network.book.gather(&kind, asked, self.began, self.network.clock.now());
     }
 }
@@ -54,7 +62,10 @@ impl<'a> Many<'a> {
     pub(super) fn begin(network: &'a Accounted, asked: &[Endpoint]) -> Self {
         let now = network.clock.now();
         let (space, _) = network.scope.load().list_for(asked.iter().copied(), now);
-        let entry = network.open(space.numbering(), Order::Ascending, network.attempts(), now);
+        let mut entry = network.open(space.numbering(), Order::Ascending, network.attempts(), now);
+        if let Some(entry) = &mut entry {
+            entry.volley.mode = network.mode(asked.iter().copied());
+        }
         Self { network, entry }
     }
 
@@ -96,10 +107,15 @@ impl<'a> Swept<'a> {
 
     pub(super) fn end(mut self, outcome: &SweepOutcome) {
         let (Some(mut entry), Some(numbering)) = (self.entry.take(), self.numbering.take()) else { return };
-        let mut first = None;
+        let mut first: Option<(u64, Round)> = None;
         for round in &outcome.rounds {
             match &round.asked {
-                Asked::First(count) => first = Some((*count, round)),
+                Asked::First(count) => {
+                    let (least, known) = first.get_or_insert_with(|| (*count, round.clone()));
+                    *least = (*least).min(*count);
+                    known.raw |= round.raw;
+                    (known.began, known.ended) = (known.began.min(round.began), known.ended.max(round.ended));
+                }
                 Asked::Those(those) => {
                     let (list, order) = in_their_order(&numbering, self.seed, those);
                     self.again(round, order, &list, Arc::new(Territory::of(&list)), false);
@@ -111,11 +127,12 @@ impl<'a> Swept<'a> {
         }
         if let Some((count, round)) = first {
             entry.volley.indices = 0..count;
+            entry.volley.mode = mode_of(&round);
             (entry.volley.began, entry.volley.ended) = (round.began, Some(round.ended));
             self.network.book.enter(entry, self.network.clock.now());
         } else {
-            // One that does not say what it did in which round.
-            entry.volley.some = outcome.aborted;
+            // One that does not say how far it came, or what it did in which round.
+            entry.volley.some = outcome.aborted || !outcome.rounds.is_empty();
             self.network.shut(entry);
         }
     }
@@ -123,7 +140,7 @@ impl<'a> Swept<'a> {
     fn again(&self, round: &Round, order: Order, numbering: &Numbering, territory: Arc<Territory>, some: bool) {
         let attempts = (round.attempt, round.attempt);
         let mut volley = self.network.volley(numbering.len(), order, attempts, round.began);
-        (volley.some, volley.ended) = (some, Some(round.ended));
+        (volley.some, volley.ended, volley.mode) = (some, Some(round.ended), mode_of(round));
         self.network.book.enter(Entry { volley, territory }, self.network.clock.now());
     }
 }
@@ -154,7 +171,19 @@ fn in_their_order(numbering: &Numbering, seed: u64, those: &[Endpoint]) -> (Numb
     (list, Order::Moments(moments.into()))
 }
 
+fn mode_of(round: &Round) -> Mode {
+    if round.raw { Mode::Raw } else { Mode::Connect }
+}
+
 impl Accounted {
+    /// How most of these are asked.
+    fn mode(&self, endpoints: impl Iterator<Item = Endpoint>) -> Mode {
+        let by_packets =
+            |endpoint: &Endpoint| endpoint.transport == Transport::Tcp && self.network.sends_packets_to(endpoint.ip);
+        let (packets, others): (Vec<_>, Vec<_>) = endpoints.partition(by_packets);
+        if packets.len() > others.len() { Mode::Raw } else { Mode::Connect }
+    }
+
     /// Whoever stays silent is asked once more, and so is whoever refuses.
     fn attempts(&self) -> (u8, u8) {
         (self.attempt, self.attempt + 1)

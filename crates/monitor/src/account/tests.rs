@@ -182,7 +182,7 @@ async fn what_did_not_leave_is_not_told() {
         let touched = |host: u16| entries.iter().filter(|entry| of(entry, ssh(host)).is_some()).count();
         assert_eq!((touched(1), touched(2)), (told, told), "{outcome:?}");
         let many = (1..100).map(ssh).collect();
-        world.network.ask(many, Duration::from_secs(60)).await;
+        world.network.ask(many, Duration::from_mins(1)).await;
         let entries = world.book.close(at(99));
         assert_eq!(entries.iter().filter(|entry| of(entry, ssh(50)).is_some()).count(), told, "{outcome:?}, many");
     }
@@ -191,7 +191,7 @@ async fn what_did_not_leave_is_not_told() {
 #[tokio::test]
 async fn many_are_told_before_they_are_asked_and_again_when_they_were() {
     let world = world(OPEN, true, Vec::new());
-    let asking = world.network.ask((1..=100).map(ssh).collect(), Duration::from_secs(60));
+    let asking = world.network.ask((1..=100).map(ssh).collect(), Duration::from_mins(1));
     let cut = tokio::time::timeout(Duration::from_millis(1), asking).await;
     assert!(cut.is_err());
     // Both in one: it had not been written yet.
@@ -206,7 +206,7 @@ async fn many_are_told_before_they_are_asked_and_again_when_they_were() {
 
     let world = self::world(OPEN, true, Vec::new());
     let network = world.network.clone();
-    let task = tokio::spawn(async move { network.ask((1..=100).map(ssh).collect(), Duration::from_secs(60)).await });
+    let task = tokio::spawn(async move { network.ask((1..=100).map(ssh).collect(), Duration::from_mins(1)).await });
     while world.book.overdue(at(6)).is_empty() {
         tokio::task::yield_now().await;
     }
@@ -218,7 +218,7 @@ async fn many_are_told_before_they_are_asked_and_again_when_they_were() {
 
 #[tokio::test]
 async fn a_sweep_tells_of_its_rounds() {
-    let round = |attempt, asked, began| Round { attempt, asked, began: at(began), ended: at(began + 4) };
+    let round = |attempt, asked, began| Round { attempt, asked, raw: false, began: at(began), ended: at(began + 4) };
     let rounds = vec![
         round(1, Asked::First(8), 1),
         round(2, Asked::Those(vec![ssh(1), ssh(3), Endpoint::tcp(ip(2), 80)]), 5),
@@ -229,6 +229,9 @@ async fn a_sweep_tells_of_its_rounds() {
         let addresses: AddressSet = AddressRange::new(ip(0), ip(4)).into_iter().collect();
         let tcp: PortSet = [22, 80].into_iter().collect();
         SweepJob {
+            expected: Vec::new(),
+            dark: 1,
+            quick: false,
             addresses,
             tcp: Arc::new(tcp),
             udp: Arc::default(),
@@ -261,7 +264,7 @@ async fn a_sweep_tells_of_its_rounds() {
     // Those asked again, in the order of the sweep.
     let order = scope::Permutation::new(10, 11);
     let numbers = scope::Numbering::product(&job().addresses, &job().tcp, &job().udp).expect("small");
-    let mut again = vec![ssh(1), ssh(3), Endpoint::tcp(ip(2), 80)];
+    let mut again = [ssh(1), ssh(3), Endpoint::tcp(ip(2), 80)];
     again.sort_by_key(|endpoint| numbers.number_of(endpoint).and_then(|number| order.index_of(number)));
     let times: Vec<_> = again.iter().filter_map(|endpoint| of(&entries[1], *endpoint)).map(|(time, _)| time).collect();
     assert!(times.is_sorted() && times[0] == at(5) && times[2] == at(9), "{times:?}");

@@ -7,6 +7,8 @@ pub struct Round {
     /// Counted from 1.
     pub attempt: u8,
     pub asked: Asked,
+    /// By packets of our own, where an address has a way for them; else by connections and datagrams.
+    pub raw: bool,
     pub began: Timestamp,
     pub ended: Timestamp,
 }
@@ -26,8 +28,17 @@ pub enum Asked {
 const MOST_LISTED: usize = 4_096;
 
 impl Round {
-    /// Makes one of two rounds in a row, where they were of one attempt and neither began the order.
+    /// Makes one of two rounds in a row, where they were of one attempt and either both went through the order or neither.
     pub(super) fn join(&mut self, next: &Self) -> bool {
+        if let (Asked::First(mine), Asked::First(other)) = (&mut self.asked, &next.asked)
+            && self.attempt == next.attempt
+        {
+            // At the same time: packets to some addresses, connections to the others.
+            *mine = (*mine).min(*other);
+            self.raw |= next.raw;
+            (self.began, self.ended) = (self.began.min(next.began), self.ended.max(next.ended));
+            return true;
+        }
         let (Some(mine), Some(more)) = (self.asked.again(), next.asked.again()) else { return false };
         if self.attempt != next.attempt {
             return false;
@@ -39,6 +50,7 @@ impl Round {
         } else {
             self.asked = Asked::Some(mine + more);
         }
+        self.raw |= next.raw;
         self.ended = next.ended;
         true
     }
@@ -66,11 +78,20 @@ mod tests {
 
     fn round(attempt: u8, asked: Asked, began: i64) -> Round {
         let at = |seconds| Timestamp::from_second(seconds).expect("in range");
-        Round { attempt, asked, began: at(began), ended: at(began + 1) }
+        Round { attempt, asked, raw: false, began: at(began), ended: at(began + 1) }
     }
 
     fn those(count: u16) -> Asked {
         Asked::those((1..=count).map(|port| Endpoint::tcp(Ipv4Addr::LOCALHOST.into(), port)).collect())
+    }
+
+    #[test]
+    fn packets_and_connections_go_through_the_order_together() {
+        let mut both = round(1, Asked::First(9), 10);
+        assert!(both.join(&Round { raw: true, ..round(1, Asked::First(7), 5) }));
+        assert_eq!((both.asked.clone(), both.raw), (Asked::First(7), true));
+        assert_eq!((both.began.as_second(), both.ended.as_second()), (5, 11));
+        assert!(!both.join(&round(2, Asked::First(7), 20)));
     }
 
     #[test]

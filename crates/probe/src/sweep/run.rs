@@ -37,7 +37,7 @@ impl Work {
     }
 
     /// Who was asked, once so many turns had been taken.
-    fn asked(&self, turns: u64, sweep: &Sweep) -> Asked {
+    pub(super) fn asked(&self, turns: u64, sweep: &Sweep) -> Asked {
         match self {
             Self::All(order) => Asked::First(turns.min(order.len())),
             Self::Some(numbers) => {
@@ -76,7 +76,7 @@ impl Drop for Noted {
     fn drop(&mut self) {
         let asked = self.run.work.asked(self.run.turn.load(Relaxed), &self.sweep);
         let ended = self.sweep.dialer.clock().now();
-        self.sweep.note(Round { attempt: self.run.attempt, asked, began: self.began, ended });
+        self.sweep.note(Round { attempt: self.run.attempt, asked, raw: false, began: self.began, ended });
     }
 }
 
