@@ -5,10 +5,14 @@
 //! `GET /hosts` takes `approved=true|false` among its filters. Each host has `approved`: `{"at":"…","by":"…"}`, or `null`
 //! while it is unreviewed. In `GET /hosts/{ip}` what does not apply is left out, `approved` too. `POST /hosts/approve`
 //! changes it.
+//!
+//! `GET /probes?ip=…` takes one address, and `port`, `transport`, `since` and `until`. Beside `items` it says `since`: how far
+//! back the ledger goes.
 
 mod cursor;
 mod lists;
 mod past;
+mod probes;
 
 use crate::{Console, act, refusal::Refusal, stream};
 use axum::{
@@ -35,6 +39,7 @@ pub(crate) fn router(console: Arc<Console>, shutdown: CancellationToken) -> Rout
         .route("/certificates", get(lists::certificates))
         .route("/certificates/{sha256}/history", get(past::certificate_history))
         .route("/events", get(lists::events))
+        .route("/probes", get(probes::probes))
         .route("/alerts", get(lists::alerts))
         .route("/profiles", get(lists::profiles))
         .route("/recipients", get(lists::recipients))

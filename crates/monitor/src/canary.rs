@@ -1,8 +1,9 @@
 //! Canaries: endpoints that have always answered. Before silence or refusal is held against anybody, some of them that have
 //! nothing to do with it are asked: where none answers, it is the sensor that is deaf.
 
-use crate::network::Network;
+use crate::account::Accounted;
 use model::{ClosedReason, Endpoint, FilteredReason, NotProbed, Outcome};
+use scope::ledger::Why;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -177,7 +178,7 @@ impl Canaries {
     }
 
     /// Asks whether anything that has nothing to do with `concern` answers, at `after` or later.
-    pub(crate) async fn check(&self, network: &Arc<dyn Network>, after: Instant, concern: &Concern) -> Verdict {
+    pub(crate) async fn check(&self, network: &Accounted, after: Instant, concern: &Concern) -> Verdict {
         let _asking = self.0.asking.lock().await;
         let same_asset = |place: &Place| place.asset.as_ref().is_some_and(|asset| concern.assets.contains(asset));
         let alive = self.alive_since(after, concern);
@@ -264,7 +265,7 @@ impl Canaries {
 
     /// Asks all of them at once, from fresh source ports, until one has answered at once. What others found after that moment
     /// is not asked again.
-    async fn ask(&self, network: &Arc<dyn Network>, places: Vec<Place>, after: Instant, answers: &mut Answers) {
+    async fn ask(&self, network: &Accounted, places: Vec<Place>, after: Instant, answers: &mut Answers) {
         let mut questions = JoinSet::new();
         for Place { endpoint, .. } in places {
             let failed = self.pool().iter().find(|canary| canary.place.endpoint == endpoint).and_then(|c| c.failed);
@@ -272,7 +273,7 @@ impl Canaries {
                 answers.note(endpoint, outcome, false);
                 continue;
             }
-            let network = network.clone();
+            let network = network.because(Why::Canary);
             questions.spawn(async move {
                 let asked = Instant::now();
                 (endpoint, asked, network.ask(vec![endpoint], Duration::ZERO).await)

@@ -8,6 +8,7 @@ use crate::{
     pass::Tools,
 };
 use model::{AddressRange, Endpoint, Transport};
+use scope::ledger::Why;
 use siphasher::sip::SipHasher13;
 use std::{
     collections::HashSet,
@@ -49,14 +50,14 @@ pub(crate) async fn witness(tools: &Tools, endpoint: Endpoint) -> Answered {
     let (behind, before): (Vec<Endpoint>, Vec<Endpoint>) =
         others.into_iter().partition(|other| tools.mirages.hold(other));
     if let Some(&sound) = before.first() {
-        let found = tools.network.ask(vec![sound], Duration::ZERO).await;
+        let found = tools.network.because(Why::Control).ask(vec![sound], Duration::ZERO).await;
         return Answered { ports: found.into_iter().map(|found| found.observation).collect(), services: Vec::new() };
     }
     for other in behind {
         let known = tools.index.get(&other).unwrap_or_default();
         if known.prior.is_some() || known.tls {
             let whom = Introduction { endpoint: other, name: None, prior: known.prior, prior_tls: known.tls };
-            let conversation = tools.network.identify(whom).await;
+            let conversation = tools.network.because(Why::Control).identify(whom).await;
             return Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
         }
     }
@@ -115,7 +116,13 @@ fn say(endpoint: Endpoint, rings: &[Ring], answered: &HashSet<Endpoint>) {
 
 /// Which of these open.
 async fn open_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint> {
-    let found = tools.network.ask(endpoints, Duration::ZERO).await.into_iter().map(|found| found.observation);
+    let found = tools
+        .network
+        .because(Why::Control)
+        .ask(endpoints, Duration::ZERO)
+        .await
+        .into_iter()
+        .map(|found| found.observation);
     found.filter(|seen| seen.outcome.is_open()).map(|seen| seen.endpoint).collect()
 }
 
@@ -123,7 +130,7 @@ async fn open_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint
 async fn mute_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint> {
     let mut talks = JoinSet::new();
     for endpoint in endpoints {
-        let network = tools.network.clone();
+        let network = tools.network.because(Why::Control);
         talks.spawn(async move {
             let whom = Introduction { endpoint, name: None, prior: None, prior_tls: false };
             let conversation = network.identify(whom).await;
@@ -188,7 +195,7 @@ pub(crate) async fn is_gone(tools: &Tools, mirage: Mirage) -> bool {
     if asked.is_empty() {
         return false;
     }
-    let found = tools.network.ask(asked, Duration::ZERO).await;
+    let found = tools.network.because(Why::Control).ask(asked, Duration::ZERO).await;
     // What could not be asked shows nothing.
     let is_asked = found.iter().all(|found| found.observation.outcome.is_evidence());
     let open = found.iter().filter(|found| found.observation.outcome.is_open()).count();

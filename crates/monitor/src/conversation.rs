@@ -1,10 +1,6 @@
 //! Asking open endpoints who they are, politely: few at a time, and at most two at once on one host.
 
-use crate::{
-    fruitless::Fruitless,
-    index::Index,
-    network::{Introduction, Network},
-};
+use crate::{account::Accounted, fruitless::Fruitless, index::Index, network::Introduction};
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
 use scope::ScopeHandle;
@@ -36,7 +32,7 @@ type Talks = HashMap<IpAddr, HashSet<(Transport, u16)>>;
 /// Shared by all passes.
 #[derive(Debug, Clone)]
 pub(crate) struct Conversations {
-    network: Arc<dyn Network>,
+    network: Accounted,
     scope: ScopeHandle,
     index: Index,
     slots: Arc<Semaphore>,
@@ -65,7 +61,7 @@ impl Drop for UnderWay {
 }
 
 impl Conversations {
-    pub(crate) fn new(network: Arc<dyn Network>, scope: ScopeHandle, index: Index) -> Self {
+    pub(crate) fn new(network: Accounted, scope: ScopeHandle, index: Index) -> Self {
         Self {
             network,
             scope,
@@ -75,6 +71,11 @@ impl Conversations {
             under_way: Arc::default(),
             fruitless: Fruitless::default(),
         }
+    }
+
+    /// The same conversations, on another errand.
+    pub(crate) fn over(&self, network: Accounted) -> Self {
+        Self { network, ..self.clone() }
     }
 
     /// None while a conversation with that endpoint is under way (or waits for its turn), or too many with its host are.

@@ -4,6 +4,7 @@ use inventory::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
 use model::{Alert, Event, HostKey, Lane, PassId, Sha256};
 use notifiers::Owed;
+use scope::ledger::Entry;
 use serde::{Deserialize, Serialize};
 use std::{future::Future, net::IpAddr, sync::Arc};
 
@@ -34,6 +35,8 @@ pub struct Batch {
     pub removed_pools: Vec<Arc<str>>,
     /// What the monitor must remember of itself over a restart: each replaces the one of its kind and key.
     pub notes: Vec<Note>,
+    /// Rows of the probe ledger; one takes the place of an earlier one of its volley.
+    pub probes: Vec<Entry>,
 }
 
 /// A small durable record of the loop: a trouble that was told, a lane that was called stale, a prefix that answers for
@@ -73,6 +76,7 @@ impl Batch {
             && self.pools.is_empty()
             && self.removed_pools.is_empty()
             && self.notes.is_empty()
+            && self.probes.is_empty()
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The sockets, the disk, the clock and the seed are handed in: [`Network`], [`Journal`], [`model::Clock`].
 
+mod account;
 mod canary;
 mod candidates;
 mod choose;
@@ -42,3 +43,6 @@ pub use network::{Answer, Conversation, Introduction, Network, Surroundings};
 pub use review::Reviewed;
 pub use run::{Monitor, Parts, scope_of};
 pub use wired::Wired;
+
+// What the rows of the probe ledger are made of, for those who may not depend on the scope itself.
+pub use scope::{Numbering, ledger};

@@ -185,7 +185,7 @@ impl Look {
             }
             sleep(pause).await;
             dropped = tools.network.surroundings().dropped;
-            for mut found in tools.network.ask(still, Duration::ZERO).await {
+            for mut found in tools.network.again().ask(still, Duration::ZERO).await {
                 let endpoint = found.observation.endpoint;
                 let Some(before) = refuted.get_mut(&endpoint) else { continue };
                 let attempts = before.attempts.saturating_add(found.observation.attempts);

@@ -79,6 +79,11 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
         Surroundings::default()
     }
 
+    /// Whether TCP questions to an address are packets of our own, and not the kernel's connections.
+    fn sends_packets_to(&self, _ip: IpAddr) -> bool {
+        false
+    }
+
     /// Stops every probe within a second, or lets them go on.
     fn halt(&self, halted: bool);
 }

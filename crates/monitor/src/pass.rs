@@ -2,6 +2,7 @@
 
 use crate::{
     PassRecord,
+    account::Accounted,
     canary::{Canaries, Concern},
     control,
     conversation::{Answered, Conversations},
@@ -10,19 +11,19 @@ use crate::{
     index::{Acquaintance, Index},
     look::{Look, Worth},
     mirage::Mirages,
-    network::Network,
     schedule,
 };
 use jiff::Timestamp;
 use model::{
-    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, NotProbed, Outcome, PassKind, PassRef,
+    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, NotProbed, Outcome, PassId, PassKind, PassRef,
     PortObservation, PortSet, Transport, Vantage,
 };
 use probe::{Found, HostResult, Pace, SweepJob};
-use scope::ScopeHandle;
+use scope::{ScopeHandle, ledger::Why};
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -70,7 +71,7 @@ pub(crate) struct Group {
 /// What a pass works with.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
-    pub(crate) network: Arc<dyn Network>,
+    pub(crate) network: Accounted,
     pub(crate) conversations: Conversations,
     pub(crate) index: Index,
     pub(crate) scope: ScopeHandle,
@@ -100,6 +101,12 @@ pub(crate) struct Plan {
 }
 
 impl Tools {
+    /// The same tools for a pass.
+    pub(crate) fn on(&self, profile: &Arc<str>, lane: Lane, pass: PassId, why: Why) -> Self {
+        let network = self.network.on(profile, lane, pass, why);
+        Self { conversations: self.conversations.over(network.clone()), network, ..self.clone() }
+    }
+
     /// A check of canaries that is about nobody.
     pub(crate) fn nothing_in_particular(&self) -> Concern {
         Concern { others: self.others(), ..Concern::default() }
@@ -172,7 +179,9 @@ async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         let paced = rate.is_finite().then(|| (pace.clone(), rate));
         // Hosts that refuse the sensor are left alone; they count as not asked.
         let refusing = tools.restraint.borrow().hosts.iter().copied().map(model::AddressRange::single).collect();
-        let addresses = addresses.difference(&refusing);
+        // Nor is what left the scope since the pass began.
+        let in_scope = tools.scope.load().space(tools.clock.now());
+        let addresses = addresses.intersection(&in_scope).difference(&refusing);
         let Some(mut group) = sweep_group(tools, &plan, addresses, paced, cancel).await else { break };
         remaining = remaining.saturating_sub(work);
         plan.record = group.record;
@@ -215,7 +224,7 @@ async fn sweep_group(
         udp_payload: Arc::new(probe::conversation::udp_payload),
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
-    let mut asking = tools.network.sweep(job, found_sender, cancel.clone());
+    let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone()));
     let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
     let (mut outcome, mut is_finding) = (None, true);
     while is_finding || outcome.is_none() {

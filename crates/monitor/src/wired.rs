@@ -104,6 +104,10 @@ impl Network for Wired {
         }
     }
 
+    fn sends_packets_to(&self, ip: IpAddr) -> bool {
+        self.dialer.raw().is_some_and(|raw| raw.reaches(ip))
+    }
+
     fn halt(&self, halted: bool) {
         self.dialer.halt(halted);
     }

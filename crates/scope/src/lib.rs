@@ -17,6 +17,7 @@ mod groups;
 mod guard;
 mod handle;
 mod last_guard;
+pub mod ledger;
 mod never;
 mod numbering;
 mod permutation;

@@ -4,7 +4,7 @@ use crate::{
     Store,
     column::{Ms, address, get_count, get_json, json},
     history::Ending,
-    host, load,
+    host, load, probes,
     steps::Steps,
 };
 use inventory::{CertificateState, HostState, PoolState, Region};
@@ -127,6 +127,7 @@ fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) ->
     }
     batch.pools.iter().try_for_each(|pool| put_pool(steps, vantage, pool))?;
     batch.notes.iter().try_for_each(|note| put_note(steps, vantage, note))?;
+    batch.probes.iter().try_for_each(|entry| probes::put(steps, entry, vantage, now))?;
     let events = batch.events.iter().map(|event| put_event(steps, event)).collect::<rusqlite::Result<_>>()?;
     let alerts = batch.alerts.iter().map(|alert| put_alert(steps, alert)).collect::<rusqlite::Result<_>>()?;
     batch.owed.iter().try_for_each(|owed| put_owed(steps, owed))?;

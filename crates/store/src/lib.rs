@@ -12,6 +12,7 @@ mod journal;
 mod load;
 mod open;
 mod outbox;
+mod probes;
 mod reader;
 mod retention;
 mod seal;
@@ -27,8 +28,9 @@ pub use history::Ending;
 pub use open::{Options, Store};
 pub use reader::{
     AlertFilter, AlertRow, CertificateFilter, Counts, DeliveryState, Difference, DifferenceKind, EventFilter, HostAt,
-    HostDetail, HostFilter, HostHistory, HostInterval, HostRow, OpenPort, PassFilter, PastFilter, Reader, RecipientRow,
-    ServiceFacts, ServiceFilter, ServiceInterval, ServiceRow, SoftwareFilter, SoftwareRow, Told,
+    HostDetail, HostFilter, HostHistory, HostInterval, HostRow, OpenPort, PassFilter, PastFilter, ProbeFilter,
+    ProbeRow, Probes, Reader, RecipientRow, ServiceFacts, ServiceFilter, ServiceInterval, ServiceRow, SoftwareFilter,
+    SoftwareRow, Told,
 };
 pub use retention::Expired;
 pub use soundness::Soundness;

@@ -21,8 +21,11 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 
-const MIGRATIONS: &[M<'_>] =
-    &[M::up(include_str!("migrations/0001_first.sql")), M::up(include_str!("migrations/0002_detection.sql"))];
+const MIGRATIONS: &[M<'_>] = &[
+    M::up(include_str!("migrations/0001_first.sql")),
+    M::up(include_str!("migrations/0002_detection.sql")),
+    M::up(include_str!("migrations/0003_probes.sql")),
+];
 
 /// What this version writes in `user_version`.
 pub(crate) const SCHEMA: usize = MIGRATIONS.len();
@@ -52,6 +55,8 @@ pub struct Options {
     pub check_first: u64,
     /// A quota in pages of 4 KiB: beyond it commits fail as on a full disk. None: the disk is the limit.
     pub page_limit: Option<u32>,
+    /// Rows of the probe ledger that are kept, whatever the retention: about 50 bytes each.
+    pub most_volleys: u64,
     #[cfg(test)]
     pub(crate) fault: crate::steps::fault::Fault,
 }
@@ -65,6 +70,7 @@ impl Default for Options {
             readers: 4,
             check_first: 64 << 20,
             page_limit: None,
+            most_volleys: 20_000_000,
             #[cfg(test)]
             fault: crate::steps::fault::Fault::default(),
         }
@@ -83,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reader: Reader,
     pub(crate) vantage: Vantage,
+    pub(crate) most_volleys: u64,
     newest: watch::Receiver<u64>,
     soundness: watch::Receiver<Soundness>,
     inspection: Mutex<Option<Inspection>>,
@@ -125,7 +132,9 @@ impl Store {
             .map_err(|error| StoreError::open(&path, &error))?;
         let writer = Mutex::new(Some((queue, thread)));
         let (vantage, inspection) = (options.vantage.clone(), Mutex::new(inspection));
-        Ok(Self { shared: Arc::new(Shared { path, clock, reader, vantage, newest, soundness, inspection, writer }) })
+        let most_volleys = options.most_volleys;
+        let shared = Shared { path, clock, reader, vantage, most_volleys, newest, soundness, inspection, writer };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The read side. It stays usable for as long as the store is open.

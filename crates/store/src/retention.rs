@@ -20,12 +20,15 @@ pub struct Expired {
     pub digests: u64,
     /// What was, of hosts and services: intervals.
     pub intervals: u64,
+    /// Rows of the probe ledger.
+    pub volleys: u64,
 }
 
 impl Store {
     /// Deletes events older than `retention` with their alerts, and the digests that told of nothing else. An event
     /// stays, whatever its age, while one of its alerts is owed to anybody, or for as long again where the digest with
-    /// it ended only lately. Of what was, forgets what had ended before then. Call it once a day.
+    /// it ended only lately. Of what was, forgets what had ended before then, and of what was asked what was
+    /// asked before. Call it once a day.
     pub async fn expire(&self, now: Timestamp, retention: Duration) -> Result<Expired, StoreError> {
         let Ok(cutoff) = now.checked_sub(retention) else { return Ok(Expired::default()) };
         let mut total = Expired::default();
@@ -67,6 +70,7 @@ impl Store {
                 }
             }
         }
+        total.volleys = self.expire_probes(now, cutoff).await?;
         Ok(total)
     }
 }

@@ -4,6 +4,7 @@ mod act;
 mod fake;
 mod lists;
 mod past;
+mod probes;
 mod public;
 mod read;
 mod socket;

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 impl<J: Journal> Monitor<J> {
     /// Commits, and only then tells. A full disk holds everything up here: nothing is dropped, nothing is told.
-    pub(super) async fn commit(&mut self, batch: Batch, shutdown: &CancellationToken) -> Result<(), MonitorError> {
+    pub(super) async fn commit(&mut self, mut batch: Batch, shutdown: &CancellationToken) -> Result<(), MonitorError> {
         if batch.is_empty() {
             return Ok(());
         }
+        batch.probes.extend(self.book.take(self.clock.now()));
         let batch = Arc::new(batch);
         let mut wait = COMMIT_RETRY_FIRST;
         let committed = loop {

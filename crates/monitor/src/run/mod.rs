@@ -17,6 +17,7 @@ pub use rescope::scope_of;
 
 use crate::{
     Batch, Journal, MonitorError, PassRecord,
+    account::{Accounted, Book},
     canary::{Canaries, Verdict},
     candidates::Candidates,
     choose::Choice,
@@ -99,6 +100,8 @@ pub struct Monitor<J> {
     seed: u64,
     owed: Arc<Notify>,
     tools: Tools,
+    /// What was asked and is not committed yet.
+    book: Book,
     /// They outlive their passes, but not the loop.
     _conversations: DropGuard,
     reports: mpsc::Receiver<Report>,
@@ -164,13 +167,14 @@ impl<J: Journal> Monitor<J> {
         let (events, _) = broadcast::channel(1_024);
         let live = Arc::new(Live::default());
         network.halt(restored.halted);
-        let handle =
-            Handle { commands: command_sender, live: live.clone(), network: network.clone(), events: events.clone() };
+        let book = Book::new(now, seed);
+        let account = Accounted::new(network.clone(), book.clone(), scope.clone(), clock.clone());
+        let handle = Handle { commands: command_sender, live: live.clone(), network, events: events.clone() };
         let stop = CancellationToken::new();
         let tools = Tools {
             stop: stop.clone(),
-            conversations: Conversations::new(network.clone(), scope.clone(), decider.index.clone()),
-            network,
+            conversations: Conversations::new(account.clone(), scope.clone(), decider.index.clone()),
+            network: account,
             index: decider.index.clone(),
             scope: scope.clone(),
             canaries: Canaries::default(),
@@ -189,6 +193,7 @@ impl<J: Journal> Monitor<J> {
             seed,
             owed,
             tools,
+            book,
             _conversations: stop.drop_guard(),
             reports,
             commands,
@@ -374,6 +379,7 @@ impl<J: Journal> Monitor<J> {
             self.purge_at = now.checked_add(PURGE_EVERY).unwrap_or(now);
         }
         self.finish_learning(now, &mut batch);
+        batch.probes = self.book.overdue(now);
         self.commit(batch, shutdown).await
     }
 
@@ -399,6 +405,8 @@ impl<J: Journal> Monitor<J> {
         self.looking.abort_all();
         self.reversals.abort_all();
         self.drain_passes(shutdown).await?;
+        let probes = self.book.close(self.clock.now());
+        self.commit(Batch { probes, ..Batch::default() }, shutdown).await?;
         self.write_touched(touched::END_WRITES_FOR, shutdown).await
     }
 

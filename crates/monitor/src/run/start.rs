@@ -7,7 +7,8 @@ use crate::{
     pass::{self, Plan},
 };
 use jiff::Timestamp;
-use model::PassId;
+use model::{Lane, PassId};
+use scope::ledger::Why;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,8 @@ impl<J: Journal> Monitor<J> {
             && let Some(request) = self.confirmations.take(now)
         {
             let id = self.pass_id("confirm", now);
-            let (tools, slots) = (self.tools.clone(), self.confirm_slots.clone());
+            let tools = self.tools.on(&request.profile, Lane::Confirm, id, Why::Confirmation);
+            let slots = self.confirm_slots.clone();
             self.confirming.spawn(async move {
                 let _slot = slots.acquire().await;
                 let (slice, worth) = confirm::serve(&tools, request.clone(), id).await;
@@ -60,6 +62,7 @@ impl<J: Journal> Monitor<J> {
         let profile = self.lanes[index].profile.clone();
         let ground = self.ground(&profile, now);
         let state = &mut self.lanes[index];
+        let why = if state.wanted { Why::ScanNow } else { Why::Lane };
         let record = state.begin(&ground, seed, id, now);
         tracing::debug!(profile = %profile, lane = %state.lane, pass = %record.id, addresses = ground.asked(), "a pass begins");
         let plan = Plan {
@@ -72,7 +75,8 @@ impl<J: Journal> Monitor<J> {
         };
         let cancel = CancellationToken::new();
         state.running = Some(Running { record, cancel: cancel.clone() });
-        self.passes.spawn(pass::run(self.tools.clone(), plan, cancel));
+        let tools = self.tools.on(&plan.record.profile, plan.record.lane, plan.record.id, why);
+        self.passes.spawn(pass::run(tools, plan, cancel));
     }
 
     pub(super) fn cancel_passes(&mut self) {

@@ -15,6 +15,7 @@ mod hosts;
 mod man;
 mod nmap;
 mod notify;
+mod probes;
 mod reload;
 mod row;
 mod scan;
@@ -101,6 +102,11 @@ pub(crate) enum Command {
     Alerts(alerts::Alerts),
     /// What changed between two times, or what nmap sees otherwise
     Diff(diff::Diff),
+    /// Whether, when and why an address or port was asked; exits 1 when it was not
+    ///
+    /// A time is reckoned from the place in the order, and EXACT says how far it may be off. "Perhaps" stands where it may not
+    /// have been asked at all: what was cut short, or is still under way.
+    Probes(probes::Probes),
     /// Show coverage, loss, lag and delivery; exits 1 when degraded
     Status(status::Status),
     /// Stop all probing within a second, until `resume`
@@ -137,6 +143,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
         Some(Command::Certificates(command)) => command.run(&global).await,
         Some(Command::Events(command)) => command.run(&global).await,
         Some(Command::Alerts(command)) => command.run(&global).await,
+        Some(Command::Probes(command)) => command.run(&global).await,
         Some(Command::Status(command)) => command.run(&global).await,
         Some(Command::Halt(command)) => command.run(&global).await,
         Some(Command::Resume(command)) => command.run(&global).await,

@@ -30,6 +30,8 @@ fn reads_what_operators_type() {
         "perimeterd certificates --expiring --json",
         "perimeterd events --type PORT_OPEN,port_closed --since 24h --severity 4 --limit 5",
         "perimeterd alerts --recipient soc --after 17",
+        "perimeterd probes 192.0.2.7:443 --since 24h --until 1h --json",
+        "perimeterd probes [2001:db8::7]:53/udp --limit 5",
         "perimeterd --socket /run/x.sock status --json",
         "perimeterd status --socket /run/x.sock",
         "perimeterd halt",
@@ -64,6 +66,8 @@ fn refuses_with_the_reason() {
         ("perimeterd events --type PORT_OPENED", ErrorKind::ValueValidation, "not an event type"),
         ("perimeterd events --severity 9", ErrorKind::ValueValidation, "1 to 5"),
         ("perimeterd certificates --expiring soon", ErrorKind::ValueValidation, "not a duration"),
+        ("perimeterd probes 192.0.2.0/24", ErrorKind::ValueValidation, "`tcp` or `udp`"),
+        ("perimeterd probes www.example.org", ErrorKind::ValueValidation, "192.0.2.7:443"),
         ("perimeterd explode", ErrorKind::InvalidSubcommand, "explode"),
         ("perimeterd notify", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, "test"),
     ] {

@@ -6,9 +6,12 @@
 
 mod packets;
 mod progress;
+mod round;
 mod run;
 #[cfg(test)]
 mod tests;
+
+pub use round::{Asked, Round};
 
 use crate::{Dialer, Pace};
 use model::{AddressSet, Endpoint, PortObservation, PortSet, Transport};
@@ -16,7 +19,12 @@ use packets::{Ear, Packets};
 use progress::Progress;
 use run::Work;
 use scope::Permutation;
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, mem,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +79,8 @@ pub struct SweepOutcome {
     /// of the group are covered, listed or not.
     pub incomplete: Vec<IpAddr>,
     pub counts: SweepCounts,
+    /// Who was asked when, in the order of asking; a few rounds.
+    pub rounds: Vec<Round>,
     /// Ended before its time: cancelled or halted.
     pub aborted: bool,
 }
@@ -183,6 +193,7 @@ pub async fn sweep(
     let (news, mut heard) = mpsc::unbounded_channel();
     let sweep = Arc::new(Sweep {
         progress: Progress::new(&addresses, ports.len()),
+        rounds: Mutex::default(),
         order: Permutation::new(total, job.seed),
         workers: workers(dialer, total),
         dialer: dialer.clone(),
@@ -242,6 +253,7 @@ struct Sweep {
     /// Of all numbers of endpoints: address by address, port by port.
     order: Permutation,
     progress: Progress,
+    rounds: Mutex<Vec<Round>>,
     found: mpsc::Sender<Found>,
     workers: usize,
     stop: CancellationToken,
@@ -357,8 +369,16 @@ impl Sweep {
         Some((host, Endpoint { ip: *self.addresses.get(host)?, transport, port }))
     }
 
+    fn note(&self, round: Round) {
+        let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rounds.last_mut().is_some_and(|last| last.join(&round)) {
+            rounds.push(round);
+        }
+    }
+
     fn outcome(&self) -> SweepOutcome {
         let mut outcome = self.progress.outcome(&self.addresses);
+        outcome.rounds = mem::take(&mut *self.rounds.lock().unwrap_or_else(PoisonError::into_inner));
         outcome.aborted = self.stop.is_cancelled();
         outcome
     }

@@ -1,7 +1,8 @@
 //! The part of a sweep that raw packets ask.
 
-use super::{Found, Sweep, run::Work};
+use super::{Asked, Found, Round, Sweep, run::Work};
 use crate::raw::{Answer, Order, Report, Sink, Slot, Stretch, Target};
+use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
 use std::{
@@ -174,6 +175,37 @@ impl Sink for Ear {
     }
 }
 
+/// Packets under way. Dropped, or cut short, it does not know how far they came.
+struct Sending<'a> {
+    sweep: &'a Sweep,
+    work: &'a Work,
+    attempt: u8,
+    began: Timestamp,
+    pick: Pick,
+    /// How many left of how much that was to leave.
+    report: Option<(u64, bool)>,
+}
+
+impl Sending<'_> {
+    fn end(mut self, report: &Report) {
+        self.report = Some((report.sent, report.complete));
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let all = self.work.len();
+        let asked = match (self.report, self.pick) {
+            (Some((0, true)), _) => return,
+            (Some((_, true)), Pick::All) => self.work.asked(all, self.sweep),
+            (Some((sent, true)), _) => Asked::Some(sent),
+            (Some((_, false)) | None, _) => Asked::Some(all),
+        };
+        let ended = self.sweep.dialer.clock().now();
+        self.sweep.note(Round { attempt: self.attempt, asked, raw: true, began: self.began, ended });
+    }
+}
+
 impl Sweep {
     /// Asks what packets can of a round's work, once, and again what this machine lost of it.
     pub(super) async fn send(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8) {
@@ -192,12 +224,15 @@ impl Sweep {
                 most,
             };
             let sink = Arc::new(Ear { sweep: Arc::downgrade(self), news: self.news.clone() });
+            let sending =
+                Sending { sweep: self, work: &work, attempt, began: self.dialer.clock().now(), pick, report: None };
             let volley = packets.slot.volley(Box::new(walk), attempt, self.job.pace.clone(), sink);
             let report = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => Report::default(),
                 report = volley => report,
             };
+            sending.end(&report);
             self.progress.sent(report.sent, (replay == 0).then_some(attempt));
             let unsent = std::mem::take(&mut *packets.unsent.lock().unwrap_or_else(PoisonError::into_inner));
             self.progress.spoil(&unsent);

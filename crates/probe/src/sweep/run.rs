@@ -1,10 +1,11 @@
 //! The workers of a sweep.
 
-use super::Sweep;
+use super::{Asked, Round, Sweep};
 use crate::{
     ask::{Answer, question},
     dialer::Begun,
 };
+use jiff::Timestamp;
 use model::{Endpoint, NotProbed, Outcome, Transport};
 use scope::Permutation;
 use std::sync::{
@@ -34,6 +35,17 @@ impl Work {
             Self::Some(numbers) => usize::try_from(turn).ok().and_then(|turn| numbers.get(turn).copied()),
         }
     }
+
+    /// Who was asked, once so many turns had been taken.
+    pub(super) fn asked(&self, turns: u64, sweep: &Sweep) -> Asked {
+        match self {
+            Self::All(order) => Asked::First(turns.min(order.len())),
+            Self::Some(numbers) => {
+                let taken = numbers.iter().take(usize::try_from(turns).unwrap_or(usize::MAX));
+                Asked::those(taken.filter_map(|number| sweep.endpoint(*number)).map(|(_, endpoint)| endpoint).collect())
+            }
+        }
+    }
 }
 
 struct Run {
@@ -50,6 +62,21 @@ impl Run {
     /// More workers would only make the queue for a turn longer, and everybody else's wait in it.
     fn has_enough_queueing(&self) -> bool {
         self.queueing.load(Relaxed) >= FIRST_WORKERS
+    }
+}
+
+/// Notes the round when it is over.
+struct Noted {
+    sweep: Arc<Sweep>,
+    run: Arc<Run>,
+    began: Timestamp,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        let asked = self.run.work.asked(self.run.turn.load(Relaxed), &self.sweep);
+        let ended = self.sweep.dialer.clock().now();
+        self.sweep.note(Round { attempt: self.run.attempt, asked, raw: false, began: self.began, ended });
     }
 }
 
@@ -99,6 +126,9 @@ impl Sweep {
             queueing: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
         });
+        let began = self.dialer.clock().now();
+        // Also where the sweep is cut short and this future with it: what has left has left.
+        let _noted = Noted { sweep: Arc::clone(self), run: Arc::clone(&run), began };
         for _ in 0..FIRST_WORKERS {
             self.one_more(&run);
         }

@@ -99,6 +99,9 @@ async fn finds_what_listens_and_nothing_else() {
     };
     assert_eq!(outcome.counts, expect);
     assert_eq!(dialer.counters().concurrency, 0);
+    let [round] = outcome.rounds.as_slice() else { panic!("{:?}", outcome.rounds) };
+    assert_eq!((round.attempt, &round.asked), (1, &Asked::First(total)));
+    assert!(round.began <= round.ended);
 }
 
 #[tokio::test]

@@ -70,16 +70,6 @@ fn turns_every_size_back() {
         }
         assert_eq!((order.at(0), order.index_of(n)), (Some(walked(&steps, 0, n)), None));
     }
-
-    fn walked(steps: &[u64], start: u64, n: u64) -> u64 {
-        let mut value = start;
-        loop {
-            value = steps[usize::try_from(value).expect("small")];
-            if value < n {
-                return value;
-            }
-        }
-    }
 }
 
 #[test]
@@ -126,12 +116,13 @@ fn seeds_give_different_orders_that_are_not_the_plain_one() {
     }
 }
 
+const PARTS: u64 = 64;
+const STRETCH: u64 = 16_384;
+
 /// Any stretch of the order is spread over the whole, in any part of it: no network gets more of a second than its share. And
 /// the next number is any: the differences are spread as well.
 #[test]
 fn every_stretch_is_spread_evenly() {
-    const PARTS: u64 = 64;
-    const STRETCH: u64 = 16_384;
     // Twice the square root of twice as many degrees of freedom, ten times over: 63 + 10 · √126.
     const MOST: f64 = 175.0;
     for n in [STRETCH * 4, 256 * 65_535, (1 << 32) - 5, 65_536 * 65_535, u64::MAX] {
@@ -157,12 +148,22 @@ fn every_stretch_is_spread_evenly() {
             }
         }
     }
+}
 
-    fn tally(which: impl Iterator<Item = u64>) -> Vec<u32> {
-        let mut counts = vec![0; usize::try_from(PARTS).expect("small")];
-        for slot in which {
-            counts[usize::try_from(slot).expect("small")] += 1;
+fn walked(steps: &[u64], start: u64, n: u64) -> u64 {
+    let mut value = start;
+    loop {
+        value = steps[usize::try_from(value).expect("small")];
+        if value < n {
+            return value;
         }
-        counts
     }
+}
+
+fn tally(which: impl Iterator<Item = u64>) -> Vec<u32> {
+    let mut counts = vec![0; usize::try_from(PARTS).expect("small")];
+    for slot in which {
+        counts[usize::try_from(slot).expect("small")] += 1;
+    }
+    counts
 }

@@ -10,6 +10,7 @@ mod events;
 mod history;
 mod hosts;
 mod passes;
+mod probes;
 mod question;
 mod services;
 mod software;
@@ -22,6 +23,7 @@ pub use events::EventFilter;
 pub use history::{HostAt, HostHistory, HostInterval, PastFilter, ServiceFacts, ServiceInterval};
 pub use hosts::{HostDetail, HostFilter, HostRow, OpenPort};
 pub use passes::PassFilter;
+pub use probes::{ProbeFilter, ProbeRow, Probes};
 pub use services::{ServiceFilter, ServiceRow};
 pub use software::{SoftwareFilter, SoftwareRow};
 

@@ -4,6 +4,7 @@ mod journal;
 mod notes;
 mod open;
 mod outbox;
+mod probes;
 mod reader;
 mod retention;
 mod soundness;

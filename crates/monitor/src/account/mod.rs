@@ -1,0 +1,143 @@
+//! The network, with everything that is asked of it entered in the probe ledger. The loop has no other way to it, so nothing
+//! can be asked without an account of it.
+
+mod book;
+mod slip;
+
+pub(crate) use book::Book;
+
+use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
+use jiff::Timestamp;
+use model::{
+    AddressSet, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName, ServiceObservation,
+};
+use probe::{Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use scope::{
+    ScopeHandle,
+    ledger::{Errand, Why},
+};
+use slip::{Few, Many, Swept};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Endpoints asked at once and without spreading them over time that share a row with others of their errand.
+const FEW: usize = 64;
+
+/// The network for one errand.
+#[derive(Debug, Clone)]
+pub(crate) struct Accounted {
+    network: Arc<dyn Network>,
+    book: Book,
+    scope: ScopeHandle,
+    clock: Arc<dyn Clock>,
+    errand: Errand,
+    /// Which attempt its first questions are.
+    attempt: u8,
+}
+
+impl Accounted {
+    /// For the loop's own looks at its canaries.
+    pub(crate) fn new(network: Arc<dyn Network>, book: Book, scope: ScopeHandle, clock: Arc<dyn Clock>) -> Self {
+        let errand = Errand { profile: None, lane: None, pass: None, why: Why::Canary };
+        Self { network, book, scope, clock, errand, attempt: 1 }
+    }
+
+    /// The same network for a pass.
+    pub(crate) fn on(&self, profile: &Arc<str>, lane: Lane, pass: PassId, why: Why) -> Self {
+        let errand = Errand { profile: Some(profile.clone()), lane: Some(lane), pass: Some(pass), why };
+        Self { errand, attempt: 1, ..self.clone() }
+    }
+
+    /// For questions of the same pass that have another reason.
+    pub(crate) fn because(&self, why: Why) -> Self {
+        Self { errand: Errand { why, ..self.errand.clone() }, ..self.clone() }
+    }
+
+    /// For questions to those that have been asked.
+    pub(crate) fn again(&self) -> Self {
+        Self { attempt: 2, ..self.clone() }
+    }
+
+    pub(crate) async fn sweep(
+        &self,
+        job: SweepJob,
+        found: mpsc::Sender<Found>,
+        cancel: CancellationToken,
+    ) -> SweepOutcome {
+        let slip = Swept::begin(self, &job);
+        let outcome = self.network.sweep(job, found, cancel).await;
+        slip.end(&outcome);
+        outcome
+    }
+
+    pub(crate) async fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Vec<Found> {
+        if within.is_zero() && endpoints.len() <= FEW {
+            let slip = Few::begin(self, &endpoints);
+            let found = self.network.ask(endpoints, within).await;
+            slip.end(
+                found
+                    .iter()
+                    .filter(|found| has_left(found.observation.outcome))
+                    .map(|found| found.observation.endpoint),
+            );
+            return found;
+        }
+        let slip = Many::begin(self, &endpoints);
+        let found = self.network.ask(endpoints, within).await;
+        slip.end(found.iter().filter(|found| has_left(found.observation.outcome)).count());
+        found
+    }
+
+    pub(crate) async fn identify(&self, whom: Introduction) -> Conversation {
+        let endpoint = whom.endpoint;
+        let why = if self.errand.why == Why::Control { Why::Control } else { Why::Conversation };
+        let talk = Self { attempt: 1, ..self.because(why) };
+        let slip = Few::talk(&talk, endpoint);
+        let conversation = self.network.identify(whom).await;
+        let seen = &conversation.ports;
+        let left = seen.is_empty() || seen.iter().any(|port| has_left(port.outcome));
+        slip.end(left.then_some(endpoint));
+        conversation
+    }
+
+    pub(crate) fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
+        self.network.read_reply(endpoint, reply, at)
+    }
+
+    pub(crate) fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
+        self.network.resolve(name)
+    }
+
+    pub(crate) fn reverse(&self, ip: IpAddr) -> Answer<'_, Result<BTreeSet<String>, ResolveError>> {
+        self.network.reverse(ip)
+    }
+
+    pub(crate) fn mac(&self, ip: IpAddr) -> Option<Mac> {
+        self.network.mac(ip)
+    }
+
+    pub(crate) fn neighbours(&self, among: &AddressSet) -> AddressSet {
+        self.network.neighbours(among)
+    }
+
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        self.network.surroundings()
+    }
+
+    pub(crate) fn halt(&self, halted: bool) {
+        self.network.halt(halted);
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// Whether a question with this outcome was sent, or may have been.
+fn has_left(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::NotProbed(why) => why == NotProbed::Aborted,
+        Outcome::LocalError(kind) => kind == LocalErrorKind::Other,
+        _ => true,
+    }
+}
