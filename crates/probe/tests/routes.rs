@@ -286,7 +286,7 @@ fn without_the_right_to_tell_the_kernel_a_packet_to_a_target_does_it() {
             }
         };
         let begun = (hops(&routes), routes.unconfirmed());
-        assert_eq!(routes.unconfirmed(), [address("0.0.0.0"); 0], "not again so soon");
+        assert!(routes.unconfirmed().is_empty(), "not again so soon");
         send();
         settled(&mut routes);
         let met = hops(&routes);
