@@ -8,7 +8,7 @@ use std::{
     sync::mpsc,
     time::Duration,
 };
-use testkit::{Host, Lab, lacks_root, soon};
+use testkit::{Host, Lab, eventually, lacks_root, soon};
 
 fn set(targets: &[&str]) -> AddressSet {
     targets.iter().filter_map(|text| text.parse::<Target>().expect("a target").range()).collect()
@@ -285,30 +285,32 @@ fn without_the_right_to_tell_the_kernel_a_packet_to_a_target_does_it() {
                 socket.send_to(b"x", theirs).expect("a packet");
             }
         };
-        let mut seen = vec![hops(&routes)];
+        let begun = (hops(&routes), routes.unconfirmed());
+        assert!(routes.unconfirmed().is_empty(), "not again so soon");
         send();
         settled(&mut routes);
-        seen.push(hops(&routes));
+        let met = hops(&routes);
         forget.send(()).expect("somebody waits");
-        let unknown = seen[0].clone();
-        soon("a router nobody is sure of", || {
+        let doubted = eventually("routers nobody is sure of", Duration::from_secs(20), || {
             routes.refresh();
-            (hops(&routes) == unknown).then_some(())
+            Some(routes.unconfirmed()).filter(|targets| targets.len() == 2)
         });
+        let remembered = hops(&routes);
         send();
-        settled(&mut routes);
-        seen.push(hops(&routes));
-        seen
+        (begun, met, doubted, remembered)
     });
     // As time would.
     forgotten.recv().expect("it has met the routers");
     for router in ["10.77.0.2", "fd77::2"] {
         ip(&watcher, &format!("neigh change {router} dev eth0 lladdr {} nud stale", mac(&one)));
     }
+    let (begun, met, doubted, remembered) = seen.join().expect("no panic in the namespace");
     let routers = ["10.77.0.2", "fd77::2"].map(address);
+    let targets = ["10.88.0.0", "fd88::"].map(address);
     let unknown = routers.map(|ip| Ok(NextHop::Gateway { ip, mac: None }));
     let known = routers.map(|ip| Ok(NextHop::Gateway { ip, mac: Some(mac(&one)) }));
-    assert_eq!(seen.join().expect("no panic in the namespace"), [unknown, known.clone(), known]);
+    assert_eq!(begun, (unknown, targets.to_vec()));
+    assert_eq!((met, doubted, remembered), (known.clone(), targets.to_vec(), known));
 }
 
 #[tokio::test]

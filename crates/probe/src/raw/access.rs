@@ -5,7 +5,7 @@ use crate::{
     Dialer,
     place::{Egress, NoWay, PortFacts, Routes, SourcePorts, Ways},
 };
-use model::AddressSet;
+use model::{AddressSet, Endpoint};
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{task::JoinHandle, time::interval};
 use wire::{PortBlock, WireError};
@@ -49,6 +49,9 @@ pub struct RawAccess {
 /// Routers answer to ARP and NDP within this time, or their packets go through the kernel.
 const SETTLE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A port that is asked everywhere anyhow, and how long the kernel may take over its packet.
+const NUDGED: u16 = 443;
+const NUDGE_FOR: Duration = Duration::from_secs(1);
 
 impl RawAccess {
     /// The dialer asks by raw packets from now on what can be reached by them, and by connections what cannot. What that is
@@ -106,6 +109,9 @@ async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
             routes.retarget(targets(&dialer), egress.clone());
         }
         routes.refresh();
+        for target in routes.unconfirmed() {
+            nudge(&dialer, target);
+        }
         if routes.generation() != generation {
             generation = routes.generation();
             for error in raw.follow(&routes.ways()) {
@@ -113,6 +119,14 @@ async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
             }
         }
     }
+}
+
+/// Has the kernel make sure of the router that a target is behind: raw packets do not, and would go nowhere once it is another machine.
+/// A connection does, and whether it comes about does not matter.
+fn nudge(dialer: &Dialer, target: IpAddr) {
+    let Ok(endpoint) = dialer.authorize(Endpoint::tcp(target, NUDGED)) else { return };
+    let dialer = dialer.clone();
+    tokio::spawn(async move { dialer.begin_probe(endpoint, NUDGE_FOR).await });
 }
 
 fn no_way(ways: &Ways) -> RawError {

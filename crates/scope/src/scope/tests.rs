@@ -211,6 +211,29 @@ fn the_space_to_sweep_is_the_scope_without_what_is_too_large() {
 }
 
 #[test]
+fn what_is_too_large_is_scope_without_exclusions_and_for_as_long() {
+    let targets = &["2001:db8:2::/64", "2001:db8:2::7", "2001:db8:5::/120", "www.example.org"];
+    let scope = Scope::new(
+        vec![asset("open", targets, None), asset("brief", &["2001:db8:3::/64", "ff02::/64"], Some(at(100)))],
+        set(&["2001:db8:2::bad"]),
+    );
+    let names = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
+    for (assets, now, expect) in [
+        (names(&["open"]), 0, set(&["2001:db8:2::/64"]).difference(&set(&["2001:db8:2::bad"]))),
+        // No prefix of multicast addresses is anybody's.
+        (names(&["brief"]), 99, set(&["2001:db8:3::/64"])),
+        (names(&["brief"]), 100, AddressSet::empty()),
+        (names(&["unknown"]), 0, AddressSet::empty()),
+    ] {
+        let space = scope.unsweepable_space(&assets, at(now));
+        assert_eq!(space, expect, "{assets:?} at {now}");
+        for ip in space.ranges().iter().flat_map(|range| [range.first(), range.last()]) {
+            assert!(allowed(&scope, ip, at(now)), "{ip} at {now}");
+        }
+    }
+}
+
+#[test]
 fn tells_assets_and_names() {
     let at_both = lab().assets_of(ip("192.0.2.130"), at(0));
     assert_eq!(at_both, [Arc::from("dmz"), Arc::from("temporary")]);

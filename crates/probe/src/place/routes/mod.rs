@@ -3,12 +3,11 @@
 //!
 //! A router's link-layer address comes from the kernel's neighbour table. Where it is missing, or only remembered, somebody
 //! has to make the kernel ask for it, and no packet may go to an address that is no target (the router seldom is one). With
-//! `CAP_NET_ADMIN` the kernel is told to use the entry, and sends its own ARP or NDP. Without, nothing is asked by us: the
-//! next packet to a target that is sent through the kernel has the same effect, and is on its way anyhow. So
-//! [`NextHop::Gateway`] has no address while the kernel has none, or one that nobody made sure of lately: what is sent by packet
-//! sockets would leave it so for ever, and go nowhere once another machine is the router. A moment after the first packet went
-//! through the kernel, which begins to make sure then, the address is there. To ask by a packet socket of our own would be a
-//! second ARP and a second NDP to get wrong.
+//! `CAP_NET_ADMIN` the kernel is told to use the entry, and sends its own ARP or NDP. Without, nothing is asked by us: any
+//! packet to a target that is sent through the kernel has the same effect. So [`NextHop::Gateway`] has no address while the kernel
+//! has none; and what is sent by packet sockets would leave an address that is only remembered as it is for ever, and go nowhere once
+//! another machine is the router, so [`Routes::unconfirmed`] tells where one packet through the kernel is due. To ask by a packet
+//! socket of our own would be a second ARP and a second NDP to get wrong.
 
 mod cut;
 #[cfg(test)]
@@ -78,9 +77,9 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// The address that frames may be sent to. One that is only remembered will do where somebody sees to it that it is made sure of.
-    fn usable(self, may_meet: bool) -> Option<Mac> {
-        self.mac.filter(|_| may_meet || !self.is_stale)
+    /// Whether the kernel neither knows it for sure nor is about to.
+    fn is_unsure(&self) -> bool {
+        self.mac.is_none() || self.is_stale
     }
 }
 
@@ -154,7 +153,7 @@ impl Routes {
         let before = self.generation;
         self.hear();
         // That the kernel has begun to make sure of a router is no news to it.
-        if !self.may_meet && self.gateways.values().any(|gateway| gateway.usable(self.may_meet).is_none()) {
+        if !self.may_meet && self.gateways.values().any(Gateway::is_unsure) {
             self.stale = self.stale.max(Stale::Gateways);
         }
         let pause = LOOK_EVERY.max(self.took.saturating_mul(LOOK_SHARE));
@@ -176,7 +175,7 @@ impl Routes {
         let begun = Instant::now();
         loop {
             self.refresh();
-            if self.gateways.values().all(|gateway| gateway.usable(self.may_meet).is_some()) {
+            if self.gateways.values().all(|gateway| gateway.mac.is_some()) {
                 return true;
             }
             if !self.may_meet || begun.elapsed() >= within {
@@ -184,6 +183,25 @@ impl Routes {
             }
             sleep(SETTLE_EVERY).await;
         }
+    }
+
+    /// A target behind each router of whose link-layer address the kernel is not sure, and that it cannot be told to ask for want
+    /// of `CAP_NET_ADMIN`: a packet to it that is sent through the kernel, such as that of a connection, makes it ask. Each
+    /// router's comes up once in five seconds.
+    pub fn unconfirmed(&mut self) -> Vec<IpAddr> {
+        if self.may_meet {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let mut targets = Vec::new();
+        for ((link, ip), gateway) in &mut self.gateways {
+            let is_due = gateway.met.is_none_or(|met| now.saturating_duration_since(met) >= MEET_EVERY);
+            if gateway.is_unsure() && is_due {
+                gateway.met = Some(now);
+                targets.extend(self.bare.first_behind(*link, *ip));
+            }
+        }
+        targets
     }
 
     fn hear(&mut self) {
@@ -318,14 +336,10 @@ impl Routes {
         if self.stale == Stale::Gateways {
             self.stale = Stale::Nothing;
         }
-        self.take_gateways();
-        Ok(())
-    }
-
-    fn take_gateways(&mut self) {
-        let (gateways, may_meet) = (&self.gateways, self.may_meet);
-        let ways = self.bare.with_gateways(|link, ip| gateways.get(&(link, ip))?.usable(may_meet));
+        let gateways = &self.gateways;
+        let ways = self.bare.with_gateways(|link, ip| gateways.get(&(link, ip)).and_then(|gateway| gateway.mac));
         self.take(ways);
+        Ok(())
     }
 
     fn take(&mut self, ways: Ways) {
@@ -349,7 +363,7 @@ impl Routes {
             match self.kernel.ask(Question::Meet { link, ip }) {
                 Ok(answer) if answer.contains(&Message::Error(libc::EPERM)) => {
                     self.may_meet = false;
-                    self.take_gateways();
+                    gateway.met = None;
                     return;
                 }
                 // A link that has gone meanwhile: that is in the news.

@@ -41,9 +41,9 @@ pub struct Way {
 pub enum NextHop {
     /// A router on an Ethernet link, for all targets that go this way.
     ///
-    /// `mac` is none until the kernel knows it, and now and then while it is not sure of it. Who has to send meanwhile sends through
-    /// the kernel (a raw IP socket), which asks for the address as for any packet; it keeps only some two hundred packets while it
-    /// waits for the answer and drops the oldest, so one packet and a look at the next generation is better than many.
+    /// `mac` is none until the kernel knows it. Who has to send meanwhile sends through the kernel, which asks for the address as
+    /// for any packet; it keeps only some two hundred packets while it waits for the answer and drops the oldest, so one packet
+    /// and a look at the next generation is better than many.
     Gateway { ip: IpAddr, mac: Option<Mac> },
     /// The target itself: the kernel has to ask for the link-layer address of each, so it should send.
     OnLink,
@@ -141,6 +141,14 @@ impl Ways {
             (range, way)
         });
         Self::new(filled, self.limit.clone())
+    }
+
+    /// The first target that goes by a router.
+    pub(super) fn first_behind(&self, link: u32, router: IpAddr) -> Option<IpAddr> {
+        let goes_by =
+            |way: &Way| way.link.index == link && matches!(way.next_hop, NextHop::Gateway { ip, .. } if ip == router);
+        let (range, _) = self.parts.iter().find(|(_, way)| way.as_ref().is_ok_and(goes_by))?;
+        Some(range.first())
     }
 
     /// Every router there is on the ways, with the link it is on.
