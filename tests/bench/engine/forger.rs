@@ -87,7 +87,7 @@ fn forge(mut chance: Chance, sources: u32, port: u16, rate: u32, stop: &AtomicBo
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds times a rate")]
         let due = (begun.elapsed().as_secs_f64() * f64::from(rate)) as u64;
         // What a busy machine did not let it send is not made up for in one go.
-        for _ in 0..due.saturating_sub(sent).min(u64::from(rate / 100)) {
+        for _ in 0..due.saturating_sub(sent).min(u64::from(rate / 20)) {
             // A queue that is full is a packet lost, as elsewhere.
             let _ = socket.send(&packet(&mut chance, sources, port, target));
         }
