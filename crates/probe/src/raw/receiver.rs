@@ -20,7 +20,9 @@ pub(super) fn run(shared: &Arc<Shared>, mut receive: Box<dyn Receive>) {
     let mut looked = Instant::now();
     let (mut dropped, mut is_deaf) = (0, false);
     while !shared.stopped.load(Relaxed) {
-        let heard = receive.receive(PATIENCE, &mut |packet, _| shared.take(packet, shared.since_start()));
+        let heard = receive.receive(PATIENCE, &mut |packet, arrival| {
+            shared.take(packet, shared.since_start().saturating_sub(arrival.waited));
+        });
         match heard {
             Ok(()) => is_deaf = false,
             Err(error) => {
