@@ -51,7 +51,7 @@ mod tests {
         let counts = |probes: u64, answered, times: usize| {
             let (mut asked_at, mut answered_at) = ([0; MOST_ATTEMPTS], [0; MOST_ATTEMPTS]);
             (asked_at[0], answered_at[0]) = (probes, answered);
-            asked_at[1..times].fill(probes - answered);
+            asked_at.iter_mut().take(times).skip(1).for_each(|asked| *asked = probes - answered);
             SweepCounts { probes, answered, asked_at, answered_at, ..SweepCounts::default() }
         };
         for (loss, counts, expect) in [
@@ -59,7 +59,7 @@ mod tests {
             (Loss { asked: 0, missed: 0 }, counts(10, 10, 1), Some(0.0)),
             // Nothing answered: nothing is known.
             (Loss { asked: 0, missed: 0 }, counts(10, 0, 1), None),
-            (Loss { asked: 0, missed: 0 }, counts(0, 0, 0), None),
+            (Loss { asked: 0, missed: 0 }, counts(0, 0, 1), None),
             // No loss seen in 8 questions; each silent port asked once, or three times.
             (Loss { asked: 8, missed: 0 }, counts(10, 5, 1), Some(0.1)),
             (Loss { asked: 8, missed: 0 }, counts(10, 5, 3), Some(0.001)),

@@ -95,12 +95,23 @@ pub(super) struct SummaryLine {
     pub p_miss_random_loss: Option<f64>,
     pub vantages: u32,
     pub seconds: f64,
+    /// Where packets of our own asked: answers that were lost before they could be read, how often some of the questions were repeated
+    /// for it, and what limited the rate in the end.
+    #[serde(flatten)]
+    pub packets: Option<PacketsLine>,
     /// Targets too large to ask every address of, and how many of each were asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_enumerable: Vec<NotEnumerable>,
     /// Not everything that was asked for was asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct PacketsLine {
+    pub ring_drops: u64,
+    pub replayed: u64,
+    pub limited_by: &'static str,
 }
 
 impl EndpointLine {
@@ -270,6 +281,7 @@ mod tests {
             p_miss_random_loss: None,
             vantages: 1,
             seconds: 2.1,
+            packets: None,
             not_enumerable: Vec::new(),
             incomplete: false,
         };

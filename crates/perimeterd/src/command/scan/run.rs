@@ -4,7 +4,7 @@ use super::{
     job::Job,
     loss::Loss,
     progress::Progress,
-    report::{self, EndpointLine, FindingLine, HostLine, Line, SummaryLine},
+    report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
 };
 use crate::{
     failure::{Failure, Outcome},
@@ -351,6 +351,14 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
         not_enumerable: job.not_enumerable.clone(),
+        packets: job.dialer.raw().map(|raw| {
+            let counters = raw.counters();
+            PacketsLine {
+                ring_drops: counters.dropped,
+                replayed: tally.counts.replayed,
+                limited_by: counters.limiting.as_str(),
+            }
+        }),
         incomplete: tally.incomplete,
     }
 }
