@@ -4,6 +4,7 @@ use super::{Raw, RawSettings};
 use crate::{
     Dialer,
     place::{Egress, NoWay, PortFacts, Routes, SourcePorts, Ways},
+    self_probe::{Obstacle, may_send_raw},
 };
 use model::{AddressSet, Endpoint};
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
@@ -13,6 +14,9 @@ use wire::{PortBlock, WireError};
 /// Why raw packets are of no use here, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum RawError {
+    /// The operator's or the machine's.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
     /// The machine's.
     #[error("the kernel does not tell its routes ({0}); raw packets need to know them")]
     Routes(#[source] io::Error),
@@ -57,10 +61,16 @@ impl RawAccess {
     /// The dialer asks by raw packets from now on what can be reached by them, and by connections what cannot. What that is
     /// changes with routes and scope. Fails where this process may not, or cannot, send raw packets at all.
     pub async fn open(dialer: &Dialer, egress: Egress, ring: usize) -> Result<Self, RawError> {
+        may_send_raw()?;
         let facts = PortFacts::read().map_err(RawError::Routes)?;
         let source = SourcePorts::choose(&facts).ok_or(RawError::Ports)?;
         let ports = PortBlock::new(source.block.first, source.block.len)?;
         let mut routes = Routes::follow(targets(dialer), egress.clone()).map_err(RawError::Routes)?;
+        // Whether the kernel may be told to ask for routers is known after the first look.
+        routes.refresh();
+        for target in routes.unconfirmed() {
+            nudge(dialer, target);
+        }
         routes.settle(SETTLE).await;
         let raw = dialer.engage(RawSettings { ports, ring }).map_err(RawError::Threads)?;
         let ways = routes.ways();
