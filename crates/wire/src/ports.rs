@@ -1,7 +1,6 @@
 //! The block of source ports that raw probes leave from.
 
 use crate::WireError;
-use std::ops::RangeInclusive;
 
 /// A block of source ports: a power of two of them, so that a cookie can say which one, and at least as many as there are
 /// [tags](crate::Tag). Nobody else on the machine may use them: the kernel answers what arrives there with RST, which is what
@@ -24,25 +23,6 @@ impl PortBlock {
             && first > 0
             && first.checked_add(length - 1).is_some();
         if fits { Ok(Self { first, length }) } else { Err(WireError::PortBlock { first, length }) }
-    }
-
-    /// The longest block that keeps clear of the ports the kernel gives out by itself (`ip_local_port_range`) and of those
-    /// somebody listens on, the highest of that length: the default where it is free. None where not even a block of 256 is.
-    pub fn beside(local: &RangeInclusive<u16>, listening: &[u16]) -> Option<Self> {
-        let is_free = |block: &Self| {
-            let apart = local.is_empty() || block.last() < *local.start() || *local.end() < block.first;
-            apart && !listening.iter().any(|port| block.contains(*port))
-        };
-        let default = Some(Self::default()).filter(is_free);
-        default.or_else(|| {
-            let lengths = (8..=12).rev().map(|power| 1_u16 << power);
-            // Above the ports of well-known services, and aligned: enough places, few to try.
-            let blocks = lengths.flat_map(|length| {
-                let places = (1..=u16::MAX / length).rev();
-                places.filter_map(move |place| Self::new(place.checked_mul(length)?, length).ok())
-            });
-            blocks.filter(|block| block.first >= 10_240).find(is_free)
-        })
     }
 
     pub fn first(self) -> u16 {
@@ -112,27 +92,5 @@ mod tests {
         for port in [0, 60_999, 65_096, 65_535] {
             assert_eq!(block.offset(port), None);
         }
-    }
-
-    #[test]
-    fn keeps_clear_of_everybody_else() {
-        assert_eq!(PortBlock::beside(&(32_768..=60_999), &[22, 443]), Some(PortBlock::default()));
-        let all: Vec<u16> = (1..=u16::MAX).collect();
-        assert_eq!(PortBlock::beside(&(32_768..=60_999), &all), None);
-        for (local, listening) in [
-            (32_768..=60_999, &[61_001_u16, 65_000][..]),
-            (1024..=65_535, &[]),
-            (15_000..=64_000, &[10_300, 14_000, 64_500]),
-            (32_768..=65_535, &[20_480, 30_000]),
-            (10_000..=65_000, &[65_100]),
-        ] {
-            if let Some(block) = PortBlock::beside(&local, listening) {
-                assert!(block.last() < *local.start() || block.first() > *local.end(), "{block:?} in {local:?}");
-                assert!(!listening.iter().any(|port| block.contains(*port)), "{block:?}");
-            } else {
-                assert!(*local.start() < 10_496 && *local.end() > 65_024, "there was room beside {local:?}");
-            }
-        }
-        assert_eq!(PortBlock::beside(&(32_768..=65_535), &[]).map(PortBlock::len), Some(4096));
     }
 }
