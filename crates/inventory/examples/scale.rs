@@ -245,6 +245,7 @@ impl World {
             outcome: if port == 443 { last } else { Outcome::Open(OpenReason::Connected) },
             at,
             attempts: 1,
+            refused: 0,
             rtt_us: Some(300),
         };
         HostSlice {

@@ -177,8 +177,18 @@ pub struct PortObservation {
     pub at: Timestamp,
     /// Packets or connections it took, from 1.
     pub attempts: u8,
+    /// Those of them that were refused before one was accepted: not by the endpoint, then, but by somebody on the way.
+    #[serde(default)]
+    pub refused: u8,
     /// In microseconds.
     pub rtt_us: Option<u32>,
+}
+
+impl PortObservation {
+    /// Whether it is open, and packets were lost before that showed.
+    pub fn is_late(&self) -> bool {
+        self.outcome.is_open() && self.attempts.saturating_sub(self.refused) > 1
+    }
 }
 
 /// What a conversation with an open endpoint found.

@@ -75,8 +75,14 @@ mod tests {
     fn who_tells_nothing_is_asked_less_and_less() {
         let (fruitless, hour) = (Fruitless::default(), Duration::from_hours(1));
         let endpoint = Endpoint::tcp([192, 0, 2, 1].into(), 443);
-        let connection =
-            |second, outcome| PortObservation { endpoint, outcome, at: at(second), attempts: 1, rtt_us: None };
+        let connection = |second, outcome| PortObservation {
+            endpoint,
+            outcome,
+            at: at(second),
+            attempts: 1,
+            refused: 0,
+            rtt_us: None,
+        };
         let open = Outcome::Open(OpenReason::Connected);
         let (mut now, mut waits) = (0, Vec::new());
         for _ in 0..8 {

@@ -88,7 +88,7 @@ impl Look {
         seen: impl Iterator<Item = &'a PortObservation>,
     ) -> (BTreeMap<Endpoint, Found>, Worth) {
         let (mut refuted, mut answered, mut answers) = (BTreeMap::new(), Answered::default(), 0_usize);
-        // Only what opened: a refusal is asked again on purpose, and says nothing about the line.
+        // Only what opened, and not for a refusal before it: that says nothing about the line.
         let (mut opened, mut late) = (0_usize, 0_usize);
         for observation in seen {
             if tools.index.is_refuted_by(observation) {
@@ -96,7 +96,7 @@ impl Look {
             } else if observation.outcome.is_answer() {
                 answers += 1;
                 opened += usize::from(observation.outcome.is_open());
-                late += usize::from(observation.outcome.is_open() && observation.attempts > 1);
+                late += usize::from(observation.is_late());
                 answered.note(observation);
             }
         }
@@ -178,9 +178,11 @@ impl Look {
         for (endpoint, first) in refuted.iter() {
             weigh(*endpoint, first.outcome);
         }
-        for pause in AGAIN_AFTER.into_iter().take(times) {
+        for (nth, pause) in AGAIN_AFTER.into_iter().take(times).enumerate() {
             let still: Vec<Endpoint> = refuted.keys().take(AGAIN_AT_MOST).copied().collect();
-            if still.is_empty() {
+            // Other looks may have shown meanwhile that the line is better again.
+            let is_enough = nth >= AGAIN_USUALLY && !tools.canaries.is_lossy(Instant::now());
+            if still.is_empty() || is_enough {
                 break;
             }
             sleep(pause).await;

@@ -353,6 +353,7 @@ mod tests {
             outcome: Outcome::Open(OpenReason::Connected),
             at: NOW,
             attempts: 1,
+            refused: 0,
             rtt_us: None,
         };
         let talk = |port: u16, service: Option<Service>| ServiceObservation {

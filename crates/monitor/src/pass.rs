@@ -468,7 +468,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             let open = slice.ports.iter().zip(met).filter(|(_, met)| met.is_some_and(|(open, _)| open));
             for (port, _) in open.filter(|(port, _)| port.outcome.is_evidence()) {
                 plan.record.loss_asked += 1;
-                let late = !port.outcome.is_answer() || (port.outcome.is_open() && port.attempts > 1);
+                let late = !port.outcome.is_answer() || port.is_late();
                 plan.record.loss_missed += u64::from(late);
             }
         }

@@ -73,7 +73,11 @@ async fn one(dialer: &Dialer, endpoint: Endpoint, options: &AskOptions) -> Found
         }
         // Silence after a refusal, or trouble of our own, is no answer.
         let answer = if answer.outcome.is_open() { answer } else { refused.unwrap_or(answer) };
-        return answer.into_found(dialer, endpoint, attempt);
+        let mut found = answer.into_found(dialer, endpoint, attempt);
+        if found.observation.outcome.is_open() {
+            found.observation.refused = refusals;
+        }
+        return found;
     }
 }
 
@@ -94,7 +98,7 @@ impl Answer {
         let rtt_us = self.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
         let at = dialer.clock().now();
         Found {
-            observation: PortObservation { endpoint, outcome: self.outcome, at, attempts, rtt_us },
+            observation: PortObservation { endpoint, outcome: self.outcome, at, attempts, refused: 0, rtt_us },
             reply: self.reply,
         }
     }

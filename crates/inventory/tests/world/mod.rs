@@ -345,6 +345,7 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
                 outcome,
                 at,
                 attempts: 1,
+                refused: 0,
                 rtt_us: Some(300),
             }),
             Seen::Service(mut seen) => {

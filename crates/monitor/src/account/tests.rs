@@ -45,7 +45,7 @@ impl Slow {
     }
 
     fn seen(&self, endpoint: Endpoint) -> PortObservation {
-        PortObservation { endpoint, outcome: self.outcome, at: self.clock.now(), attempts: 1, rtt_us: None }
+        PortObservation { endpoint, outcome: self.outcome, at: self.clock.now(), attempts: 1, refused: 0, rtt_us: None }
     }
 }
 

@@ -270,7 +270,7 @@ impl World {
         truth.answers += 1;
         let step = i64::try_from(truth.answers % 900).unwrap_or(0);
         let at = Timestamp::from_nanosecond(at.as_nanosecond() + i128::from(step)).unwrap_or(at);
-        PortObservation { endpoint, outcome, at, attempts: 1, rtt_us: None }
+        PortObservation { endpoint, outcome, at, attempts: 1, refused: 0, rtt_us: None }
     }
 }
 

@@ -64,7 +64,9 @@ async fn an_open_answer_counts_above_an_earlier_refusal() {
     };
     let (found, _listener) = tokio::join!(ask(&dialer, vec![endpoint], &options), opens);
     assert!(found[0].observation.outcome.is_open());
-    assert_eq!(found[0].observation.attempts, 2);
+    assert_eq!((found[0].observation.attempts, found[0].observation.refused), (2, 1));
+    // Nothing was lost.
+    assert!(!found[0].observation.is_late());
 }
 
 #[tokio::test]

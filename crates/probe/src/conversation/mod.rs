@@ -104,7 +104,7 @@ pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conv
 /// Asks a UDP endpoint again, with the datagram its port calls for.
 pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeouts) -> Conversation {
     let now = || dialer.clock().now();
-    let port = |outcome| PortObservation { endpoint, outcome, at: now(), attempts: 1, rtt_us: None };
+    let port = |outcome| PortObservation { endpoint, outcome, at: now(), attempts: 1, refused: 0, rtt_us: None };
     let Ok(target) = dialer.authorize(endpoint) else {
         let outcome = Outcome::NotProbed(NotProbed::OutOfScope);
         return Conversation { observation: None, ports: vec![port(outcome)] };
@@ -388,7 +388,7 @@ impl<'a> Interview<'a> {
     fn record(&mut self, outcome: Outcome, rtt: Option<Duration>) {
         let rtt_us = rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
         let at = self.dialer.clock().now();
-        self.ports.push(PortObservation { endpoint: self.endpoint, outcome, at, attempts: 1, rtt_us });
+        self.ports.push(PortObservation { endpoint: self.endpoint, outcome, at, attempts: 1, refused: 0, rtt_us });
     }
 
     fn conclude(self, complete: bool) -> Conversation {

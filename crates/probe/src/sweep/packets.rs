@@ -142,6 +142,7 @@ impl Sink for Ear {
             outcome: answer.outcome,
             at: sweep.dialer.clock().now(),
             attempts: answer.attempt.max(1),
+            refused: 0,
             rtt_us: answer.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
         };
         let is_news = sweep.progress.hear(host, number, known, &observation);
@@ -300,8 +301,14 @@ impl Sweep {
         let now = self.dialer.clock().now();
         let expected = self.job.expected.iter().filter_map(|endpoint| {
             let (host, number) = self.number_of(endpoint)?;
-            let observation =
-                PortObservation { endpoint: *endpoint, outcome: Outcome::Silent, at: now, attempts: 1, rtt_us: None };
+            let observation = PortObservation {
+                endpoint: *endpoint,
+                outcome: Outcome::Silent,
+                at: now,
+                attempts: 1,
+                refused: 0,
+                rtt_us: None,
+            };
             (packets.ask(host, endpoint.transport)).then_some((host, number, observation))
         });
         let expected: Vec<_> = expected.collect();

@@ -132,7 +132,8 @@ impl Progress {
             self.refused.set(number, false);
             self.were_forged.store(true, Relaxed);
             host.refused -= 1;
-            return host.accept(observation);
+            let refused = observation.attempts.saturating_sub(1);
+            return host.accept(&PortObservation { refused, ..observation.clone() });
         }
         if !outcome.is_evidence() {
             match outcome {

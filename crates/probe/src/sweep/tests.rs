@@ -316,7 +316,7 @@ async fn asks_one_by_one_in_the_order_given() {
 
 fn observation(host: u8, port: u16, outcome: Outcome) -> PortObservation {
     let endpoint = Endpoint::tcp(Ipv4Addr::new(192, 0, 2, host).into(), port);
-    PortObservation { endpoint, outcome, at: jiff::Timestamp::UNIX_EPOCH, attempts: 1, rtt_us: None }
+    PortObservation { endpoint, outcome, at: jiff::Timestamp::UNIX_EPOCH, attempts: 1, refused: 0, rtt_us: None }
 }
 
 const OPEN: Outcome = Outcome::Open(OpenReason::Connected);

@@ -91,6 +91,7 @@ impl Simulated {
             outcome: reply.outcome,
             at: Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX),
             attempts,
+            refused: 0,
             rtt_us: reply.outcome.is_answer().then_some(reply.rtt_us),
         }
     }
@@ -307,6 +308,7 @@ impl Simulated {
                     let reply = attempt(paths, truth, port.endpoint, at);
                     if reply.outcome.is_open() {
                         *port = self.seen(port.endpoint, at, attempt_number, reply);
+                        port.refused = attempt_number - 1;
                         hits.push(Found { observation: port.clone(), reply: None });
                     }
                 }

@@ -249,7 +249,14 @@ mod tests {
     fn port() -> PortObservation {
         let at = jiff::Timestamp::from_second(1_795_255_503).expect("in range");
         let endpoint = Endpoint::tcp("192.0.2.7".parse().expect("an address"), 22);
-        PortObservation { endpoint, outcome: Outcome::Open(OpenReason::Connected), at, attempts: 1, rtt_us: None }
+        PortObservation {
+            endpoint,
+            outcome: Outcome::Open(OpenReason::Connected),
+            at,
+            attempts: 1,
+            refused: 0,
+            rtt_us: None,
+        }
     }
 
     #[test]

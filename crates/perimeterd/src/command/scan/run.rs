@@ -267,7 +267,7 @@ async fn confirm(job: Arc<Job>, found: Found, host: Arc<Semaphore>, all: Arc<Sem
         let observation = again.observation;
         if observation.outcome.is_evidence() {
             confirmed.loss.asked += 1;
-            confirmed.loss.missed += u64::from(observation.attempts > 1 || !observation.outcome.is_answer());
+            confirmed.loss.missed += u64::from(observation.is_late() || !observation.outcome.is_answer());
         }
         confirmed.port = observation.outcome.is_open().then(|| found.observation.clone());
     }
