@@ -37,6 +37,7 @@ struct TypeLabels {
 pub(crate) fn render(status: &StatusReport, events: &BTreeMap<EventType, u64>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("perimeterd");
     whole(&mut registry, status);
+    engine(&mut registry, status);
     lanes(&mut registry, status);
     delivery(&mut registry, status);
     let by_type = Family::<TypeLabels, Counter>::default();
@@ -70,9 +71,33 @@ fn whole(registry: &mut Registry, status: &StatusReport) {
     }
 }
 
+/// Packets of our own, where there are any.
+fn engine(registry: &mut Registry, status: &StatusReport) {
+    let Some(engine) = &status.engine else { return };
+    let rate = FloatGauge::default();
+    rate.set(engine.rate);
+    registry.register("packet_rate", "Packets a second that may leave now", rate);
+    let limit = vec![("by", engine.limited_by.clone())];
+    registry.register("packet_limit", "What keeps the rate of packets from more", Info::new(limit));
+    let counts = [
+        ("packets_sent", "Packets of our own that left", engine.sent),
+        ("packets_unsent", "Packets that could not be sent", engine.unsent),
+        ("packet_answers", "Answers that proved themselves", engine.answers),
+        ("packets_forged", "What looked like answers and answered nothing that was asked", engine.forged),
+        ("ring_drops", "Packets lost between the network and the daemon", engine.ring_drops),
+        ("canaries_asked", "Questions to endpoints that always answer", engine.canaries),
+        ("canaries_missed", "Those of them without an answer", engine.canaries_missed),
+    ];
+    for (name, help, value) in counts {
+        let counter = Counter::<u64>::default();
+        counter.inner().store(value, Ordering::Relaxed);
+        registry.register(name, help, counter);
+    }
+}
+
 fn lanes(registry: &mut Registry, status: &StatusReport) {
     type Reading = fn(&model::LaneStatus) -> Option<f64>;
-    let readings: [(&str, &str, Reading); 12] = [
+    let readings: [(&str, &str, Reading); 15] = [
         ("lane_period_seconds", "The lane's period", |lane| Some(lane.period_s)),
         ("lane_baseline_done", "1 once the baseline is learnt", |lane| Some(flag(lane.baseline_done))),
         ("lane_running", "1 while a pass runs", |lane| Some(flag(lane.running))),
@@ -83,6 +108,13 @@ fn lanes(registry: &mut Registry, status: &StatusReport) {
         ("lane_last_pass_attempts", "Packets or connections of the last pass", |lane| Some(number(lane.attempts))),
         ("lane_last_pass_local_errors", "Our own errors in the last pass", |lane| Some(number(lane.local_errors))),
         ("lane_loss_ratio", "Measured loss, 0 to 1; absent where nothing known was asked", |lane| lane.loss),
+        ("lane_loss_low_ratio", "The true loss is hardly lower (95 % confidence)", |lane| Some(lane.loss_interval?.0)),
+        ("lane_loss_high_ratio", "The true loss is hardly higher (95 % confidence)", |lane| {
+            Some(lane.loss_interval?.1)
+        }),
+        ("lane_last_pass_replayed", "Stretches asked again because this machine lost packets", |lane| {
+            Some(number(lane.replayed))
+        }),
         ("lane_miss_probability", "The chance that random loss hid an open port", |lane| lane.p_miss_random_loss),
         ("lane_last_finished_seconds", "When the last pass ended, in seconds since the epoch", |lane| {
             lane.last_finished.map(|time| time.as_duration().as_secs_f64())

@@ -12,6 +12,7 @@ mod endpoint;
 mod event;
 mod event_type;
 mod fact;
+mod loss;
 mod mac;
 mod observation;
 mod pass;
@@ -36,6 +37,7 @@ pub use event::{
 };
 pub use event_type::{Category, EventType, UnknownEventType};
 pub use fact::{EndpointFact, HostFacts};
+pub use loss::Loss;
 pub use mac::{Mac, MacError};
 pub use observation::{
     ClosedReason, FilteredReason, HostSlice, LocalErrorKind, NameObservation, NameSource, NotProbed, OpenReason,
@@ -48,5 +50,5 @@ pub use range::{AddressRange, AddressSet, Addresses};
 pub use rate::{Rate, RateError};
 pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
-pub use status::{CheckState, DeliveryStatus, LaneStatus, NotEnumerable, StatusReport};
+pub use status::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, NotEnumerable, StatusReport};
 pub use target::{Target, TargetError};

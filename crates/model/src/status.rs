@@ -31,6 +31,9 @@ pub struct StatusReport {
     /// Targets too large to ask every address of.
     #[serde(default)]
     pub not_enumerable: Vec<NotEnumerable>,
+    /// What sends packets of our own; none where every question is a connection of the kernel's.
+    #[serde(default)]
+    pub engine: Option<EngineStatus>,
     pub lanes: Vec<LaneStatus>,
     pub delivery: Vec<DeliveryStatus>,
 }
@@ -41,6 +44,28 @@ pub struct StatusReport {
 pub struct NotEnumerable {
     pub target: String,
     pub candidates: u64,
+}
+
+/// What sends packets of our own has done since it started, and how it goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// Packets a second that may leave now.
+    pub rate: f64,
+    /// What keeps it from more: `ceiling` (what the configuration allows), `path` (more would be lost on the way), `link` (this
+    /// machine or its link takes no more).
+    pub limited_by: String,
+    pub sent: u64,
+    /// Packets that could not be sent.
+    pub unsent: u64,
+    /// Answers that proved themselves.
+    pub answers: u64,
+    /// What looked like answers, and answered nothing that was asked.
+    pub forged: u64,
+    /// Packets that arrived and were lost before they could be read; what was asked then is asked again.
+    pub ring_drops: u64,
+    /// Questions to endpoints that always answer, and those of them without an answer.
+    pub canaries: u64,
+    pub canaries_missed: u64,
 }
 
 /// One lane of one profile.
@@ -65,8 +90,14 @@ pub struct LaneStatus {
     pub attempts: u64,
     /// Measured share of questions to endpoints known to answer that got no answer at the first attempt; none without any.
     pub loss: Option<f64>,
-    /// The chance that random loss hid an open port in that pass.
+    /// Between what the true loss lies with 95 % confidence.
+    #[serde(default)]
+    pub loss_interval: Option<(f64, f64)>,
+    /// The chance that random loss hid a given open port in that pass.
     pub p_miss_random_loss: Option<f64>,
+    /// Stretches of questions that were asked again because this machine itself lost packets.
+    #[serde(default)]
+    pub replayed: u64,
     pub local_errors: u64,
 }
 

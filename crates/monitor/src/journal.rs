@@ -2,7 +2,7 @@
 
 use inventory::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
-use model::{Alert, Event, HostKey, Lane, PassId, Sha256};
+use model::{Alert, Event, HostKey, Lane, Loss, PassId, Sha256};
 use notifiers::Owed;
 use scope::ledger::Entry;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,36 @@ pub struct PassRecord {
     /// Endpoints known to answer that were asked, and those of them that did not answer the first attempt.
     pub loss_asked: u64,
     pub loss_missed: u64,
+    /// Endpoints that stayed silent, by the questions they were asked: the first place is of those asked once.
+    #[serde(default)]
+    pub silent: Vec<u64>,
+    /// Stretches of questions that were asked again because this machine itself lost packets.
+    #[serde(default)]
+    pub replayed: u64,
+}
+
+impl PassRecord {
+    pub(crate) fn loss(&self) -> Loss {
+        Loss { asked: self.loss_asked, missed: self.loss_missed }
+    }
+
+    /// So many more endpoints stayed silent after so many questions (at least one).
+    pub(crate) fn note_silent(&mut self, questions: i32, endpoints: u64) {
+        let place = usize::try_from(questions - 1).unwrap_or_default();
+        if endpoints > 0 {
+            self.silent.resize(self.silent.len().max(place + 1), 0);
+            self.silent[place] += endpoints;
+        }
+    }
+
+    /// The chance that random loss hid a given open port in it.
+    pub(crate) fn p_miss(&self) -> Option<f64> {
+        let silent = self.silent.iter().enumerate();
+        self.loss().p_miss(
+            self.probes,
+            silent.map(|(place, count)| (i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), *count)),
+        )
+    }
 }
 
 /// The state rules a host breaks: profile, rule set and rule, with since when.

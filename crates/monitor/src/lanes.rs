@@ -126,6 +126,8 @@ impl LaneState {
             local_errors: 0,
             loss_asked: 0,
             loss_missed: 0,
+            silent: Vec::new(),
+            replayed: 0,
         })
     }
 
@@ -191,9 +193,6 @@ impl LaneState {
     pub(crate) fn status(&self, baseline_done: bool, targets: u64, now: Timestamp) -> LaneStatus {
         let shown = self.finished.as_ref();
         let running = self.running.as_ref().map(|running| &running.record);
-        let loss = shown
-            .filter(|record| record.loss_asked > 0)
-            .map(|record| record.loss_missed as f64 / record.loss_asked as f64);
         let finished_at = shown.and_then(|record| record.finished);
         LaneStatus {
             profile: self.profile.to_string(),
@@ -216,9 +215,10 @@ impl LaneState {
             }),
             probes: shown.map_or(0, |record| record.probes),
             attempts: shown.map_or(0, |record| record.attempts),
-            loss,
-            // A silent host's port gets one question: one loss hides it. Where the host answers, two must be lost.
-            p_miss_random_loss: loss.map(|loss| if self.lane == Lane::Known { loss * loss } else { loss }),
+            loss: shown.and_then(|record| record.loss().ratio()),
+            loss_interval: shown.and_then(|record| record.loss().bounds()),
+            p_miss_random_loss: shown.and_then(PassRecord::p_miss),
+            replayed: shown.map_or(0, |record| record.replayed),
             local_errors: shown.map_or(0, |record| record.local_errors),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) enum Report {
     /// Good news that need not wait for the rest of the group, or fresh identifications.
     Slice { slice: HostSlice },
     /// A group is done.
-    Group(Group),
+    Group(Box<Group>),
     /// The pass came to its end, or was cancelled (then `complete` is false and it may go on later).
     Ended { record: PassRecord },
 }
@@ -188,7 +188,7 @@ async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         plan.record.groups_done += 1;
         group.record = plan.record.clone();
         group.addresses = group.addresses.union(&visits.beside(place));
-        if tools.reports.send(Report::Group(group)).await.is_err() {
+        if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
             break;
         }
     }
@@ -279,6 +279,8 @@ async fn sweep_group(
     }
     record.loss_asked += outcome.counts.known_asked;
     record.loss_missed += outcome.counts.known_missed_first;
+    record.replayed += outcome.counts.replayed;
+    outcome.counts.silent_after().for_each(|(questions, silent)| record.note_silent(questions, silent));
     let slices = outcome
         .hosts
         .into_iter()
@@ -458,6 +460,9 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             let answers = slice.ports.iter().any(|port| port.outcome.is_answer());
             for port in &slice.ports {
                 plan.record.attempts += u64::from(port.attempts);
+                if port.outcome == Outcome::Silent {
+                    plan.record.note_silent(i32::from(port.attempts.max(1)), 1);
+                }
                 local_errors += u64::from(matches!(port.outcome, Outcome::LocalError(_)));
             }
             // A host that is down loses no packets: only what a living one left without an answer is loss.
@@ -486,7 +491,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
             probes: asked,
             worth,
         };
-        if tools.reports.send(Report::Group(group)).await.is_err() {
+        if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
             return plan.record;
         }
     }

@@ -2,7 +2,9 @@
 
 use super::at;
 use crate::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
-use model::{CheckState, Delivery, DeliveryStatus, Event, Lane, LaneStatus, NotEnumerable, Severity, StatusReport};
+use model::{
+    CheckState, Delivery, DeliveryStatus, EngineStatus, Event, Lane, LaneStatus, NotEnumerable, Severity, StatusReport,
+};
 use std::{path::Path, sync::Mutex};
 use tokio::sync::broadcast;
 
@@ -123,6 +125,17 @@ pub(super) fn report() -> StatusReport {
         events: 2,
         vantages: 1,
         not_enumerable: vec![NotEnumerable { target: "2001:db8::/64".to_owned(), candidates: 3 }],
+        engine: Some(EngineStatus {
+            rate: 2_000.0,
+            limited_by: "path".to_owned(),
+            sent: 5_000,
+            unsent: 1,
+            answers: 70,
+            forged: 2,
+            ring_drops: 3,
+            canaries: 40,
+            canaries_missed: 4,
+        }),
         lanes: vec![LaneStatus {
             profile: "dmz \"1\"".to_owned(),
             lane: Lane::Hot,
@@ -137,6 +150,8 @@ pub(super) fn report() -> StatusReport {
             probes: 100,
             attempts: 120,
             loss: None,
+            loss_interval: None,
+            replayed: 2,
             p_miss_random_loss: None,
             local_errors: 4,
         }],

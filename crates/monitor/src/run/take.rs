@@ -37,7 +37,7 @@ impl<J: Journal> Monitor<J> {
                     None => Ok(()),
                 }
             }
-            Report::Group(group) => self.take_group(group, shutdown).await,
+            Report::Group(group) => self.take_group(*group, shutdown).await,
             Report::Ended { record } => self.take_end(record, shutdown).await,
         }
     }

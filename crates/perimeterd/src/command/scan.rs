@@ -1,7 +1,6 @@
 //! One scan on demand: no daemon, no store, and the same scope, dialer and conversations as the daemon's.
 
 mod job;
-mod loss;
 mod progress;
 mod report;
 mod run;

@@ -5,7 +5,7 @@ use crate::{
     output::{self, Table, ago, printable},
 };
 use clap::Args;
-use model::{CheckState, DeliveryStatus, LaneStatus, StatusReport, format_duration};
+use model::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, StatusReport, format_duration};
 use std::{process::ExitCode, time::Duration};
 
 #[derive(Debug, Args)]
@@ -63,12 +63,26 @@ fn head(report: &StatusReport) -> Vec<String> {
         ]
         .join(", "),
     ];
+    lines.extend(report.engine.as_ref().map(engine));
     lines.extend(report.not_enumerable.iter().map(|open| {
         let candidates = count(open.candidates, "candidate", "candidates");
         format!("not enumerable: {}, {candidates}", printable(&open.target))
     }));
     lines.extend(report.reasons.iter().map(|reason| format!("- {}", printable(reason))));
     lines
+}
+
+fn engine(engine: &EngineStatus) -> String {
+    let limit = match engine.limited_by.as_str() {
+        "ceiling" => "what the configuration allows".to_owned(),
+        "path" => "more would be lost on the way".to_owned(),
+        "link" => "this machine or its link takes no more".to_owned(),
+        other => printable(other).into_owned(),
+    };
+    format!(
+        "packets: at most {:.0} a second now ({limit}); {} sent, {} answers, {} lost on arrival, {} no answer to anything asked",
+        engine.rate, engine.sent, engine.answers, engine.ring_drops, engine.forged
+    )
 }
 
 fn count(count: u64, one: &str, many: &str) -> String {
@@ -87,6 +101,8 @@ fn lanes(report: &StatusReport) -> Table {
         "LOSS",
         "P(MISS)",
         "PROBES",
+        "ATTEMPTS",
+        "REPLAYED",
         "ERRORS",
     ]);
     for lane in &report.lanes {
@@ -98,13 +114,24 @@ fn lanes(report: &StatusReport) -> Table {
             last_pass(lane, report),
             if lane.lag_s < 1.0 { "none".to_owned() } else { seconds(lane.lag_s) },
             if lane.last_finished.is_some() { percent(lane.coverage) } else { "-".to_owned() },
-            lane.loss.map_or_else(|| "-".to_owned(), percent),
+            loss(lane),
             lane.p_miss_random_loss.map_or_else(|| "-".to_owned(), probability),
             lane.probes.to_string(),
+            lane.attempts.to_string(),
+            lane.replayed.to_string(),
             lane.local_errors.to_string(),
         ]);
     }
     table
+}
+
+/// With the interval in which the true loss lies.
+fn loss(lane: &LaneStatus) -> String {
+    match (lane.loss, lane.loss_interval) {
+        (Some(loss), Some((low, high))) => format!("{} ({}-{})", percent(loss), percent(low), percent(high)),
+        (Some(loss), None) => percent(loss),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 fn last_pass(lane: &LaneStatus, report: &StatusReport) -> String {

@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use config::{ChannelConfig, Config, Interval};
 use console::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
 use identify::Roots;
-use model::{CheckState, Clock, Delivery, Event, Lane, StatusReport, format_duration};
+use model::{CheckState, Clock, Delivery, EngineStatus, Event, Lane, StatusReport, format_duration};
 use monitor::{Handle, Snapshot};
 use notifiers::{Failure, Identity, Pipeline};
 use probe::{Dialer, DialerSettings};
@@ -151,9 +151,25 @@ impl DaemonControl {
             events,
             vantages: 1,
             not_enumerable,
+            engine: self.engine(),
             lanes,
             delivery,
         }
+    }
+
+    fn engine(&self) -> Option<EngineStatus> {
+        let counters = self.dialer.raw()?.counters();
+        Some(EngineStatus {
+            rate: counters.rate,
+            limited_by: counters.limiting.as_str().to_owned(),
+            sent: counters.sent,
+            unsent: counters.unsent,
+            answers: counters.heard,
+            forged: counters.forged,
+            ring_drops: counters.dropped,
+            canaries: counters.canaries,
+            canaries_missed: counters.canaries_missed,
+        })
     }
 
     /// How endpoints are asked.

@@ -148,7 +148,7 @@ impl SweepCounts {
     }
 
     /// Endpoints that stayed silent and were asked exactly that often, from once on.
-    pub fn silent_after(&self) -> impl Iterator<Item = (i32, u64)> {
+    pub fn silent_after(&self) -> impl Iterator<Item = (i32, u64)> + Clone {
         let asked = self.asked_at;
         let left = asked.into_iter().zip(self.answered_at).enumerate().map(move |(place, (here, answered))| {
             let again = asked.get(place + 1).copied().unwrap_or_default();

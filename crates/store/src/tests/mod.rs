@@ -212,6 +212,8 @@ fn pass(number: u32, lane: Lane) -> PassRecord {
         local_errors: 1,
         loss_asked: 10,
         loss_missed: 1,
+        silent: vec![40, 2],
+        replayed: 1,
     }
 }
 

@@ -346,5 +346,7 @@ fn pass(number: usize) -> PassRecord {
         local_errors: 0,
         loss_asked: 0,
         loss_missed: 0,
+        silent: Vec::new(),
+        replayed: 0,
     }
 }

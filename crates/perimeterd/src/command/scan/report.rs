@@ -88,10 +88,14 @@ pub(super) struct FindingLine {
 pub(super) struct SummaryLine {
     pub targets: u64,
     pub probes: u64,
+    /// Packets or connections that took.
+    pub attempts: u64,
     pub hosts_up: u64,
     pub open: u64,
     /// None where nothing answered that it could be measured by.
     pub loss: Option<f64>,
+    /// Between what the true loss lies with 95 % confidence.
+    pub loss_interval: Option<(f64, f64)>,
     pub p_miss_random_loss: Option<f64>,
     pub vantages: u32,
     pub seconds: f64,
@@ -230,8 +234,15 @@ fn sentence(summary: &SummaryLine) -> String {
         Some(loss) => format!("{:.2}% loss measured", loss * 100.0),
         None => "loss not measurable".to_owned(),
     };
+    let interval = summary
+        .loss_interval
+        .map_or_else(String::new, |(low, high)| format!(" (95% sure: {:.2}% to {:.2}%)", low * 100.0, high * 100.0));
+    let miss = match summary.p_miss_random_loss {
+        Some(p) if p > 0.0 => format!(", the chance that it hid a given open port {p:.0e}"),
+        _ => String::new(),
+    };
     format!(
-        "{}{} up of {}, {} open, {} asked in {:.1} s, {loss}",
+        "{}{} up of {}, {} open, {} asked in {:.1} s, {loss}{interval}{miss}",
         if summary.incomplete { "incomplete: " } else { "" },
         count(summary.hosts_up, "host", "hosts"),
         count(summary.targets, "address", "addresses"),
@@ -282,10 +293,12 @@ mod tests {
         let summary = SummaryLine {
             targets: 256,
             probes: 4096,
+            attempts: 4100,
             hosts_up: 3,
             open: 9,
             loss: Some(0.0004),
-            p_miss_random_loss: None,
+            loss_interval: Some((0.0001, 0.0014)),
+            p_miss_random_loss: Some(0.00002),
             vantages: 1,
             seconds: 2.1,
             packets: None,
@@ -305,14 +318,15 @@ mod tests {
             (Line::Host(host), r#"{"kind":"host","ip":"192.0.2.7","state":"up","names":[],"os":null}"#),
             (
                 Line::Summary(summary.clone()),
-                r#"{"kind":"summary","targets":256,"probes":4096,"hosts_up":3,"open":9,"loss":0.0004,"p_miss_random_loss":null,"vantages":1,"seconds":2.1}"#,
+                r#"{"kind":"summary","targets":256,"probes":4096,"attempts":4100,"hosts_up":3,"open":9,"loss":0.0004,"loss_interval":[0.0001,0.0014],"p_miss_random_loss":0.00002,"vantages":1,"seconds":2.1}"#,
             ),
         ] {
             assert_eq!(output::to_line(&line).expect("serialises").trim_end(), expect);
         }
         assert_eq!(
             sentence(&summary),
-            "3 hosts up of 256 addresses, 9 ports open, 4096 endpoints asked in 2.1 s, 0.04% loss measured"
+            "3 hosts up of 256 addresses, 9 ports open, 4096 endpoints asked in 2.1 s, 0.04% loss measured (95% sure: 0.01% \
+             to 0.14%), the chance that it hid a given open port 2e-5"
         );
     }
 }

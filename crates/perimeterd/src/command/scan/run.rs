@@ -2,7 +2,6 @@
 
 use super::{
     job::Job,
-    loss::Loss,
     progress::Progress,
     report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
 };
@@ -10,7 +9,9 @@ use crate::{
     failure::{Failure, Outcome},
     output,
 };
-use model::{Clock, Endpoint, Os, PortObservation, Service, ServiceName, ServiceObservation, SystemClock, Transport};
+use model::{
+    Clock, Endpoint, Loss, Os, PortObservation, Service, ServiceName, ServiceObservation, SystemClock, Transport,
+};
 use probe::{
     AskOptions, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
     conversation::{self, Ask, Timeouts},
@@ -340,14 +341,19 @@ fn payloads() -> UdpPayload {
 }
 
 fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
-    let loss = tally.loss.with(&tally.counts);
+    let Tally { loss, counts, .. } = tally;
+    // And what the sweep itself shows: open endpoints of which only the second question arrived.
+    let loss =
+        Loss { asked: loss.asked + counts.open_first + counts.open_second, missed: loss.missed + counts.open_second };
     SummaryLine {
         targets: u64::try_from(job.space.len()).unwrap_or(u64::MAX),
         probes: tally.counts.probes,
+        attempts: tally.counts.attempts,
         hosts_up: tally.hosts_up,
         open: tally.open,
         loss: loss.ratio(),
-        p_miss_random_loss: loss.p_miss(&tally.counts),
+        loss_interval: loss.bounds(),
+        p_miss_random_loss: loss.p_miss(tally.counts.probes, tally.counts.silent_after()),
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
         not_enumerable: job.not_enumerable.clone(),
