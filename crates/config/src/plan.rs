@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+mod prefix;
 mod render;
 
 pub(crate) use render::grouped;
@@ -28,6 +29,9 @@ pub struct Plan {
     pub host_profiles: Vec<Arc<str>>,
     /// `sensor.rate_per_host`.
     pub host_ceiling: Rate,
+    /// The most that one /24 (IPv6: /56) gets, and may get: [`model::HOSTS_OF_A_PREFIX`] times a host's.
+    pub prefix_rate: f64,
+    pub prefix_ceiling: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,8 +74,11 @@ pub fn plan(config: &Config) -> Plan {
         .collect();
     let total_rate = profiles.iter().flat_map(|profile| &profile.lanes).map(|lane| lane.needed_rate).sum();
     let (host_rate, host_profiles) = busiest_host(config, &profiles);
+    let prefix_rate = prefix::busiest(&profiles).map_or(0.0, |busiest| busiest.rate);
     Plan {
         profiles,
+        prefix_rate,
+        prefix_ceiling: prefix::ceiling(config.sensor.rate_per_host),
         total_rate,
         ceiling: config.sensor.rate,
         host_rate,
@@ -83,7 +90,9 @@ pub fn plan(config: &Config) -> Plan {
 impl Plan {
     /// Whether the ceilings carry it.
     pub fn is_feasible(&self) -> bool {
-        fits(self.total_rate, self.ceiling) && fits(self.host_rate, self.host_ceiling)
+        fits(self.total_rate, self.ceiling.get().into())
+            && fits(self.host_rate, self.host_ceiling.get().into())
+            && fits(self.prefix_rate, self.prefix_ceiling)
     }
 }
 
@@ -100,6 +109,7 @@ pub(crate) fn fit(config: &mut Config, cadences: &BTreeMap<Arc<str>, Cadence>) -
     let plan = plan(config);
     diagnostics.extend(over_ceiling(&plan, cadences));
     diagnostics.extend(over_host_ceiling(&plan, cadences));
+    diagnostics.extend(over_prefix_ceiling(&plan, cadences));
     diagnostics
 }
 
@@ -157,8 +167,8 @@ fn rate(probes: u128, period: Duration) -> f64 {
     probes as f64 / period.as_secs_f64().max(0.001)
 }
 
-fn fits(needed: f64, ceiling: Rate) -> bool {
-    needed <= f64::from(ceiling.get()) * (1.0 + 1e-9)
+fn fits(needed: f64, ceiling: f64) -> bool {
+    needed <= ceiling * (1.0 + 1e-9)
 }
 
 /// The most that the profiles' lanes together ask of one address. Ranges are walked by their borders, between which the
@@ -212,7 +222,9 @@ fn stretch(config: &mut Config, cadences: &BTreeMap<Arc<str>, Cadence>) -> Vec<D
     let mut everywhere = Vec::new();
     let mut longer: BTreeMap<(Arc<str>, Lane), Duration> = BTreeMap::new();
     for profile in &before.profiles {
-        let mut on_one_host = Vec::new();
+        let (mut on_one_host, mut in_one_prefix) = (Vec::new(), Vec::new());
+        let one = std::slice::from_ref(profile);
+        let crowd = prefix::busiest(one).map_or(0.0, |busiest| prefix::addresses(profile, busiest.prefix));
         for lane in profile.lanes.iter().filter(|lane| lane.needed_rate > 0.0) {
             let share = |needed, work| Share {
                 profile: profile.name.clone(),
@@ -221,12 +233,15 @@ fn stretch(config: &mut Config, cadences: &BTreeMap<Arc<str>, Cadence>) -> Vec<D
                 needed,
                 work,
             };
-            everywhere.push(share(lane.needed_rate, lane.probes));
-            on_one_host.push(share(lane.host_rate, u128::from(lane.ports)));
+            #[expect(clippy::cast_precision_loss, reason = "rounded up to whole minutes anyway")]
+            everywhere.push(share(lane.needed_rate, lane.probes as f64));
+            on_one_host.push(share(lane.host_rate, f64::from(lane.ports)));
+            in_one_prefix.push(share(lane.host_rate * crowd, f64::from(lane.ports) * crowd));
         }
-        divide(&on_one_host, before.host_ceiling, &mut longer);
+        divide(&on_one_host, before.host_ceiling.get().into(), &mut longer);
+        divide(&in_one_prefix, before.prefix_ceiling, &mut longer);
     }
-    divide(&everywhere, before.ceiling, &mut longer);
+    divide(&everywhere, before.ceiling.get().into(), &mut longer);
     let mut diagnostics = Vec::new();
     for ((name, lane), period) in longer {
         let (Some(profile), Some(cadence)) = (config.profiles.get_mut(&name), cadences.get(&name)) else { continue };
@@ -254,11 +269,10 @@ struct Share {
     /// Probes per second.
     needed: f64,
     /// Probes in one period.
-    work: u128,
+    work: f64,
 }
 
-fn divide(shares: &[Share], ceiling: Rate, longer: &mut BTreeMap<(Arc<str>, Lane), Duration>) {
-    let ceiling = f64::from(ceiling.get());
+fn divide(shares: &[Share], ceiling: f64, longer: &mut BTreeMap<(Arc<str>, Lane), Duration>) {
     let written: f64 = shares.iter().filter(|share| share.written).map(|share| share.needed).sum();
     let mut defaults: Vec<&Share> = shares.iter().filter(|share| !share.written).collect();
     let needed: f64 = defaults.iter().map(|share| share.needed).sum();
@@ -273,8 +287,7 @@ fn divide(shares: &[Share], ceiling: Rate, longer: &mut BTreeMap<(Arc<str>, Lane
         let granted = share.needed.min(left / (count - index) as f64);
         left -= granted;
         if granted < share.needed {
-            #[expect(clippy::cast_precision_loss, reason = "rounded up to whole minutes anyway")]
-            let period = round_up(share.work as f64 / granted);
+            let period = round_up(share.work / granted);
             let slot = longer.entry((share.profile.clone(), share.lane)).or_insert(period);
             *slot = (*slot).max(period);
         }
@@ -295,7 +308,7 @@ fn round_up(seconds: f64) -> Duration {
 }
 
 fn over_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Option<Diagnostic> {
-    if fits(plan.total_rate, plan.ceiling) {
+    if fits(plan.total_rate, plan.ceiling.get().into()) {
         return None;
     }
     let mut lanes: Vec<(&ProfilePlan, &LanePlan)> = plan
@@ -335,7 +348,7 @@ fn over_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Option<D
 }
 
 fn over_host_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Option<Diagnostic> {
-    if fits(plan.host_rate, plan.host_ceiling) {
+    if fits(plan.host_rate, plan.host_ceiling.get().into()) {
         return None;
     }
     let lanes = plan
@@ -360,6 +373,45 @@ fn over_host_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Opt
             grouped(u128::from(lane.ports)),
             model::format_duration(lane.period),
             render::per_second(lane.host_rate)
+        ));
+    }
+    Some(diagnostic.help("make the periods longer, list fewer ports, or raise `sensor.rate_per_host`"))
+}
+
+/// Where no host gets too much, but a network of them does.
+fn over_prefix_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Option<Diagnostic> {
+    let is_told = !fits(plan.host_rate, plan.host_ceiling.get().into());
+    if is_told || fits(plan.prefix_rate, plan.prefix_ceiling) {
+        return None;
+    }
+    let busiest = prefix::busiest(&plan.profiles)?;
+    let lanes = plan
+        .profiles
+        .iter()
+        .filter(|profile| busiest.profiles.contains(&profile.name))
+        .flat_map(|profile| profile.lanes.iter().map(move |lane| (profile, lane)))
+        .filter(|(_, lane)| lane.ports > 0);
+    let rate =
+        |(profile, lane): &(&ProfilePlan, &LanePlan)| lane.host_rate * prefix::addresses(profile, busiest.prefix);
+    let hungriest = lanes.clone().max_by(|a, b| rate(a).total_cmp(&rate(b)))?;
+    let title = format!(
+        "the network {} would get {} probes per second, and {} times `sensor.rate_per_host` allows {}",
+        busiest.prefix,
+        render::per_second(plan.prefix_rate),
+        model::HOSTS_OF_A_PREFIX,
+        render::per_second(plan.prefix_ceiling)
+    );
+    let mut diagnostic = Diagnostic::error(place(cadences, &hungriest.0.name, hungriest.1.lane), title)
+        .label(format!("{} of them for this", render::per_second(rate(&hungriest))));
+    for (profile, lane) in lanes.take(8) {
+        diagnostic = diagnostic.note(format!(
+            "profile {}, {}: {:.0} addresses × {} ports every {} = {}/s",
+            show(&profile.name),
+            lane.lane,
+            prefix::addresses(profile, busiest.prefix),
+            grouped(u128::from(lane.ports)),
+            model::format_duration(lane.period),
+            render::per_second(rate(&(profile, lane)))
         ));
     }
     Some(diagnostic.help("make the periods longer, list fewer ports, or raise `sensor.rate_per_host`"))

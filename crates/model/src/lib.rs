@@ -47,7 +47,7 @@ pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
 pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};
 pub use port::{PortSet, PortSetError};
 pub use range::{AddressRange, AddressSet, Addresses};
-pub use rate::{Rate, RateError};
+pub use rate::{HOSTS_OF_A_PREFIX, Rate, RateError};
 pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
 pub use status::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, NotEnumerable, StatusReport};

@@ -6,6 +6,10 @@ use std::{fmt, str::FromStr};
 #[serde(try_from = "String", into = "String")]
 pub struct Rate(u32);
 
+/// The ceiling of a /24 (IPv4) or /56 (IPv6) is so many times that of a host: what stands before a network must not suffer because
+/// many of its hosts are asked at a time.
+pub const HOSTS_OF_A_PREFIX: u32 = 10;
+
 /// A text that is no rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {

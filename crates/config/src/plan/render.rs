@@ -37,6 +37,12 @@ impl Plan {
             per_second(self.host_rate),
             per_second(f64::from(self.host_ceiling.get()))
         );
+        let _ = writeln!(
+            text,
+            "in one /24 (IPv6: /56) at most {} packets per second of the {} that ten hosts may get",
+            per_second(self.prefix_rate),
+            per_second(self.prefix_ceiling)
+        );
         text
     }
 }

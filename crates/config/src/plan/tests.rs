@@ -69,8 +69,15 @@ fn the_ceiling_decides_to_the_packet() {
              scan = {{ hot = \"1s\", hot_ports = \"1-10\", known = \"1s\", likely = \"never\", full = \"never\" }}\n"
         )
     };
-    assert!(parse(&text(2_560, 10), "p.toml", &surroundings()).is_ok());
-    let failure = parse(&text(2_559, 10), "p.toml", &surroundings()).expect_err("one short").to_string();
+    let failure = parse(&text(2_560, 255), "p.toml", &surroundings()).expect_err("one short").to_string();
+    for words in [
+        "the network 10.0.0.0-10.0.0.255 would get 2,560 probes per second, and 10 times `sensor.rate_per_host` allows 2,550",
+        "profile `p`, hot: 256 addresses × 10 ports every 1s = 2,560/s",
+    ] {
+        assert!(failure.contains(words), "{words}\n{failure}");
+    }
+    assert!(parse(&text(2_560, 256), "p.toml", &surroundings()).is_ok());
+    let failure = parse(&text(2_559, 256), "p.toml", &surroundings()).expect_err("one short").to_string();
     assert!(failure.contains("need 2,560 probes per second and `sensor.rate` allows 2,559"), "{failure}");
     assert!(failure.contains("256 addresses × 10 ports every 1s = 2,560/s"), "{failure}");
     assert!(failure.contains("write `hot = \"2s\"`"), "{failure}");
@@ -112,14 +119,14 @@ fn one_host_under_a_small_ceiling_gets_longer_defaults() {
 fn what_profiles_share_adds_up() {
     let text = |other: &str| {
         format!(
-            "[profile.p]\ntargets = \"192.0.2.0/28\"\nscan = {{ full = \"4m\", hot = \"never\", likely = \"never\" }}\n\
+            "[profile.p]\ntargets = \"192.0.2.0/30\"\nscan = {{ full = \"4m\", hot = \"never\", likely = \"never\" }}\n\
              [profile.q]\ntargets = \"{other}\"\nscan = {{ full = \"4m\", hot = \"never\", likely = \"never\" }}\n\
              [sensor]\nrate = \"100k/s\"\n"
         )
     };
-    assert!(parse(&text("192.0.2.16/28"), "p.toml", &surroundings()).is_ok(), "neighbours share nothing");
+    assert!(parse(&text("192.0.2.4/30"), "p.toml", &surroundings()).is_ok(), "neighbours share nothing");
     let failure =
-        parse(&text("192.0.2.15"), "p.toml", &surroundings()).expect_err("the last address is shared").to_string();
+        parse(&text("192.0.2.3"), "p.toml", &surroundings()).expect_err("the last address is shared").to_string();
     assert!(failure.contains("one host would get 547 probes per second"), "{failure}");
 }
 

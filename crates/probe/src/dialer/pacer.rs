@@ -108,7 +108,7 @@ pub(crate) enum Turn {
 const HOSTS: usize = 1 << 18;
 const PREFIXES: usize = 1 << 16;
 /// As many hosts of one /24 (IPv4) or /56 (IPv6) as may be asked at full pace at a time.
-const HOSTS_OF_A_PREFIX: u64 = 10;
+const HOSTS_OF_A_PREFIX: u64 = model::HOSTS_OF_A_PREFIX as u64;
 /// Unused turns are kept this long: the grain of timers must not cost throughput.
 const TOLERANCE: u64 = 10_000_000;
 /// The same where a thread of its own keeps the time.
