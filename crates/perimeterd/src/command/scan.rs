@@ -5,6 +5,7 @@ mod loss;
 mod progress;
 mod report;
 mod run;
+mod traps;
 
 use super::{Format, Global};
 use crate::failure::{Failure, Outcome};

@@ -93,6 +93,8 @@ pub(super) struct SummaryLine {
     /// None where nothing answered that it could be measured by.
     pub loss: Option<f64>,
     pub p_miss_random_loss: Option<f64>,
+    /// Of hosts for which something answers on every port: answers that cost a connection or a question before that was known.
+    pub answers_examined: u64,
     pub vantages: u32,
     pub seconds: f64,
     /// Where packets of our own asked: answers that were lost before they could be read, how often some of the questions were repeated
