@@ -75,6 +75,8 @@ impl Dialer {
     async fn examine(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
         let mut conn = match self.connect(endpoint, timeout).await {
             Ok(conn) => conn,
+            // Reset before we could look.
+            Err(Outcome::Open(_)) => return Probed { outcome: Outcome::Closed(ClosedReason::Refused), rtt: None },
             Err(outcome) => return Probed { outcome, rtt: None },
         };
         let rtt = conn.rtt();
