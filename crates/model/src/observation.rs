@@ -22,6 +22,9 @@ pub enum Outcome {
 #[serde(rename_all = "kebab-case")]
 pub enum OpenReason {
     SynAck,
+    /// A SYN-ACK with a window of 0, or without any option although the SYN carried those of an end system: that is how proxies
+    /// and firewalls answer for others, and hardly ever how a host does. A connection has to show whether anybody is there.
+    BareSynAck,
     /// A `connect()` of the kernel succeeded (and was no self-connection).
     Connected,
     /// UDP: a datagram came back.
@@ -85,6 +88,7 @@ impl OpenReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SynAck => "syn-ack",
+            Self::BareSynAck => "bare-syn-ack",
             Self::Connected => "connected",
             Self::Reply => "udp-reply",
         }
@@ -140,6 +144,11 @@ impl LocalErrorKind {
 }
 
 impl Outcome {
+    /// Open by an answer that somebody else may have given: see [`OpenReason::BareSynAck`].
+    pub fn is_doubtful(self) -> bool {
+        self == Self::Open(OpenReason::BareSynAck)
+    }
+
     /// Something at that address answered: it lives.
     pub fn is_answer(self) -> bool {
         matches!(self, Self::Open(_) | Self::Closed(_))

@@ -32,6 +32,7 @@ mod run;
 mod schedule;
 mod stale;
 mod storm;
+mod suspect;
 mod telling;
 mod wired;
 

@@ -2,7 +2,7 @@
 //! port of a host. An answer there proves nothing; what somebody says there does.
 
 use jiff::Timestamp;
-use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome, PortObservation, Transport};
+use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome, PortObservation, PortSet, Transport};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -50,12 +50,22 @@ pub(crate) struct Mirages {
     known: Arc<RwLock<BTreeMap<Mirage, Known>>>,
     /// Found and not yet told.
     news: Arc<Mutex<VecDeque<Mirage>>>,
-    /// With whom behind a mirage somebody talked when.
-    talked: Arc<Mutex<HashMap<Endpoint, Timestamp>>>,
+    /// With whom behind a mirage somebody talked.
+    talked: Arc<Mutex<HashMap<Endpoint, Talk>>>,
+    /// Hosts whose sweep was given up because too many ports opened, until it is known what answers there.
+    suspects: Arc<Mutex<HashSet<IpAddr>>>,
     /// Those who look for one, by /24: what one of them finds the others need not look for.
     looking: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
     /// Nobody can foresee which control questions are asked.
     drawn: Arc<AtomicU64>,
+}
+
+/// A conversation with an endpoint behind a mirage.
+#[derive(Debug, Clone, Copy)]
+struct Talk {
+    begun: Timestamp,
+    /// One of them has ended, and whatever came of it was reported.
+    is_heard: bool,
 }
 
 /// Addresses behind a mirage are asked who they are at most so often: most are nobody.
@@ -68,6 +78,8 @@ const HEARD_BY: Duration = Duration::from_mins(70);
 const LOOK_AT_ONCE: usize = 16;
 /// More of them are not remembered.
 const MOST_TALKED: usize = 100_000;
+/// Where more ports were asked, nobody has talked to all of them.
+const MOST_PORTS_HEARD: u32 = 512;
 
 impl Mirage {
     /// Those an endpoint may be part of.
@@ -254,21 +266,66 @@ impl Mirages {
         self.read().iter().filter(|(_, known)| is_young(known)).map(|(mirage, _)| mirage.range()).collect()
     }
 
-    /// Whether an endpoint behind a mirage is to be asked now who it is; `speaks` where it is known to. Counts as asked.
-    pub(crate) fn may_talk(&self, endpoint: Endpoint, speaks: bool, now: Timestamp) -> bool {
-        let every = if speaks { LISTEN_EVERY } else { TALK_EVERY };
-        let mut talked = self.talked.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |at: &Timestamp| Duration::try_from(now.duration_since(*at)).is_ok_and(|age| age < every);
-        if talked.get(&endpoint).is_some_and(is_recent) {
+    /// Whether an endpoint behind a mirage is to be asked now who it is; `speaks` where it is known to. Others are asked as often as
+    /// services are identified, but at least every so often. Counts as asked.
+    pub(crate) fn may_talk(&self, endpoint: Endpoint, speaks: bool, identify: Duration, now: Timestamp) -> bool {
+        let every = if speaks { LISTEN_EVERY } else { TALK_EVERY.min(identify) };
+        let mut talked = self.talked();
+        let is_recent = |talk: &Talk| Duration::try_from(now.duration_since(talk.begun)).is_ok_and(|age| age < every);
+        let before = talked.get(&endpoint);
+        if before.is_some_and(is_recent) {
             return false;
         }
+        let talk = Talk { begun: now, is_heard: before.is_some_and(|talk| talk.is_heard) };
         if talked.len() >= MOST_TALKED {
-            talked.retain(|_, at| is_recent(at));
+            talked.retain(|_, talk| is_recent(talk));
         }
         if talked.len() < MOST_TALKED {
-            talked.insert(endpoint, now);
+            talked.insert(endpoint, talk);
         }
         true
+    }
+
+    /// A conversation with an endpoint behind a mirage, begun then, has ended and was reported.
+    pub(crate) fn heard(&self, endpoint: Endpoint, begun: Timestamp) {
+        let mut talked = self.talked();
+        if talked.len() < MOST_TALKED || talked.contains_key(&endpoint) {
+            talked.entry(endpoint).or_insert(Talk { begun, is_heard: true }).is_heard = true;
+        }
+    }
+
+    /// Hosts of these behind a mirage of their own that were heard on every one of these ports: what speaks there later is new.
+    pub(crate) fn heard_out(&self, addresses: &AddressSet, tcp: &PortSet) -> AddressSet {
+        if tcp.len() > MOST_PORTS_HEARD {
+            return AddressSet::empty();
+        }
+        let known = self.read();
+        let talked = self.talked();
+        let is_heard =
+            |ip: IpAddr| tcp.iter().all(|port| talked.get(&Endpoint::tcp(ip, port)).is_some_and(|talk| talk.is_heard));
+        let hosts = known.keys().filter_map(|mirage| match mirage {
+            Mirage::Host(ip) => Some(*ip),
+            Mirage::Prefix(..) => None,
+        });
+        hosts.filter(|ip| addresses.contains(*ip) && is_heard(*ip)).map(AddressRange::single).collect()
+    }
+
+    fn talked(&self) -> MutexGuard<'_, HashMap<Endpoint, Talk>> {
+        self.talked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a host is one whose sweep was given up for what opened there.
+    pub(crate) fn is_suspect(&self, ip: IpAddr) -> bool {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).contains(&ip)
+    }
+
+    pub(crate) fn suspect(&self, ip: IpAddr) {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(ip);
+    }
+
+    /// It is known by now what answers there.
+    pub(crate) fn suspect_no_more(&self, ip: IpAddr) {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).remove(&ip);
     }
 
     /// Takes out of a slice what a mirage answered. An endpoint that `speaks` (it was known to, or it does in this slice) stays;
@@ -438,7 +495,7 @@ mod tests {
             (69, false, false),
             (70, false, true),
         ] {
-            assert_eq!(mirages.may_talk(endpoint, speaks, at(minute)), may, "{minute}");
+            assert_eq!(mirages.may_talk(endpoint, speaks, TALK_EVERY, at(minute)), may, "{minute}");
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     look::{Look, Worth},
     mirage::Mirages,
     schedule,
+    suspect::{MANY_PORTS, SOON, Suspects},
 };
 use jiff::Timestamp;
 use model::{
@@ -29,7 +30,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::Instant,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +57,8 @@ pub(crate) enum Report {
 pub(crate) struct Group {
     pub(crate) record: PassRecord,
     pub(crate) slices: Vec<HostSlice>,
+    /// Hosts behind a mirage that were heard on every port that was asked.
+    pub(crate) heard: AddressSet,
     /// What was asked of every address in `addresses`.
     pub(crate) coverage: Coverage,
     /// The addresses asked without a local error. Empty in the known lane, which covers no address as a whole.
@@ -133,7 +136,7 @@ impl Tools {
 }
 
 impl Plan {
-    fn reference(&self) -> PassRef {
+    pub(crate) fn reference(&self) -> PassRef {
         PassRef {
             id: self.record.id,
             profile: self.record.profile.clone(),
@@ -207,6 +210,7 @@ async fn sweep_group(
     let look = Look::begin(tools);
     let mut restraint = tools.restraint.clone();
     let (index, learnt) = (tools.index.clone(), tools.index.clone());
+    let (mut suspects, trap) = Suspects::new(tools, plan);
     let job = SweepJob {
         addresses: addresses.clone(),
         tcp: plan.tcp.clone(),
@@ -222,6 +226,7 @@ async fn sweep_group(
         dark: 1,
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
+        trap,
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone()));
@@ -240,9 +245,11 @@ async fn sweep_group(
                 let slower = if restraint.borrow_and_update().everything { SLOWER } else { 1.0 };
                 pace.set(rate / slower);
             },
+            () = suspects.examine_all() => {}
             done = &mut asking, if outcome.is_none() => outcome = Some(done),
         }
     }
+    suspects.settle().await;
     let mut outcome = outcome?;
     if outcome.aborted || cancel.is_cancelled() {
         return None;
@@ -305,6 +312,7 @@ async fn sweep_group(
         record,
         slices,
         coverage,
+        heard: tools.mirages.heard_out(&covered, &plan.tcp),
         addresses: covered,
         spoilt,
         local_errors: outcome.counts.local_errors,
@@ -321,7 +329,9 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host
         if tools.mirages.hold(&endpoint) {
             let known = tools.index.get(&endpoint);
             let speaks = known.is_some_and(|known| known.tls || known.prior.is_some());
-            return tools.mirages.may_talk(endpoint, speaks, hit.observation.at);
+            // A sweep of many ports meets some of them, others each time; the likely ones are asked by themselves.
+            return (speaks || plan.tcp.len() < MANY_PORTS)
+                && tools.mirages.may_talk(endpoint, speaks, plan.identify, hit.observation.at);
         }
         // And where conversations came to nothing, that it is time for another.
         is_due(met, plan.identify, hit.observation.at)
@@ -339,9 +349,16 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host
         return;
     }
     let Some(under_way) = tools.conversations.begin(endpoint) else { return };
-    let (tools, pass) = (tools.clone(), plan.reference());
+    let (tools, pass, is_wide) = (tools.clone(), plan.reference(), plan.tcp.len() >= MANY_PORTS);
     tokio::spawn(async move {
         let talk = async {
+            if is_wide {
+                // By then the sweep has seen whether everything opens there.
+                sleep(SOON + Duration::from_micros(hit.observation.rtt_us.unwrap_or_default().into())).await;
+                if tools.mirages.is_suspect(endpoint.ip) {
+                    return;
+                }
+            }
             let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
             let is_new = tools.index.get(&endpoint).is_none_or(|known| !known.open || known.identified.is_none());
             let mut answered = vec![answered];
@@ -352,8 +369,12 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host
                     answered.push(control::witness(&tools, endpoint).await);
                 }
             }
+            let begun = hit.observation.at;
             let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], answered);
             let _ = tools.reports.send(Report::Slice { slice }).await;
+            if tools.mirages.hold(&endpoint) {
+                tools.mirages.heard(endpoint, begun);
+            }
         };
         tokio::select! {
             () = tools.stop.cancelled() => {}
@@ -484,6 +505,7 @@ async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> Pas
         let group = Group {
             record: plan.record.clone(),
             slices,
+            heard: AddressSet::empty(),
             coverage: Coverage::default(),
             addresses: AddressSet::empty(),
             spoilt: AddressSet::empty(),

@@ -103,7 +103,7 @@ impl<J: Journal> Monitor<J> {
     }
 
     async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, coverage, mut addresses, spoilt, local_errors, probes, worth } = group;
+        let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth } = group;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
         let (moment, mut batch) = (self.moment(), Batch::default());
@@ -126,7 +126,7 @@ impl<J: Journal> Monitor<J> {
         }
         let now = self.clock.now();
         let mut batch = Batch::default();
-        addresses = addresses.difference(&self.tools.mirages.unheard(now));
+        addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard));
         if !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
         }

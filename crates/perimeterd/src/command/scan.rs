@@ -4,6 +4,7 @@ mod job;
 mod progress;
 mod report;
 mod run;
+mod traps;
 
 use super::{Format, Global};
 use crate::failure::{Failure, Outcome};

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::AsyncReadExt,
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -42,6 +43,8 @@ pub(crate) enum Begun {
 
 /// Connections to ourselves in a row before giving up on a question.
 const SELF_TRIES: u32 = 8;
+/// How long a doubtful connection may take to be reset, at least and at most; in between, four round trips.
+const EXAMINED_FOR: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(2));
 pub(super) const CONNECTED: Outcome = Outcome::Open(OpenReason::Connected);
 
 impl Dialer {
@@ -61,10 +64,30 @@ impl Dialer {
     /// Asks whether a TCP endpoint accepts, and hangs up by RST: by raw packets where they have a way, else by a connection.
     pub async fn probe(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
         if let Some(raw) = self.raw().filter(|raw| raw.reaches(endpoint.get().ip)) {
-            return self.probe_raw(raw, endpoint, timeout).await;
+            let probed = self.probe_raw(raw, endpoint, timeout).await;
+            return if probed.outcome.is_doubtful() { self.examine(endpoint, timeout).await } else { probed };
         }
         let begun = self.begin(endpoint, Close::Reset, timeout).await;
         self.finish(begun).await
+    }
+
+    /// Whether anybody is behind an answer that a proxy may have given: one that finds nobody there resets the connection.
+    async fn examine(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
+        let mut conn = match self.connect(endpoint, timeout).await {
+            Ok(conn) => conn,
+            // Reset before we could look.
+            Err(Outcome::Open(_)) => return Probed { outcome: Outcome::Closed(ClosedReason::Refused), rtt: None },
+            Err(outcome) => return Probed { outcome, rtt: None },
+        };
+        let rtt = conn.rtt();
+        // The proxy asks the host meanwhile.
+        let patience = (rtt * 4).clamp(EXAMINED_FOR.0, EXAMINED_FOR.1);
+        let outcome = match timeout_at(Instant::now() + patience, conn.read(&mut [0; 1])).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Outcome::Closed(ClosedReason::Refused),
+            // It said something, hung up in the ordinary way, or waits for us to speak.
+            _ => CONNECTED,
+        };
+        Probed { outcome, rtt: Some(rtt) }
     }
 
     /// By raw packets, whose way there is.

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use wire::{Cookies, Epoch, Heard, Unreachable, Why};
+use wire::{Cookies, Epoch, Heard, Segment, Unreachable, Why};
 
 /// Who a question's slot belongs to: the first to single questions, the last to canaries, the others to sweeps.
 pub(super) const QUESTIONS: u8 = 0;
@@ -98,7 +98,7 @@ impl Shared {
         let (tag, endpoint, outcome, rtt) = match heard {
             Heard::Tcp(segment) => {
                 let outcome = if segment.flags.accepts() {
-                    Outcome::Open(OpenReason::SynAck)
+                    Outcome::Open(opening(&segment))
                 } else if segment.flags.resets() {
                     Outcome::Closed(ClosedReason::Rst)
                 } else {
@@ -145,6 +145,12 @@ impl Shared {
     }
 }
 
+/// What a SYN-ACK is worth: every one of our SYNs carries all the options a Linux host's does, and end systems answer with one of
+/// their own at least, the segment size (RFC 9293 §3.7.1), and with room for what is to come.
+fn opening(segment: &Segment) -> OpenReason {
+    if segment.window == 0 || !segment.options.any { OpenReason::BareSynAck } else { OpenReason::SynAck }
+}
+
 /// An ICMP error never closes a TCP port: a host does that itself, by RST. None for what says nothing about the target.
 fn refusal(error: &Unreachable) -> Option<Outcome> {
     Some(Outcome::Filtered(match error.why {
@@ -155,4 +161,40 @@ fn refusal(error: &Unreachable) -> Option<Outcome> {
         Why::Protocol | Why::TimeExceeded => FilteredReason::Other,
         Why::TooBig | Why::Other => return None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+    use wire::{Flags, TcpOptions};
+
+    #[test]
+    fn an_answer_without_room_or_options_is_doubtful() {
+        let (from, to): (IpAddr, IpAddr) = ([192, 0, 2, 7].into(), [192, 0, 2, 1].into());
+        let segment = |window, options| Segment {
+            from,
+            to,
+            port: 80,
+            our_port: 61_000,
+            flags: Flags(Flags::SYN | Flags::ACK),
+            seq: 9,
+            ack: 5,
+            window,
+            options,
+            ttl: 57,
+        };
+        let some = TcpOptions { mss: Some(1_460), any: true, ..TcpOptions::default() };
+        for (window, options, expect) in [
+            (64_240, some, OpenReason::SynAck),
+            (1, some, OpenReason::SynAck),
+            (0, some, OpenReason::BareSynAck),
+            (64_240, TcpOptions::default(), OpenReason::BareSynAck),
+            (0, TcpOptions::default(), OpenReason::BareSynAck),
+        ] {
+            let reason = opening(&segment(window, options));
+            assert_eq!(reason, expect, "{window} {options:?}");
+            assert_eq!(Outcome::Open(reason).is_doubtful(), expect == OpenReason::BareSynAck);
+        }
+    }
 }

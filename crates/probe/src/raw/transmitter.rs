@@ -397,6 +397,9 @@ impl Running {
             );
             it.shared.counts.sent.fetch_add(left, Relaxed);
         }
+        for active in &self.active {
+            active.volley.sink.sent(active.report.sent);
+        }
         for (entry, why) in kept {
             self.drop_packet(entry.endpoint, entry.owner, why);
         }

@@ -40,6 +40,9 @@ pub(crate) trait Sink: fmt::Debug + Send + Sync {
     /// Whether a question of a volley that had to wait is still to be sent.
     fn wants(&self, number: u64) -> bool;
 
+    /// How many of a volley's questions have left so far; told once for several.
+    fn sent(&self, questions: u64);
+
     /// A question of a volley that did not leave.
     fn unsent(&self, number: u64, why: Outcome);
 }

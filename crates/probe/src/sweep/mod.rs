@@ -34,6 +34,9 @@ pub type UdpPayload = Arc<dyn Fn(u16) -> Option<Vec<u8>> + Send + Sync>;
 /// Whether something is the case with an endpoint, such as that the inventory knows it as open.
 pub type Known = Arc<dyn Fn(&Endpoint) -> bool + Send + Sync>;
 
+/// Who is told that something answers for every port of a host. Called while the sweep goes on: it must not wait.
+pub type Trap = Arc<dyn Fn(IpAddr) + Send + Sync>;
+
 /// What to sweep.
 #[derive(Clone)]
 pub struct SweepJob {
@@ -61,6 +64,8 @@ pub struct SweepJob {
     /// Answers are waited for as long as others took, not as long as the timeout: the sooner it is over the better.
     pub quick: bool,
     pub udp_payload: UdpPayload,
+    /// Hears at once of a host more of whose ports open than anybody can be behind: the rest of it is not asked any more.
+    pub trap: Trap,
 }
 
 /// An endpoint that answered, with what it said if it was asked by UDP.
@@ -203,10 +208,10 @@ pub async fn sweep(
         found,
         stop,
         packets,
-        news: news.clone(),
+        news,
     });
     if let Some(packets) = &sweep.packets {
-        packets.slot.listen(Box::new(Ear { sweep: Arc::downgrade(&sweep), news }));
+        packets.slot.listen(Box::new(Ear::of(&sweep)));
     }
     if total > 0 {
         // The workers end by `stop`; only then is what they did complete.
@@ -355,6 +360,15 @@ impl Sweep {
 
     fn is_doubted(&self, number: u64) -> bool {
         self.endpoint(number).is_some_and(|(_, endpoint)| (self.job.doubted)(&endpoint))
+    }
+
+    /// An endpoint of the host has just opened; so many of its were asked.
+    fn suspect(&self, host: usize, asked: u64) {
+        if self.progress.suspect(host, asked)
+            && let Some(ip) = self.addresses.get(host)
+        {
+            (self.job.trap)(*ip);
+        }
     }
 
     fn in_order(&self, mut batch: Vec<u64>) -> Work {

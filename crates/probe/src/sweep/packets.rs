@@ -37,7 +37,7 @@ pub(super) struct Packets {
     space: Option<Space>,
     /// Whether a host (by its place) is asked by packets; all are where it is empty.
     hosts: Vec<bool>,
-    /// Questions of the first round so far.
+    /// Questions that have left so far.
     asked: AtomicU64,
     /// Endpoints that did not leave.
     unsent: Mutex<Vec<u64>>,
@@ -109,7 +109,6 @@ impl Order for Walk {
                 None => self.sweep.dialer.authorize(endpoint).ok(),
             };
             let Some(endpoint) = allowed else { continue };
-            packets.asked.fetch_add(1, Relaxed);
             return Some(Target { number, endpoint });
         }
     }
@@ -124,6 +123,14 @@ impl Order for Walk {
 pub(super) struct Ear {
     pub(super) sweep: Weak<Sweep>,
     pub(super) news: UnboundedSender<Found>,
+    /// Questions of its volley that are counted.
+    pub(super) counted: AtomicU64,
+}
+
+impl Ear {
+    pub(super) fn of(sweep: &Arc<Sweep>) -> Self {
+        Self { sweep: Arc::downgrade(sweep), news: sweep.news.clone(), counted: AtomicU64::new(0) }
+    }
 }
 
 impl Sink for Ear {
@@ -153,7 +160,7 @@ impl Sink for Ear {
             && let Some(packets) = &sweep.packets
         {
             let hosts = sweep.addresses.len().max(1) as u64;
-            sweep.progress.suspect(host, packets.asked.load(Relaxed) / hosts);
+            sweep.suspect(host, packets.asked.load(Relaxed) / hosts);
         }
         if is_news {
             // As many as hosts may have open ports; the sweep passes them on.
@@ -166,6 +173,15 @@ impl Sink for Ear {
             let host = sweep.endpoint(number).map(|(host, _)| host);
             !sweep.progress.is_heard(number) && host.is_some_and(|host| !sweep.progress.is_trap(host))
         })
+    }
+
+    fn sent(&self, questions: u64) {
+        let more = questions.saturating_sub(self.counted.fetch_max(questions, Relaxed));
+        if let Some(sweep) = self.sweep.upgrade().filter(|_| more > 0)
+            && let Some(packets) = &sweep.packets
+        {
+            packets.asked.fetch_add(more, Relaxed);
+        }
     }
 
     fn unsent(&self, number: u64, _why: Outcome) {
@@ -224,7 +240,7 @@ impl Sweep {
                 pick,
                 most,
             };
-            let sink = Arc::new(Ear { sweep: Arc::downgrade(self), news: self.news.clone() });
+            let sink = Arc::new(Ear::of(self));
             let sending =
                 Sending { sweep: self, work: &work, attempt, began: self.dialer.clock().now(), pick, report: None };
             let volley = packets.slot.volley(Box::new(walk), attempt, self.job.pace.clone(), sink);

@@ -18,6 +18,8 @@ const MOST_OPEN: usize = 4096;
 /// So many open ports of a host that was asked for so many, if hardly any refuses, are too many for anybody to be behind.
 const MANY_OPEN: u64 = 16;
 const MANY_ASKED: u64 = 24;
+/// Where fewer ports are asked about at all, they may be the very ones somebody has.
+const MANY_PORTS: u64 = 512;
 /// Silent ports of a host that answers elsewhere are asked again up to this many; beyond it only if the host answers most
 /// questions. (A firewall that drops leaves tens of thousands silent, and asking them again finds nothing.)
 const FEW_SILENT: u32 = 4096;
@@ -318,16 +320,24 @@ impl Progress {
         }
     }
 
+    /// Endpoints of the host that have their answer or their silence.
+    pub(super) fn asked_of(&self, host: usize) -> u64 {
+        self.hosts.get(host).map_or(0, |host| lock(host).asked.into())
+    }
+
     /// An endpoint of the host has just opened, one of about so many of its that were asked: where so many of them open that
-    /// nobody can be behind them all, the host is a trap.
-    pub(super) fn suspect(&self, host: usize, asked: u64) {
-        let Some(row) = self.hosts.get(host) else { return };
+    /// nobody can be behind them all, the host is a trap. True where this shows it.
+    pub(super) fn suspect(&self, host: usize, asked: u64) -> bool {
+        let Some(row) = self.hosts.get(host).filter(|_| self.ports >= MANY_PORTS) else { return false };
         let mut row = lock(row);
         let (opens, closed) = (row.opens as u64, u64::from(row.answered).saturating_sub(row.opens as u64));
-        if asked >= MANY_ASKED && opens >= MANY_OPEN && opens * 3 >= asked && closed * 4 <= opens {
-            row.answers_everything = true;
-            self.traps.set(host as u64, true);
+        let are_most = asked >= MANY_ASKED && opens >= MANY_OPEN && opens * 3 >= asked && closed * 4 <= opens;
+        if !(are_most || row.answers_everything) || self.is_trap(host) {
+            return false;
         }
+        row.answers_everything = true;
+        self.traps.set(host as u64, true);
+        true
     }
 
     /// The refusal of an endpoint, which was just recorded, is doubted.

@@ -170,6 +170,9 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
         if sweep.packets.as_ref().is_some_and(|packets| packets.ask(host, endpoint.transport)) {
             continue;
         }
+        if sweep.progress.is_trap(host) {
+            continue;
+        }
         let answer = tokio::select! {
             biased;
             answer = ask(&sweep, &run, endpoint) => answer,
@@ -185,6 +188,9 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
             matches!(found.observation.outcome, Outcome::Closed(_)) && endpoint.transport == Transport::Tcp;
         if is_refusal && (sweep.job.doubted)(&endpoint) {
             sweep.progress.doubt(host, number);
+        }
+        if found.observation.outcome.is_open() && endpoint.transport == Transport::Tcp {
+            sweep.suspect(host, sweep.progress.asked_of(host));
         }
         if is_news && sweep.found.send(found).await.is_err() {
             sweep.stop.cancel();

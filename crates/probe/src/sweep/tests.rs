@@ -40,6 +40,7 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         dark: 1,
         quick: false,
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
+        trap: Arc::new(|_| ()),
     }
 }
 
@@ -399,6 +400,46 @@ fn whoever_answers_on_every_port_takes_no_memory() {
     assert_eq!((told, host.ports.len()), (4096, 4096));
     assert!(host.answers_everything && !host.complete);
     assert_eq!(outcome.incomplete, addresses(1));
+}
+
+#[test]
+fn what_nobody_can_be_behind_is_seen_early_and_only_where_many_ports_are_asked() {
+    // Ports asked about at all, open and refused among the first so many that were asked: whether that is a trap.
+    for (ports, open, refused, asked, is_trap) in [
+        (1_000, 15, 0, 24, false),
+        (1_000, 16, 0, 24, true),
+        (1_000, 16, 0, 23, false),
+        (1_000, 16, 4, 24, true),
+        (1_000, 16, 5, 24, false),
+        // Most stay silent: somebody with many services behind a firewall.
+        (1_000, 16, 0, 49, false),
+        (65_535, 20, 0, 60, true),
+        // They may be the very ones somebody has.
+        (511, 24, 0, 24, false),
+    ] {
+        let progress = Progress::new(&addresses(2), ports);
+        for port in 0..open + refused {
+            let outcome = if port < open { OPEN } else { REFUSED };
+            progress.record(1, (ports + usize::from(port)) as u64, false, &observation(1, port + 1, outcome));
+        }
+        let case = format!("{open} and {refused} of {asked}, of {ports}");
+        assert_eq!(progress.suspect(1, asked), is_trap, "{case}");
+        assert!(!progress.suspect(1, asked), "it is told once: {case}");
+        assert_eq!((progress.is_trap(0), progress.is_trap(1)), (false, is_trap), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_opens_everything_is_told_of_and_not_asked_any_further() {
+    let dialer = dialer(&["127.0.0.0/8"]);
+    let (_listening, open) = listeners(ip("127.0.89.1"), 600).await;
+    let mut job = self::job(&["127.0.89.1"], open.iter().copied(), []);
+    let (trap, told) = std::sync::mpsc::channel();
+    job.trap = Arc::new(move |ip| trap.send(ip).expect("somebody hears"));
+    let (outcome, found) = swept(&dialer, job).await;
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [ip("127.0.89.1")]);
+    assert!(outcome.hosts[0].answers_everything && !outcome.hosts[0].complete && !outcome.aborted);
+    assert!((16..300).contains(&found.len()), "{} of 600 were found", found.len());
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub(super) struct SummaryLine {
     /// Between what the true loss lies with 95 % confidence.
     pub loss_interval: Option<(f64, f64)>,
     pub p_miss_random_loss: Option<f64>,
+    /// Of hosts for which something answers on every port: answers that cost a connection or a question before that was known.
+    pub answers_examined: u64,
     pub vantages: u32,
     pub seconds: f64,
     /// Where packets of our own asked: answers that were lost before they could be read, how often some of the questions were repeated
@@ -299,6 +301,7 @@ mod tests {
             loss: Some(0.0004),
             loss_interval: Some((0.0001, 0.0014)),
             p_miss_random_loss: Some(0.00002),
+            answers_examined: 3,
             vantages: 1,
             seconds: 2.1,
             packets: None,
@@ -318,7 +321,7 @@ mod tests {
             (Line::Host(host), r#"{"kind":"host","ip":"192.0.2.7","state":"up","names":[],"os":null}"#),
             (
                 Line::Summary(summary.clone()),
-                r#"{"kind":"summary","targets":256,"probes":4096,"attempts":4100,"hosts_up":3,"open":9,"loss":0.0004,"loss_interval":[0.0001,0.0014],"p_miss_random_loss":0.00002,"vantages":1,"seconds":2.1}"#,
+                r#"{"kind":"summary","targets":256,"probes":4096,"attempts":4100,"hosts_up":3,"open":9,"loss":0.0004,"loss_interval":[0.0001,0.0014],"p_miss_random_loss":0.00002,"answers_examined":3,"vantages":1,"seconds":2.1}"#,
             ),
         ] {
             assert_eq!(output::to_line(&line).expect("serialises").trim_end(), expect);

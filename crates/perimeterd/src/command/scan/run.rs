@@ -4,6 +4,7 @@ use super::{
     job::Job,
     progress::Progress,
     report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
+    traps::{self, Traps},
 };
 use crate::{
     failure::{Failure, Outcome},
@@ -49,6 +50,8 @@ const PER_HOST: usize = 4;
 const PER_LOOPBACK: usize = 32;
 /// Ports of one host that are asked who they are. Beyond it, something answers for all of them.
 const MOST_IDENTIFIED: usize = 512;
+/// Conversations at once with a host that answers everything: most of its ports say nothing, and that takes its time.
+const PER_TRAP: usize = 16;
 
 /// What the whole scan has come to.
 #[derive(Debug, Default)]
@@ -58,6 +61,8 @@ struct Tally {
     hosts_up: u64,
     open: u64,
     incomplete: bool,
+    /// Of hosts that answer everything: answers that were looked at before that was known.
+    examined: u64,
     endpoints: Vec<EndpointLine>,
     findings: Vec<FindingLine>,
 }
@@ -70,6 +75,18 @@ struct Confirmed {
     port: Option<PortObservation>,
     services: Vec<ServiceObservation>,
     loss: Loss,
+    /// Something answers there for everybody, and this one says nothing.
+    is_nobody: bool,
+}
+
+impl Confirmed {
+    fn of(endpoint: Endpoint) -> Self {
+        Self { endpoint, port: None, services: Vec::new(), loss: Loss::default(), is_nobody: false }
+    }
+
+    fn is_mute(&self) -> bool {
+        self.services.iter().all(|heard| heard.service.is_none() && heard.tls.is_none())
+    }
 }
 
 pub(super) async fn run(job: Job, json: bool) -> Outcome {
@@ -141,6 +158,7 @@ async fn sweep_all(
             dark: if job.tcp.len() <= FEW_PORTS { DARK_ATTEMPTS } else { 1 },
             quick: true,
             udp_payload: payloads(),
+            trap: Arc::new(|_| ()),
         };
         one_group(job, sweep_job, tally, cancel, progress, json).await?;
     }
@@ -156,24 +174,38 @@ fn group_size(job: &Job) -> NonZeroU32 {
 
 async fn one_group(
     job: &Arc<Job>,
-    sweep_job: SweepJob,
+    mut sweep_job: SweepJob,
     tally: &mut Tally,
     cancel: &CancellationToken,
     progress: &Progress,
     json: bool,
 ) -> Result<(), Failure> {
     let (sender, mut found) = mpsc::channel::<Found>(1024);
+    let traps = Arc::new(Traps::default());
+    let seen = Arc::clone(&traps);
+    sweep_job.trap = Arc::new(move |ip| seen.see(ip));
     let mut sweeping = std::pin::pin!(sweep(&job.dialer, sweep_job, sender, cancel.clone()));
     let mut outcome: Option<SweepOutcome> = None;
     let mut running: JoinSet<Confirmed> = JoinSet::new();
     let mut slots = Slots::default();
     let mut systems: BTreeMap<IpAddr, Os> = BTreeMap::new();
     loop {
+        if outcome.is_some() && job.identify {
+            for ip in traps.unasked() {
+                let host = Arc::new(Semaphore::new(PER_TRAP));
+                for endpoint in traps.likely(ip, &job.tcp) {
+                    running.spawn(look_behind(Arc::clone(job), endpoint, Arc::clone(&host), Arc::clone(&slots.all)));
+                }
+            }
+        }
         tokio::select! {
-            done = &mut sweeping, if outcome.is_none() => outcome = Some(done),
+            done = &mut sweeping, if outcome.is_none() => {
+                outcome = Some(done);
+                traps.all_are_swept();
+            }
             Some(found) = found.recv(), if running.len() < 4 * CONVERSATIONS => {
-                let (host, identify) = slots.of(found.observation.endpoint.ip);
-                running.spawn(confirm(Arc::clone(job), found, host, Arc::clone(&slots.all), identify));
+                let opening = slots.of(found.observation.endpoint.ip);
+                running.spawn(confirm(Arc::clone(job), Arc::clone(&traps), found, opening, Arc::clone(&slots.all)));
             }
             Some(confirmed) = running.join_next() => {
                 let confirmed = confirmed.map_err(|error| Failure::World(error.into()))?;
@@ -185,8 +217,8 @@ async fn one_group(
     let outcome = outcome.unwrap_or_default();
     tally.counts.add(&outcome.counts);
     let answering = |host: &&HostResult| host.ports.iter().any(|port| port.outcome.is_answer());
-    let everything: Vec<IpAddr> =
-        outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip).collect();
+    let everything = traps.known();
+    tally.examined += traps.examined();
     tally.incomplete |= outcome.aborted || outcome.incomplete.iter().any(|ip| !everything.contains(ip));
     for host in outcome.hosts.iter().filter(answering) {
         tally.hosts_up += 1;
@@ -198,7 +230,9 @@ async fn one_group(
         }
     }
     for ip in everything {
-        let evidence = format!("more than {MOST_IDENTIFIED} ports accept connections; only the first were looked at");
+        let accepting = outcome.hosts.iter().find(|host| host.ip == ip);
+        let accepting = accepting.map_or(0, |host| host.ports.iter().filter(|port| port.outcome.is_open()).count());
+        let evidence = traps.evidence(ip, accepting);
         let finding = FindingLine { ip, id: "answers-every-port", verdict: "confirmed", evidence };
         if json {
             progress.around(|| output::json(&Line::Finding(finding)))?;
@@ -223,22 +257,69 @@ impl Default for Slots {
 }
 
 impl Slots {
-    /// The host's room, and whether one more of its ports is to be asked who it is.
-    fn of(&mut self, ip: IpAddr) -> (Arc<Semaphore>, bool) {
+    /// The host's room, and how many of its ports have opened so far.
+    fn of(&mut self, ip: IpAddr) -> Opening {
         let room = if ip.is_loopback() { PER_LOOPBACK } else { PER_HOST };
         let (host, ports) = self.hosts.entry(ip).or_insert_with(|| (Arc::new(Semaphore::new(room)), 0));
         *ports += 1;
-        (Arc::clone(host), *ports <= MOST_IDENTIFIED)
+        Opening { host: Arc::clone(host), number: *ports }
     }
 }
 
-/// A second look at what was found open: who it is where that is asked for, or else only whether it is still open.
-async fn confirm(job: Arc<Job>, found: Found, host: Arc<Semaphore>, all: Arc<Semaphore>, identify: bool) -> Confirmed {
+/// One port of a host that opened.
+#[derive(Debug)]
+struct Opening {
+    /// Room for conversations with the host.
+    host: Arc<Semaphore>,
+    /// Its how-manieth.
+    number: usize,
+}
+
+/// A second look at what was found open: who it is where that is asked for, or else only whether it is still open; and whether
+/// anybody is there at all.
+async fn confirm(job: Arc<Job>, traps: Arc<Traps>, found: Found, opening: Opening, all: Arc<Semaphore>) -> Confirmed {
+    let (endpoint, is_doubtful) = (found.observation.endpoint, found.observation.outcome.is_doubtful());
+    let is_tcp = endpoint.transport == Transport::Tcp;
+    if is_tcp && job.tcp.len() >= traps::MANY_PORTS {
+        traps.wait(found.observation.rtt_us).await;
+    }
     // Neither is ever closed; were it, going on without a slot harms nobody.
+    let _host = opening.host.acquire().await;
+    let _slot = all.acquire().await;
+    if is_tcp && !traps.may_examine(endpoint) {
+        return Confirmed { is_nobody: true, ..Confirmed::of(endpoint) };
+    }
+    let mut confirmed = look(&job, found, opening.number <= MOST_IDENTIFIED).await;
+    if !is_tcp {
+        return confirmed;
+    }
+    let is_suspect = is_doubtful || job.identify || opening.number >= traps::MANY_OPEN;
+    if confirmed.port.is_some() && confirmed.is_mute() && is_suspect && traps.hold(&job, endpoint.ip).await {
+        confirmed.port = None;
+        confirmed.is_nobody = true;
+    }
+    confirmed
+}
+
+/// Whether somebody real is behind what answers for everybody: he says something.
+async fn look_behind(job: Arc<Job>, endpoint: Endpoint, host: Arc<Semaphore>, all: Arc<Semaphore>) -> Confirmed {
     let _host = host.acquire().await;
     let _slot = all.acquire().await;
+    let mut confirmed = Confirmed { is_nobody: true, ..Confirmed::of(endpoint) };
+    let ask = Ask { name: None, prior: None, prior_tls: false, roots: &job.roots, timeouts: traps::brief() };
+    let talk = conversation::identify(&job.dialer, endpoint, ask).await;
+    let heard = talk.observation.filter(|heard| heard.service.is_some() || heard.tls.is_some());
+    if let Some(heard) = heard {
+        confirmed.is_nobody = false;
+        confirmed.port = talk.ports.into_iter().find(|port| port.outcome.is_open());
+        confirmed.services.push(heard);
+    }
+    confirmed
+}
+
+async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
     let endpoint = found.observation.endpoint;
-    let mut confirmed = Confirmed { endpoint, port: None, services: Vec::new(), loss: Loss::default() };
+    let mut confirmed = Confirmed::of(endpoint);
     if let Some(reply) = &found.reply {
         // The reply is there already; where it names its sender, another packet would only say the same.
         let heard = conversation::identify_datagram(endpoint, reply, found.observation.at);
@@ -251,8 +332,10 @@ async fn confirm(job: Arc<Job>, found: Found, host: Arc<Semaphore>, all: Arc<Sem
         }
     }
     if job.identify && identify && endpoint.transport == Transport::Tcp {
-        converse(&job, &found, &mut confirmed).await;
-        if confirmed.port.is_some() {
+        converse(job, &found, &mut confirmed).await;
+        // Where a middlebox may have answered, that somebody takes the connection says little.
+        let is_sure = !found.observation.outcome.is_doubtful() || !confirmed.is_mute();
+        if confirmed.port.is_some() && is_sure {
             return confirmed;
         }
     }
@@ -311,6 +394,9 @@ fn take(
     tally.loss.asked += confirmed.loss.asked;
     tally.loss.missed += confirmed.loss.missed;
     let Some(port) = confirmed.port else {
+        if confirmed.is_nobody {
+            return Ok(());
+        }
         tracing::info!("{} was open once and could not be confirmed", confirmed.endpoint);
         return Ok(());
     };
@@ -354,6 +440,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         loss: loss.ratio(),
         loss_interval: loss.bounds(),
         p_miss_random_loss: loss.p_miss(tally.counts.probes, tally.counts.silent_after()),
+        answers_examined: tally.examined,
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
         not_enumerable: job.not_enumerable.clone(),
