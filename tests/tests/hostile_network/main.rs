@@ -101,7 +101,8 @@ fn play(play: &Play) -> Row<'_> {
 }
 
 fn table(rows: &[Row<'_>]) -> String {
-    let mut table = "\nscenario | mode | impairments | true changes | told | false events | of itself | seconds\n".to_owned();
+    let mut table =
+        "\nscenario | mode | impairments | true changes | told | false events | of itself | seconds\n".to_owned();
     for Row { play: Play { file, mode }, took, verdict, counts } in rows {
         let join = |parts: Vec<String>| parts.join(", ");
         let happened = file.expect.happened.keys();

@@ -76,7 +76,8 @@ impl<'a> Stage<'a> {
         let daemon = Daemon::start(&watcher, &config);
         let alerts = watcher.dir().join("alerts.jsonl");
         let servers = (nginx, sshd, postfix, banner);
-        let stage = Self { file, mode, daemon, alerts, watcher, hosts, closable, pool, pool_address, _servers: servers, lab };
+        let stage =
+            Self { file, mode, daemon, alerts, watcher, hosts, closable, pool, pool_address, _servers: servers, lab };
         eventually(format_args!("the baseline of {}", file.name), PATIENCE, || {
             stage.events().iter().any(|event| event["type"] == "BASELINE_DONE").then_some(())
         });
@@ -193,7 +194,11 @@ impl<'a> Stage<'a> {
 
     /// For whoever looks at a failure: the log beside the test's other temporary files.
     fn keep_log(&self) {
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}-{}.log", self.file.name, self.mode.as_str()));
+        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "hostile-{}-{}.log",
+            self.file.name,
+            self.mode.as_str()
+        ));
         let status = self.daemon.status();
         let text = format!("{}\n{status:#}\n", self.daemon.log());
         if let Err(error) = fs::write(&kept, text) {

@@ -102,9 +102,8 @@ impl Links {
     /// A trial that should be made now, by whoever takes it and gives its [finding](Links::take).
     pub(crate) fn due(&self, now: Instant) -> Option<Due> {
         let mut inner = self.lock();
-        let is_due = |link: &OnLink| {
-            link.is_there && !link.is_tried && !link.witnesses.is_empty() && link.probe.is_due(now)
-        };
+        let is_due =
+            |link: &OnLink| link.is_there && !link.is_tried && !link.witnesses.is_empty() && link.probe.is_due(now);
         let (index, link) = inner.links.iter_mut().find(|(_, link)| is_due(link))?;
         link.is_tried = true;
         Some(Due { link: *index, endpoints: link.witnesses.iter().copied().collect() })

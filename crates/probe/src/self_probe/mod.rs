@@ -15,10 +15,10 @@ mod links;
 mod tests;
 mod trial;
 
+pub use dialled::try_packets;
 pub(crate) use first_look::first_look;
 pub use links::Due;
 pub(crate) use links::Links;
-pub use dialled::try_packets;
 pub use trial::{BothWays, Finding, RawAnswer, trial};
 
 use config::Mode;

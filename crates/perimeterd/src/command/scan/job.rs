@@ -6,7 +6,9 @@ use config::Config;
 use identify::Roots;
 use jiff::Timestamp;
 use model::{AddressSet, Clock, Endpoint, NotEnumerable, PortSet, Rate, ServiceName, SystemClock, Target};
-use probe::{Backend, Choice, Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings, Resolve};
+use probe::{
+    Backend, Choice, Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings, Resolve,
+};
 use scope::{AssetScope, Lease, Scope, ScopeHandle};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -160,8 +162,7 @@ async fn raw(dialer: &Dialer, egress: Egress) -> Result<RawAccess, Failure> {
     let told = |error: &dyn std::fmt::Display| {
         Failure::world(format!("{error}; `--mode connect` asks by the kernel's own connections"))
     };
-    let access =
-        RawAccess::open(dialer, egress, ring()?, config::Mode::Raw).await.map_err(|error| told(&error))?;
+    let access = RawAccess::open(dialer, egress, ring()?, config::Mode::Raw).await.map_err(|error| told(&error))?;
     if let Some(trouble) = access.trouble() {
         return Err(told(trouble));
     }
