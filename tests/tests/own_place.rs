@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Write, fs, time::Duration};
-use testkit::{Daemon, Host, Lab, binary, eventually, lacks_root, server::Nginx};
+use testkit::{Daemon, Host, Lab, Privileges, binary, eventually, lacks_root, server::Nginx};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Long enough for every lane to go round several times, and for whoever is silent to be called lost if that were believed.
@@ -93,6 +93,18 @@ fn what_fails_here_is_told_once_and_so_is_its_end() {
     if lacks_root("what_fails_here_is_told_once_and_so_is_its_end") {
         return;
     }
+    fail(Privileges::Root, "raw");
+}
+
+#[test]
+fn without_privileges_it_is_the_same() {
+    if lacks_root("without_privileges_it_is_the_same") {
+        return;
+    }
+    fail(Privileges::None, "connect, without CAP_NET_RAW");
+}
+
+fn fail(privileges: Privileges, expected_mode: &str) {
     binary();
     let mut lab = Lab::new();
     let watcher = lab.watcher("watcher", &["10.77.0.1", "fd77::1"]);
@@ -105,9 +117,12 @@ fn what_fails_here_is_told_once_and_so_is_its_end() {
 
     fs::create_dir(watcher.dir().join("state")).expect("a state directory");
     let config = watcher.write("perimeterd.toml", &configuration(watcher.dir()));
-    let mut daemon = Daemon::start(&watcher, &config);
+    let mut daemon = Daemon::start_with(&watcher, &config, privileges);
     eventually("the baseline", PATIENCE, || told(&daemon).0.contains_key("BASELINE_DONE").then_some(()));
     assert_eq!(hosts(&daemon).len(), usize::from(HOSTS - 1) + 1 + 2, "{:#?}", hosts(&daemon));
+    // Those behind the route are asked by packets of its own, where it may, and those on the link by connections.
+    let mode = || (daemon.status()["mode"].as_str() == Some(expected_mode)).then_some(());
+    eventually(format_args!("mode {expected_mode}"), PATIENCE, mode);
 
     let replug = || {
         watcher.plug_in();

@@ -102,8 +102,8 @@ fn read_interface(value: &Value<'_>, mode: Mode) -> Option<String> {
         value.refuse(format!("{} is not an interface's name", show(name)));
         return None;
     }
-    if mode != Mode::Raw {
-        let title = "`sensor.interface` has no effect without `mode = \"raw\"`";
+    if mode == Mode::Connect {
+        let title = "`sensor.interface` has no effect with `mode = \"connect\"`";
         value.sink.push(value.warning(title).label("connections leave by the kernel's choice"));
     }
     Some(name.to_owned())

@@ -15,7 +15,11 @@ pub enum CheckState {
 pub struct StatusReport {
     pub sensor: String,
     pub version: String,
+    /// How TCP is asked: `raw`, by packets of our own, or `connect`.
     pub mode: String,
+    /// Why it is asked so, without a full stop.
+    #[serde(default)]
+    pub mode_why: String,
     pub started: Timestamp,
     pub now: Timestamp,
     pub state: CheckState,

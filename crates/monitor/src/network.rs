@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
-use probe::{Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,16 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     /// Whether TCP questions to an address are packets of our own, and not the kernel's connections.
     fn sends_packets_to(&self, _ip: IpAddr) -> bool {
         false
+    }
+
+    /// A trial of packets of our own that is due. Whoever takes it makes it, by [`Network::try_packets`].
+    fn packets_due(&self) -> Option<Due> {
+        None
+    }
+
+    /// Asks those of a trial both ways. What it comes to shows in [`Network::surroundings`] and [`Network::sends_packets_to`].
+    fn try_packets(&self, _due: Due) -> Answer<'_, ()> {
+        Box::pin(async {})
     }
 
     /// Stops every probe within a second, or lets them go on.

@@ -5,7 +5,7 @@ use identify::Roots;
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, Mac, ServiceName, ServiceObservation, Transport};
 use probe::{
-    AskOptions, Dialer, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
+    AskOptions, Dialer, Due, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
     conversation::{self, Ask, Timeouts},
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
@@ -99,13 +99,21 @@ impl Network for Wired {
         Surroundings {
             generation: report.generation,
             faults: report.faults,
-            handicaps: Vec::new(),
+            handicaps: self.dialer.handicaps(),
             dropped: report.dropped,
         }
     }
 
     fn sends_packets_to(&self, ip: IpAddr) -> bool {
-        self.dialer.raw().is_some_and(|raw| raw.reaches(ip))
+        self.dialer.sends_packets_to(ip)
+    }
+
+    fn packets_due(&self) -> Option<Due> {
+        self.dialer.packets_due()
+    }
+
+    fn try_packets(&self, due: Due) -> Answer<'_, ()> {
+        Box::pin(probe::try_packets(&self.dialer, due))
     }
 
     fn halt(&self, halted: bool) {

@@ -38,7 +38,8 @@ impl std::fmt::Debug for AskOptions {
 const AT_A_TIME: usize = 512;
 
 /// Asks each endpoint until it answers or its attempts are used up: known endpoints, confirmations, checks of hosts. Each
-/// attempt comes from a fresh source port. Of several answers the last counts, and an open one ends it.
+/// attempt comes from a fresh source port. Whoever is silent to a packet of our own is asked by a connection: somewhere on the way
+/// packets may be dropped that are none of a connection's. Of several answers the last counts, and an open one ends it.
 ///
 /// Answers come back in the order of the endpoints, one for each. Dropping the future drops the questions under way.
 pub async fn ask(dialer: &Dialer, endpoints: Vec<Endpoint>, options: &AskOptions) -> Vec<Found> {
@@ -48,12 +49,19 @@ pub async fn ask(dialer: &Dialer, endpoints: Vec<Endpoint>, options: &AskOptions
 async fn one(dialer: &Dialer, endpoint: Endpoint, options: &AskOptions) -> Found {
     let mut attempt: u8 = 0;
     let (mut silences, mut refusals) = (0, 0);
+    let mut silent_to_packet = false;
     let mut refused = None;
     loop {
         if let Some(pace) = &options.pace {
             pace.turn().await;
         }
-        let answer = question(dialer, endpoint, options.timeout, &options.udp, || ()).await;
+        let by_packet = endpoint.transport == Transport::Tcp && dialer.sends_packets_to(endpoint.ip);
+        let answer = if silent_to_packet && by_packet {
+            by_connection(dialer, endpoint, options.timeout).await
+        } else {
+            question(dialer, endpoint, options.timeout, &options.udp, || ()).await
+        };
+        silent_to_packet |= by_packet && answer.outcome == Outcome::Silent;
         attempt = attempt.saturating_add(1);
         let again = match answer.outcome {
             Outcome::Silent => {
@@ -79,6 +87,18 @@ async fn one(dialer: &Dialer, endpoint: Endpoint, options: &AskOptions) -> Found
         }
         return found;
     }
+}
+
+/// The question again, to one that was silent to a packet. That it accepts speaks against packets.
+async fn by_connection(dialer: &Dialer, endpoint: Endpoint, timeout: Duration) -> Answer {
+    let Ok(target) = dialer.authorize(endpoint) else {
+        return Answer::of(Outcome::NotProbed(NotProbed::OutOfScope));
+    };
+    let probed = dialer.probe_connecting(target, timeout).await;
+    if probed.outcome.is_open() {
+        dialer.doubt_packets(endpoint);
+    }
+    Answer { outcome: probed.outcome, rtt: probed.rtt, reply: None }
 }
 
 /// What one question yielded.

@@ -33,7 +33,9 @@ pub use place::{
 };
 pub use raw::{Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
-pub use self_probe::{Backend, BothWays, Choice, Finding, Obstacle, RawAnswer, SelfProbe, may_send_raw, trial};
+pub use self_probe::{
+    Backend, BothWays, Choice, Due, Finding, Obstacle, RawAnswer, SelfProbe, may_send_raw, trial, try_packets,
+};
 pub use sweep::{
     Asked, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap, UdpPayload, sweep,
 };

@@ -1,5 +1,6 @@
 //! A network that lets connections through and drops raw packets, as networks of virtual machines do.
 
+use config::Mode;
 use model::{AddressSet, Clock, Endpoint, Rate, SystemClock};
 use probe::{Dialer, DialerSettings, Egress, Finding, Identity, RawAccess, RawSettings, trial};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -31,7 +32,7 @@ fn with_raw<T: Send + 'static>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let dialer = dialer();
-            let access = RawAccess::open(&dialer, Egress::default(), RawSettings::RING).await;
+            let access = RawAccess::open(&dialer, Egress::default(), RawSettings::RING, Mode::Raw).await;
             ask(dialer, &access.expect("raw packets can be sent")).await
         })
     });

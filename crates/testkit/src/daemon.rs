@@ -47,13 +47,29 @@ pub fn run_binary(arguments: &[&str]) -> Output {
 pub struct Daemon {
     host: Host,
     config: PathBuf,
+    privileges: Privileges,
     process: Process,
+}
+
+/// What a daemon may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privileges {
+    /// Everything root may.
+    Root,
+    /// Root without any capability: no raw sockets.
+    None,
 }
 
 impl Daemon {
     /// Returns once it answers on its socket.
     pub fn start(host: &Host, config: &Path) -> Self {
-        let mut daemon = Self { host: host.clone(), config: config.to_owned(), process: spawn(host, config) };
+        Self::start_with(host, config, Privileges::Root)
+    }
+
+    /// The same with other privileges.
+    pub fn start_with(host: &Host, config: &Path, privileges: Privileges) -> Self {
+        let process = spawn(host, config, privileges);
+        let mut daemon = Self { host: host.clone(), config: config.to_owned(), privileges, process };
         daemon.wait_until_it_answers();
         daemon
     }
@@ -94,7 +110,7 @@ impl Daemon {
 
     /// Starts it again after [`Self::kill`] or [`Self::stop`].
     pub fn restart(&mut self) {
-        self.process = spawn(&self.host, &self.config);
+        self.process = spawn(&self.host, &self.config, self.privileges);
         self.wait_until_it_answers();
     }
 
@@ -131,8 +147,16 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(host: &Host, config: &Path) -> Process {
-    let mut command = host.command(&binary().to_string_lossy());
+fn spawn(host: &Host, config: &Path, privileges: Privileges) -> Process {
+    let binary = binary().to_string_lossy();
+    let mut command = match privileges {
+        Privileges::Root => host.command(&binary),
+        Privileges::None => {
+            let mut command = host.command("setpriv");
+            command.args(["--bounding-set", "-all", "--inh-caps", "-all", "--", &binary]);
+            command
+        }
+    };
     command.args(["run", "--config"]).arg(config);
     host.start("perimeterd", &mut command)
 }

@@ -29,7 +29,7 @@ mod wire_count;
 
 pub use authority::{Authority, Identity};
 pub use clock::TokioClock;
-pub use daemon::{Daemon, binary, run_binary};
+pub use daemon::{Daemon, Privileges, binary, run_binary};
 pub use lab::{Host, Lab};
 pub use line::{Ban, Line, Listeners, Passage, Policer, Sample, Traffic};
 pub use namespace::Namespace;

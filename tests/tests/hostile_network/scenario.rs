@@ -9,13 +9,15 @@ use std::{
 };
 use testkit::router::{Kind, Scenario};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     /// The file's own name.
     #[serde(skip)]
     pub(crate) name: String,
     pub(crate) title: String,
+    /// How it is watched where nobody says otherwise: playing each in every mode takes twice the time.
+    pub(crate) mode: Mode,
     /// From switching on until what is told is looked at.
     #[serde(deserialize_with = "period")]
     pub(crate) lasts: Duration,
@@ -30,12 +32,31 @@ pub(crate) struct File {
     pub(crate) expect: Expect,
 }
 
+/// How the daemon asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    /// By packets of its own.
+    Raw,
+    /// By the kernel's connections.
+    Connect,
+}
+
+impl Mode {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Connect => "connect",
+        }
+    }
+}
+
 fn soon() -> Duration {
     Duration::from_secs(75)
 }
 
 /// How the daemon watches.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Watch {
     /// Of every lane.
@@ -64,7 +85,7 @@ impl Default for Watch {
 }
 
 /// Something that truly happens, or that is done to the uplink.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "toml::Table")]
 pub(crate) struct Change {
     /// After switching on.
@@ -113,7 +134,7 @@ pub(crate) enum Uplink {
     Plugged,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Expect {
     /// The router's counters, and what each must have reached: the impairment was there.

@@ -1,7 +1,7 @@
 //! The hosts with their real servers, the daemon in front of the router, and what happens to them.
 
 use crate::{
-    scenario::{File, Uplink, Watch, What},
+    scenario::{File, Mode, Uplink, Watch, What},
     verdict::{Truth, Verdict, judge},
 };
 use serde_json::Value;
@@ -32,6 +32,7 @@ const POOL: &str = "pool";
 
 pub(crate) struct Stage<'a> {
     file: &'a File,
+    mode: Mode,
     daemon: Daemon,
     alerts: PathBuf,
     watcher: Host,
@@ -47,7 +48,7 @@ pub(crate) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Everything runs, and the daemon has learnt what there is.
-    pub(crate) fn begin(file: &'a File) -> Self {
+    pub(crate) fn begin(file: &'a File, mode: Mode) -> Self {
         let (mut lab, watcher) = Lab::across_router(&file.router);
         let hosts: BTreeMap<_, _> = CAST.iter().map(|(name, ip)| (*name, lab.host(name, &[ip]))).collect();
         let (pool_address, pool) = match file.pool() {
@@ -70,14 +71,17 @@ impl<'a> Stage<'a> {
         let closable = [(("api".to_owned(), 8081), vec![Nginx::start(&hosts["api"], "old", &[8081], None)])].into();
 
         fs::create_dir(watcher.dir().join("state")).expect("a state directory");
-        let config = watcher.write("perimeterd.toml", &configuration(&watcher, &file.watch, pool_address.as_deref()));
+        let text = configuration(&watcher, &file.watch, mode, pool_address.as_deref());
+        let config = watcher.write("perimeterd.toml", &text);
         let daemon = Daemon::start(&watcher, &config);
         let alerts = watcher.dir().join("alerts.jsonl");
         let servers = (nginx, sshd, postfix, banner);
-        let stage = Self { file, daemon, alerts, watcher, hosts, closable, pool, pool_address, _servers: servers, lab };
+        let stage =
+            Self { file, mode, daemon, alerts, watcher, hosts, closable, pool, pool_address, _servers: servers, lab };
         eventually(format_args!("the baseline of {}", file.name), PATIENCE, || {
             stage.events().iter().any(|event| event["type"] == "BASELINE_DONE").then_some(())
         });
+        assert_eq!(stage.daemon.status()["mode"], mode.as_str(), "{}", stage.daemon.log());
         stage.let_lanes_pass();
         stage
     }
@@ -190,7 +194,11 @@ impl<'a> Stage<'a> {
 
     /// For whoever looks at a failure: the log beside the test's other temporary files.
     fn keep_log(&self) {
-        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}.log", self.file.name));
+        let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "hostile-{}-{}.log",
+            self.file.name,
+            self.mode.as_str()
+        ));
         let status = self.daemon.status();
         let text = format!("{}\n{status:#}\n", self.daemon.log());
         if let Err(error) = fs::write(&kept, text) {
@@ -199,7 +207,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn configuration(watcher: &Host, watch: &Watch, pool: Option<&str>) -> String {
+fn configuration(watcher: &Host, watch: &Watch, mode: Mode, pool: Option<&str>) -> String {
     let own = CAST.iter().map(|(_, ip)| *ip).chain(pool).chain(watch.also.iter().map(String::as_str));
     let targets = own.map(|target| format!("\"{target}\"")).collect::<Vec<_>>().join(", ");
     let show = model::format_duration;
@@ -208,6 +216,7 @@ fn configuration(watcher: &Host, watch: &Watch, pool: Option<&str>) -> String {
 [sensor]
 name = "lab-sensor"
 contact = "https://example.org/security"
+mode = "{mode}"
 
 [store]
 path = "{dir}/state/perimeter.db"
@@ -227,6 +236,7 @@ jsonl = "{dir}/alerts.jsonl"
 every = "immediate"
 "#,
         dir = watcher.dir().display(),
+        mode = mode.as_str(),
         every = show(watch.every),
         slow = show(watch.every * 2),
         seldom = show(watch.every * 5),

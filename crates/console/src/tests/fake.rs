@@ -114,6 +114,7 @@ pub(super) fn report() -> StatusReport {
         sensor: "scan1".to_owned(),
         version: "0.1.0".to_owned(),
         mode: "connect".to_owned(),
+        mode_why: "every target is this machine itself".to_owned(),
         started: at(0),
         now: at(3600),
         state: CheckState::Ok,

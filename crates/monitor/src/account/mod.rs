@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::{
     AddressSet, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName, ServiceObservation,
 };
-use probe::{Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
 use scope::{
     ScopeHandle,
     ledger::{Errand, Why},
@@ -123,6 +123,18 @@ impl Accounted {
 
     pub(crate) fn surroundings(&self) -> Surroundings {
         self.network.surroundings()
+    }
+
+    pub(crate) fn packets_due(&self) -> Option<Due> {
+        self.network.packets_due()
+    }
+
+    pub(crate) async fn try_packets(&self, due: Due) {
+        let network = self.because(Why::Canary);
+        let asked = due.endpoints.clone();
+        let slip = Few::begin(&network, &asked);
+        self.network.try_packets(due).await;
+        slip.end(asked);
     }
 
     pub(crate) fn halt(&self, halted: bool) {

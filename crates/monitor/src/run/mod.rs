@@ -116,6 +116,8 @@ pub struct Monitor<J> {
     choice: Choice,
     /// Canaries being asked whether a trouble is over.
     checking: JoinSet<Verdict>,
+    /// Packets of our own being tried against connections.
+    trying: JoinSet<()>,
     lanes: Vec<LaneState>,
     /// Passes under way; a reload cancels them and the lanes begin again.
     passes: JoinSet<()>,
@@ -205,6 +207,7 @@ impl<J: Journal> Monitor<J> {
             restraint,
             choice: Choice::new(Instant::now()),
             checking: JoinSet::new(),
+            trying: JoinSet::new(),
             passes: JoinSet::new(),
             ledger: restored.passes,
             leases,
@@ -265,6 +268,10 @@ impl<J: Journal> Monitor<J> {
                         tracing::error!(%error, "a check of canaries ended in a bug");
                         return Err(MonitorError::Bug("canary check"));
                     }
+                },
+                Some(tried) = self.trying.join_next(), if !self.trying.is_empty() => match tried {
+                    Ok(()) => self.take_trial(&shutdown).await?,
+                    Err(error) => tracing::error!(%error, "a trial of packets ended in a bug"),
                 },
                 Some(answer) = self.resolutions.join_next(), if !self.resolutions.is_empty() => match answer {
                     Ok(answer) => self.take_resolution(answer, &shutdown).await?,
@@ -362,6 +369,7 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         self.look_after_itself(&mut batch);
+        self.start_trial();
         self.gather_candidates();
         // The clock may have been set back.
         let is_due = |at: Timestamp, every: Duration| {
@@ -401,6 +409,7 @@ impl<J: Journal> Monitor<J> {
         self.tools.stop.cancel();
         self.confirming.abort_all();
         self.checking.abort_all();
+        self.trying.abort_all();
         self.resolutions.abort_all();
         self.looking.abort_all();
         self.reversals.abort_all();

@@ -21,7 +21,6 @@ impl<J: Journal> Monitor<J> {
         self.mind_the_clocks(now, batch);
         let around = self.tools.network.surroundings();
         self.health.links(&around.faults, now);
-        self.health.handicaps(&around.handicaps, now);
         self.health.judge_line(self.tools.canaries.bad_since(now.instant), now);
         let (present, scope) = (self.tools.canaries.places(), self.scope.load());
         if present.is_empty() || !self.health.keeps_canaries() {
@@ -56,6 +55,24 @@ impl<J: Journal> Monitor<J> {
         self.checking.spawn(async move { canaries.check(&network, Instant::now(), &concern).await });
     }
 
+    /// Tries packets of our own against connections where that is due.
+    pub(super) fn start_trial(&mut self) {
+        if self.halted {
+            return;
+        }
+        while let Some(due) = self.tools.network.packets_due() {
+            let network = self.tools.network.clone();
+            self.trying.spawn(async move { network.try_packets(due).await });
+        }
+    }
+
+    /// What a trial came to is told at once.
+    pub(super) async fn take_trial(&mut self, shutdown: &CancellationToken) -> Result<(), MonitorError> {
+        let mut batch = Batch::default();
+        self.tell_health(self.moment(), &mut batch);
+        self.commit(batch, shutdown).await
+    }
+
     pub(super) async fn take_check(
         &mut self,
         verdict: Verdict,
@@ -78,6 +95,9 @@ impl<J: Journal> Monitor<J> {
 
     /// Tells what changed about the sensor, and lets passes know what to hold back.
     pub(super) fn tell_health(&mut self, now: Now, batch: &mut Batch) {
+        // As it is at this moment: what answers again may do so because it is asked in another way, and that is to be told first.
+        let handicaps = self.tools.network.surroundings().handicaps;
+        self.health.handicaps(&handicaps, now);
         self.health.judge_bans(self.decider.inventory().blocked().map(|(ip, _)| ip).collect(), now);
         self.decider.forget_doubts_about(&self.health.take_void(), now.wall, batch);
         if self.health.take_thaw() {

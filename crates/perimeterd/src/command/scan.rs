@@ -44,7 +44,7 @@ pub(crate) struct Scan {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Mode {
-    /// The best this machine and this version allow
+    /// Packets where this machine may send them and they are answered, else connections
     #[default]
     Auto,
     /// Packets of our own making (needs `CAP_NET_RAW`)

@@ -45,6 +45,7 @@ fn head(report: &StatusReport) -> Vec<String> {
         (CheckState::Ok, _) => "ok",
         (CheckState::Degraded, _) => "degraded",
     };
+    let asks = if report.mode == "raw" { "asks by packets of its own" } else { "asks by connections" };
     let mut lines = vec![
         format!(
             "{state}: sensor {}, perimeterd {}, mode {}, up {}, {} vantage{}",
@@ -63,6 +64,9 @@ fn head(report: &StatusReport) -> Vec<String> {
         ]
         .join(", "),
     ];
+    if !report.mode_why.is_empty() {
+        lines.push(format!("{asks}: {}", printable(&report.mode_why)));
+    }
     lines.extend(report.engine.as_ref().map(engine));
     lines.extend(report.not_enumerable.iter().map(|open| {
         let candidates = count(open.candidates, "candidate", "candidates");

@@ -1,6 +1,6 @@
 //! The running daemon, as the console and the signals see it.
 
-use super::source::Source;
+use super::{packets::Packets, source::Source};
 use arc_swap::ArcSwap;
 use config::{ChannelConfig, Config, Interval};
 use console::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
@@ -8,7 +8,7 @@ use identify::Roots;
 use model::{CheckState, Clock, Delivery, EngineStatus, Event, Lane, StatusReport, format_duration};
 use monitor::{Handle, Snapshot};
 use notifiers::{Failure, Identity, Pipeline};
-use probe::{Dialer, DialerSettings};
+use probe::{Backend, Dialer, DialerSettings};
 use std::{path::Path, sync::Arc, time::Duration};
 use store::Store;
 use tokio::sync::{Mutex, broadcast, mpsc};
@@ -24,6 +24,7 @@ pub(crate) struct DaemonControl {
     handle: Handle,
     pipeline: Pipeline,
     dialer: Dialer,
+    packets: Packets,
     identity: Identity,
     clock: Arc<dyn Clock>,
     started: jiff::Timestamp,
@@ -40,6 +41,7 @@ impl DaemonControl {
         handle: Handle,
         pipeline: Pipeline,
         dialer: Dialer,
+        packets: Packets,
         identity: Identity,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -51,6 +53,7 @@ impl DaemonControl {
             handle,
             pipeline,
             dialer,
+            packets,
             identity,
             clock,
             started,
@@ -85,6 +88,15 @@ impl DaemonControl {
         if config.sensor.resolvers != running.sensor.resolvers {
             later.push("[sensor] resolvers");
             config.sensor.resolvers.clone_from(&running.sensor.resolvers);
+        }
+        let sensor = &mut config.sensor;
+        if sensor.mode != running.sensor.mode {
+            later.push("[sensor] mode");
+            sensor.mode = running.sensor.mode;
+        }
+        if sensor.interface != running.sensor.interface {
+            later.push("[sensor] interface");
+            sensor.interface.clone_from(&running.sensor.interface);
         }
         if config.tls != running.tls {
             later.push("[tls] roots");
@@ -136,10 +148,12 @@ impl DaemonControl {
         if halted {
             reasons.push("probing is halted; `perimeterd resume` lets it go on".to_owned());
         }
+        let choice = self.packets.choice();
         StatusReport {
             sensor: config.sensor.name.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: self.mode().to_owned(),
+            mode: self.mode(choice.backend).to_owned(),
+            mode_why: choice.why,
             started: self.started,
             now: self.clock.now(),
             state: if reasons.is_empty() { CheckState::Ok } else { CheckState::Degraded },
@@ -172,14 +186,12 @@ impl DaemonControl {
         })
     }
 
-    /// How endpoints are asked.
-    fn mode(&self) -> &'static str {
-        if self.dialer.raw().is_some() {
-            "raw"
-        } else if self.dialer.tells_refusals_apart() {
-            "connect"
-        } else {
-            "connect, without CAP_NET_RAW"
+    /// How TCP is asked.
+    fn mode(&self, backend: Backend) -> &'static str {
+        match backend {
+            Backend::Raw => "raw",
+            Backend::Connect if self.dialer.tells_refusals_apart() => "connect",
+            Backend::Connect => "connect, without CAP_NET_RAW",
         }
     }
 

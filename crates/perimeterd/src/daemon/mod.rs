@@ -2,6 +2,7 @@
 
 mod announce;
 mod control;
+mod packets;
 mod signals;
 mod source;
 mod watchdog;
@@ -14,7 +15,8 @@ use control::DaemonControl;
 use model::{Clock, SystemClock, Vantage};
 use monitor::{Monitor, Parts, Wired, scope_of};
 use notifiers::Pipeline;
-use probe::{Dialer, Egress, HickoryResolver, Place, RawAccess, RawSettings};
+use packets::Packets;
+use probe::{Dialer, HickoryResolver, Place};
 use scope::ScopeHandle;
 use signals::Signals;
 use source::Source;
@@ -69,7 +71,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
             "without CAP_NET_RAW a firewall's REJECT reads like a closed port, and such closures take longer to be confirmed"
         );
     }
-    let _raw = packets(&config, &dialer).await?;
+    let packets = Packets::open(&config, &dialer).await?;
     let resolver = HickoryResolver::new(&config.sensor.resolvers).context("the resolver could not be set up")?;
     let roots = Arc::new(control::roots(&config)?);
     let network = Arc::new(Wired::new(dialer.clone(), Arc::new(resolver), roots, Place::watch()));
@@ -93,6 +95,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         handle.clone(),
         pipeline.clone(),
         dialer,
+        packets,
         identity,
         clock.clone(),
     ));
@@ -166,24 +169,6 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     ended.map_err(|error| anyhow!("the monitor ended in a bug: {error}"))??;
     closed.context("the database could not be closed properly")?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Asks by packets of our own, where that is wanted, for as long as what is returned is kept.
-async fn packets(config: &config::Config, dialer: &Dialer) -> anyhow::Result<Option<RawAccess>> {
-    if config.sensor.mode != config::Mode::Raw {
-        return Ok(None);
-    }
-    let egress = Egress { source: config.sensor.source, interface: config.sensor.interface.clone() };
-    let access = RawAccess::open(dialer, egress, RawSettings::RING).await.context(
-        "`mode = \"raw\"` in [sensor] cannot be had here; `mode = \"connect\"` asks by the kernel's own connections",
-    )?;
-    for advice in access.advice() {
-        tracing::warn!("{advice}");
-    }
-    if let Some(trouble) = access.trouble() {
-        tracing::warn!(%trouble, "targets are asked by connections until raw packets have a way");
-    }
-    Ok(Some(access))
 }
 
 /// Opens every way in: the socket beside the database, the one of the unit, an extra one, and TCP for health and metrics.

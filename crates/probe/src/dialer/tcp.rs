@@ -57,6 +57,9 @@ impl Dialer {
             Begun::Connected(dialled, rtt) => self.noted(dialled.into_conn(rtt)),
             Begun::Pending(dialled) => self.noted(self.wait(dialled).await),
         };
+        if result.is_ok() {
+            self.met(endpoint.get());
+        }
         self.0.counters.count(result.as_ref().map_or_else(|outcome| *outcome, |_| CONNECTED));
         result
     }
@@ -67,6 +70,11 @@ impl Dialer {
             let probed = self.probe_raw(raw, endpoint, timeout).await;
             return if probed.outcome.is_doubtful() { self.examine(endpoint, timeout).await } else { probed };
         }
+        self.probe_connecting(endpoint, timeout).await
+    }
+
+    /// The same by a connection, whatever way packets have.
+    pub(crate) async fn probe_connecting(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
         let begun = self.begin(endpoint, Close::Reset, timeout).await;
         self.finish(begun).await
     }
@@ -102,6 +110,9 @@ impl Dialer {
             () = self.halted() => Err(Outcome::NotProbed(NotProbed::Halted)),
             answer = asked => answer,
         };
+        if answer.is_ok_and(|answer| answer.is_some_and(|answer| answer.outcome.is_open())) {
+            self.met(endpoint.get());
+        }
         let (outcome, rtt) = match answer {
             Ok(Some(answer)) => (answer.outcome, answer.rtt),
             Ok(None) => (Outcome::Silent, None),
@@ -123,11 +134,17 @@ impl Dialer {
     pub(crate) async fn finish(&self, begun: Begun) -> Probed {
         let probed = match begun {
             Begun::Done(probed) => probed,
-            Begun::Connected(_, rtt) => Probed { outcome: CONNECTED, rtt: Some(rtt) },
+            Begun::Connected(dialled, rtt) => {
+                self.met(dialled.endpoint);
+                Probed { outcome: CONNECTED, rtt: Some(rtt) }
+            }
             Begun::Pending(dialled) => {
-                let started = dialled.begun;
+                let (started, endpoint) = (dialled.begun, dialled.endpoint);
                 match self.noted(self.wait(dialled).await) {
-                    Ok(conn) => Probed { outcome: CONNECTED, rtt: Some(conn.rtt()) },
+                    Ok(conn) => {
+                        self.met(endpoint);
+                        Probed { outcome: CONNECTED, rtt: Some(conn.rtt()) }
+                    }
                     Err(outcome) => {
                         let answered = outcome.is_answer() || matches!(outcome, Outcome::Filtered(_));
                         Probed { outcome, rtt: answered.then(|| started.elapsed()) }

@@ -4,11 +4,16 @@ use super::{Raw, RawSettings};
 use crate::{
     Dialer,
     place::{Egress, NoWay, PortFacts, Routes, SourcePorts, Ways},
-    self_probe::{Obstacle, may_send_raw},
+    self_probe::{Choice, Finding, Obstacle, first_look, may_send_raw},
 };
+use config::Mode;
+use futures_util::future::join_all;
 use model::{AddressSet, Endpoint};
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
-use tokio::{task::JoinHandle, time::interval};
+use std::{collections::BTreeMap, io, net::IpAddr, sync::Arc, time::Duration};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, interval},
+};
 use wire::{PortBlock, WireError};
 
 /// Why raw packets are of no use here, and what to do about it.
@@ -59,8 +64,10 @@ const NUDGE_FOR: Duration = Duration::from_secs(1);
 
 impl RawAccess {
     /// The dialer asks by raw packets from now on what can be reached by them, and by connections what cannot. What that is
-    /// changes with routes and scope. Fails where this process may not, or cannot, send raw packets at all.
-    pub async fn open(dialer: &Dialer, egress: Egress, ring: usize) -> Result<Self, RawError> {
+    /// changes with routes and scope. Where `auto` is wanted, packets are used on a link as soon as a trial shows that they are
+    /// answered there ([`crate::Due`], [`RawAccess::look_first`]), and not before. Fails where this process may not, or cannot, send raw packets
+    /// at all.
+    pub async fn open(dialer: &Dialer, egress: Egress, ring: usize, wanted: Mode) -> Result<Self, RawError> {
         may_send_raw()?;
         let facts = PortFacts::read().map_err(RawError::Routes)?;
         let source = SourcePorts::choose(&facts).ok_or(RawError::Ports)?;
@@ -72,13 +79,16 @@ impl RawAccess {
             nudge(dialer, target);
         }
         routes.settle(SETTLE).await;
-        let raw = dialer.engage(RawSettings { ports, ring }).map_err(RawError::Threads)?;
+        let raw = dialer.engage(RawSettings { ports, ring, wanted }).map_err(RawError::Threads)?;
         let ways = routes.ways();
         let mut errors = raw.follow(&ways);
         if let Some(place) = errors.iter().position(|error| matches!(error, WireError::NoPermission { .. })) {
             return Err(errors.swap_remove(place).into());
         }
         let trouble = (!raw.reaches_anything()).then(|| errors.pop().map_or_else(|| no_way(&ways), RawError::Wire));
+        if let Some(trouble) = &trouble {
+            raw.links().set_trouble(trouble.to_string());
+        }
         let advice = source.advice.into_iter().chain(ways.limit().map(str::to_owned)).collect();
         let follower = tokio::spawn(follow(raw.clone(), routes, dialer.clone(), egress));
         Ok(Self { raw, advice, trouble, follower })
@@ -86,6 +96,30 @@ impl RawAccess {
 
     pub fn raw(&self) -> &Raw {
         &self.raw
+    }
+
+    /// What asks now, packets or connections, and why.
+    pub fn choice(&self) -> Choice {
+        self.raw.links().choice()
+    }
+
+    /// Finds out at once whether packets are answered, from endpoints of which any may be open, one of many hosts. Where that does not show,
+    /// they are used in the hope that they are.
+    pub async fn look_first(&self, dialer: &Dialer, endpoints: &[Endpoint]) {
+        let mut links: BTreeMap<u32, Vec<Endpoint>> = BTreeMap::new();
+        for endpoint in endpoints {
+            if let Some(link) = self.raw.link_to(endpoint.ip) {
+                links.entry(link).or_default().push(*endpoint);
+            }
+        }
+        let looks = links.into_iter().map(async |(link, endpoints)| {
+            let finding = first_look(dialer, &endpoints).await;
+            if finding != Finding::Undecided {
+                self.raw.links().take(link, finding, Instant::now());
+            }
+        });
+        join_all(looks).await;
+        self.raw.links().hope();
     }
 
     pub fn advice(&self) -> &[String] {
@@ -124,8 +158,13 @@ async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
         }
         if routes.generation() != generation {
             generation = routes.generation();
-            for error in raw.follow(&routes.ways()) {
+            let ways = routes.ways();
+            let errors = raw.follow(&ways);
+            for error in &errors {
                 tracing::warn!(%error, "some targets are asked by connections for now");
+            }
+            if errors.is_empty() && !raw.reaches_anything() {
+                raw.links().set_trouble(no_way(&ways).to_string());
             }
         }
     }

@@ -26,8 +26,10 @@ pub(crate) use volley::{Answer, Order, Report, Sink, Stretch, Target};
 use crate::{
     dialer::{Pace, Pacer},
     place,
+    self_probe::Links,
 };
 use arc_swap::ArcSwap;
+use config::Mode;
 use exit::Exit;
 use model::{Clock, Endpoint, LocalErrorKind, Outcome};
 use paths::{Path, Paths};
@@ -58,6 +60,8 @@ pub struct RawSettings {
     pub ports: PortBlock,
     /// Memory of the ring that each link's answers are heard by, in bytes.
     pub ring: usize,
+    /// `Raw`: used until they are seen to be dropped. `Auto`: once they are seen to be answered.
+    pub wanted: Mode,
 }
 
 impl RawSettings {
@@ -75,6 +79,8 @@ struct Inner {
     settings: RawSettings,
     commands: mpsc::Sender<Command>,
     paths: ArcSwap<Paths>,
+    /// How packets fare on them, and which of them are used.
+    links: Links,
     /// Links that are heard.
     heard: Mutex<BTreeSet<u32>>,
     free: Mutex<Vec<u8>>,
@@ -148,6 +154,7 @@ impl Raw {
             settings,
             commands,
             paths: ArcSwap::default(),
+            links: Links::new(settings.wanted),
             heard: Mutex::default(),
             room: Arc::new(Semaphore::new(sweeps.len())),
             free: Mutex::new(sweeps),
@@ -183,6 +190,8 @@ impl Raw {
         });
         let usable = Arc::new(usable);
         self.0.paths.store(Arc::clone(&usable));
+        let links = usable.all().iter().map(|path| (path.link.index, path.link.name.clone()));
+        self.0.links.set(links, errors.first().map(ToString::to_string), Instant::now());
         self.tell(Command::Paths(usable, exits));
         errors
     }
@@ -209,9 +218,19 @@ impl Raw {
         Ok(())
     }
 
-    /// Whether there is a way to an address.
+    /// Whether there is a way to an address, by a link that packets are used on.
     pub fn reaches(&self, ip: IpAddr) -> bool {
-        self.0.paths.load().place(ip).is_some()
+        self.link_to(ip).is_some_and(|link| self.0.links.uses(link))
+    }
+
+    /// The link an address is reached by, whether packets are used on it or not.
+    pub(crate) fn link_to(&self, ip: IpAddr) -> Option<u32> {
+        let paths = self.0.paths.load();
+        paths.all().get(paths.place(ip)?).map(|path| path.link.index)
+    }
+
+    pub(crate) fn links(&self) -> &Links {
+        &self.0.links
     }
 
     pub(crate) fn reaches_anything(&self) -> bool {

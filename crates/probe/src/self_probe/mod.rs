@@ -9,10 +9,16 @@
 //! what the operator wants and cannot have, is one ([`SelfProbe::handicap`]): it goes on, at less than it could do.
 
 mod dialled;
+mod first_look;
+mod links;
 #[cfg(test)]
 mod tests;
 mod trial;
 
+pub use dialled::try_packets;
+pub(crate) use first_look::first_look;
+pub use links::Due;
+pub(crate) use links::Links;
 pub use trial::{BothWays, Finding, RawAnswer, trial};
 
 use config::Mode;
@@ -66,7 +72,7 @@ pub fn may_send_raw() -> Result<(), Obstacle> {
 }
 
 /// Before raw packets that were dropped are tried again, and at most.
-const RETRY_FIRST: Duration = Duration::from_mins(5);
+const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_MOST: Duration = Duration::from_hours(6);
 /// Before a trial that came to nothing is repeated.
 const UNDECIDED: Duration = Duration::from_secs(30);
@@ -171,14 +177,23 @@ impl SelfProbe {
         self.obstacle = obstacle;
     }
 
-    /// Whether [`trial`] should be run now, with endpoints that are known to be open on this link. Where there are none, it waits for some.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.wanted != Mode::Connect && self.obstacle.is_none() && self.due.is_some_and(|due| due <= now)
+    /// Another mode is wanted from now on.
+    pub(crate) fn want(&mut self, wanted: Mode) {
+        self.wanted = wanted;
     }
 
-    /// Takes what a trial came to. A kernel that refuses to send is an obstacle, to be cleared by [`SelfProbe::set_obstacle`].
+    /// Whether [`trial`] should be run now, with endpoints that are known to be open on this link. Where there are none, it waits for some.
+    pub fn is_due(&self, now: Instant) -> bool {
+        let may_be_tried = matches!(self.obstacle, None | Some(Obstacle::Refused(_)));
+        self.wanted != Mode::Connect && may_be_tried && self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Takes what a trial came to. A kernel that refuses to send is an obstacle, until a trial shows that it does so no more.
     pub fn take(&mut self, finding: Finding, now: Instant) {
         self.tried = Some(now);
+        if matches!(finding, Finding::Works | Finding::Dropped(_)) {
+            self.obstacle = None;
+        }
         match finding {
             Finding::Works => self.prove(),
             Finding::Dropped(witnesses) => {
@@ -192,8 +207,10 @@ impl SelfProbe {
             }
             Finding::Refused(why) => {
                 self.obstacle = Some(Obstacle::Refused(why));
-                self.due = None;
+                self.due = Some(now + UNDECIDED);
             }
+            // What has worked was doubted without a reason that holds.
+            Finding::Undecided if self.standing == Standing::Proven && self.obstacle.is_none() => self.due = None,
             Finding::Undecided => self.due = Some(now + UNDECIDED),
         }
     }

@@ -69,7 +69,7 @@ async fn a_trial_tells_what_both_ways_give() {
         (raw(&[]), vec![], vec![], Finding::Undecided),
         // One host has something against raw packets.
         (raw(&[(two, 1)]), vec![one, two], vec![one, two], Finding::Works),
-        (raw(&[(three, 1)]), vec![one, two, three], vec![one, two, three], Finding::Dropped(vec![one, two])),
+        (raw(&[(three, 1)]), vec![one, two, three], vec![one, two, three], Finding::Works),
         (raw(&[]), vec![two], vec![one, two], Finding::Dropped(vec![two])),
     ];
     for (answers, open, asked, expect) in cases {
@@ -94,12 +94,13 @@ async fn a_trial_is_short_and_patient() {
     let all: Vec<Endpoint> =
         (1..=200).flat_map(|last| [22, 80].map(|port| Endpoint { port, ..endpoint(last) })).collect();
     let dropped = Network { open: all.iter().copied().collect(), ..Network::default() };
-    assert_eq!(trial(&dropped, &all).await, Finding::Dropped(vec![endpoint(1), endpoint(2)]));
-    assert_eq!(begun.elapsed(), Duration::from_secs(2 * 3 * 7));
+    assert_eq!(trial(&dropped, &all).await, Finding::Dropped([1, 2, 3, 4].map(endpoint).to_vec()));
+    assert_eq!(begun.elapsed(), Duration::from_secs(3 * 4));
     let asked = dropped.asked.into_inner().expect("not poisoned");
-    assert_eq!(asked.iter().filter(|(_, how)| *how == "connect").count(), 4);
-    assert_eq!(asked.iter().filter(|(_, how)| *how == "raw").count(), 18);
-    let first: Vec<&str> = asked.iter().take(10).map(|(_, how)| *how).collect();
+    assert_eq!(asked.iter().filter(|(_, how)| *how == "connect").count(), 4 * 2);
+    assert_eq!(asked.iter().filter(|(_, how)| *how == "raw").count(), 4 * 9);
+    let first: Vec<&str> =
+        asked.iter().filter(|(whom, _)| *whom == endpoint(1)).take(10).map(|(_, how)| *how).collect();
     assert_eq!(first, ["raw", "raw", "raw", "connect", "raw", "raw", "raw", "connect", "raw", "raw"]);
     // Nobody there at all.
     let nobody = Network::default();
@@ -196,7 +197,16 @@ async fn what_stops_working_is_a_handicap_until_it_works_again() {
     probe.take(Finding::Refused("Operation not permitted".to_owned()), later);
     assert_eq!(backend(&probe), CONNECT);
     assert!(probe.handicap().is_some_and(|said| said.contains("Operation not permitted")));
-    assert!(!probe.is_due(later + RETRY_MOST));
+    assert!(!probe.is_due(later) && probe.is_due(later + UNDECIDED));
+    probe.take(Finding::Undecided, later + UNDECIDED);
+    assert!(probe.is_due(later + UNDECIDED * 2));
+    probe.take(Finding::Works, later + UNDECIDED * 2);
+    assert_eq!((backend(&probe), probe.handicap()), (RAW, None));
+    // Nobody is there any more who could be asked: that is no reason to ask again and again.
+    let doubted = later + UNDECIDED * 2 + DOUBT_EVERY;
+    probe.doubt(doubted);
+    probe.take(Finding::Undecided, doubted);
+    assert!(!probe.is_due(doubted + RETRY_MOST));
     probe.set_obstacle(Some(Obstacle::NotPermitted), later);
     assert!(probe.handicap().is_some_and(|said| said.contains("CAP_NET_RAW")));
     probe.set_obstacle(None, later);

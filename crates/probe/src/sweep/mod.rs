@@ -20,6 +20,7 @@ use progress::Progress;
 use run::Work;
 use scope::Permutation;
 use std::{
+    collections::BTreeSet,
     fmt, mem,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -310,7 +311,10 @@ impl Sweep {
                 }
                 self.run(self.in_order(batch), attempt).await;
             }
-            self.after_shortages(attempt).await;
+            // Where nothing was asked, nothing more was spoilt, and what was had its chances.
+            if waited {
+                self.after_shortages(attempt).await;
+            }
         }
         self.wait_for_the_last().await;
         for attempt in 2..=MOST_DOUBTED {
@@ -390,8 +394,35 @@ impl Sweep {
         }
     }
 
+    /// Packets that were not to be used any more before the end have asked nobody: they were dropped on the way, or had none.
+    fn distrust(&self, outcome: &mut SweepOutcome) {
+        let Some(packets) = &self.packets else { return };
+        let was_asked_in_vain =
+            |host: usize, ip: IpAddr| packets.ask(host, Transport::Tcp) && !self.dialer.sends_packets_to(ip);
+        let in_vain: BTreeSet<IpAddr> = self
+            .addresses
+            .iter()
+            .copied()
+            .enumerate()
+            .filter_map(|(host, ip)| was_asked_in_vain(host, ip).then_some(ip))
+            .collect();
+        if in_vain.is_empty() {
+            return;
+        }
+        for host in outcome.hosts.iter_mut().filter(|host| in_vain.contains(&host.ip)) {
+            host.complete = false;
+        }
+        outcome.incomplete = in_vain
+            .into_iter()
+            .chain(std::mem::take(&mut outcome.incomplete))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+    }
+
     fn outcome(&self) -> SweepOutcome {
         let mut outcome = self.progress.outcome(&self.addresses);
+        self.distrust(&mut outcome);
         outcome.rounds = mem::take(&mut *self.rounds.lock().unwrap_or_else(PoisonError::into_inner));
         outcome.aborted = self.stop.is_cancelled();
         outcome

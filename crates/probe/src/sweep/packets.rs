@@ -257,7 +257,9 @@ impl Sweep {
                 self.stop.cancel();
                 return;
             }
-            self.wait_for_answers(&work).await;
+            if report.sent > 0 {
+                self.wait_for_answers(&work).await;
+            }
             ranges = self.lost(&report).into();
             if ranges.is_empty() || self.stop.is_cancelled() {
                 break;
@@ -312,8 +314,27 @@ impl Sweep {
         }
     }
 
+    /// The endpoints of a later round that packets ask.
+    pub(super) fn by_packets(&self, packets: &Packets, work: &Work) -> Vec<u64> {
+        let Work::Some(numbers) = work else { return Vec::new() };
+        let is_theirs =
+            |number: &u64| self.endpoint(*number).is_some_and(|(host, endpoint)| packets.ask(host, endpoint.transport));
+        numbers.iter().copied().filter(is_theirs).collect()
+    }
+
+    /// After a later round: what our own trouble had spoilt, and left this time, has been asked.
+    pub(super) fn settle_again(&self, packets: &Packets, asked: &[u64]) {
+        self.progress.settle_some(asked, &self.expected(packets));
+    }
+
     /// After the first round: whatever was asked by packets and not heard of is silent.
     pub(super) fn settle(&self, packets: &Packets) {
+        let expected = self.expected(packets);
+        self.progress.settle(0..u64::from(self.job.tcp.len()), |host| packets.ask(host, Transport::Tcp), &expected);
+    }
+
+    /// Those known to be open that packets ask, each as if it were silent.
+    fn expected(&self, packets: &Packets) -> Vec<(usize, u64, PortObservation)> {
         let now = self.dialer.clock().now();
         let expected = self.job.expected.iter().filter_map(|endpoint| {
             let (host, number) = self.number_of(endpoint)?;
@@ -327,8 +348,7 @@ impl Sweep {
             };
             (packets.ask(host, endpoint.transport)).then_some((host, number, observation))
         });
-        let expected: Vec<_> = expected.collect();
-        self.progress.settle(0..u64::from(self.job.tcp.len()), |host| packets.ask(host, Transport::Tcp), &expected);
+        expected.collect()
     }
 
     /// The stretches during which this machine itself lost packets.

@@ -305,17 +305,44 @@ impl Progress {
             host.silent += silent;
             probes += u64::from(silent);
         }
-        let mut counts = lock(&self.counts);
-        counts.probes += probes;
+        lock(&self.counts).probes += probes;
+        self.list_silent(known);
+    }
+
+    /// These are asked again: what spoilt them is over, unless it is [noted](Self::spoil) once more.
+    pub(super) fn unspoil(&self, numbers: &[u64]) {
+        numbers.iter().for_each(|number| self.spoilt.set(*number, false));
+    }
+
+    /// The same as [`Self::settle`] for single endpoints, which our own trouble had spoilt before.
+    pub(super) fn settle_some(&self, numbers: &[u64], known: &[(usize, u64, PortObservation)]) {
+        let is_new = |number: &u64| !self.heard.get(*number) && !self.spoilt.get(*number) && !self.silent.get(*number);
+        let silent: HashSet<u64> = numbers.iter().copied().filter(is_new).collect();
+        for number in &silent {
+            let host = usize::try_from(number / self.ports.max(1)).ok().and_then(|host| self.hosts.get(host));
+            let Some(mut host) = host.map(lock).filter(|host| !host.answers_everything) else { continue };
+            self.silent.set(*number, true);
+            host.asked += 1;
+            host.silent += 1;
+            lock(&self.counts).probes += 1;
+        }
+        let known: Vec<_> = known.iter().filter(|(_, number, _)| silent.contains(number)).cloned().collect();
+        self.list_silent(&known);
+    }
+
+    fn list_silent(&self, known: &[(usize, u64, PortObservation)]) {
         for (host, number, observation) in known {
             if self.silent.get(*number)
                 && let Some(host) = self.hosts.get(*host)
             {
+                // The host first, as everywhere.
+                let mut host = lock(host);
+                let mut counts = lock(&self.counts);
                 counts.known_asked += 1;
                 counts.known_missed_first += 1;
                 lock(&self.known_silent).insert(*number);
                 let key = (observation.endpoint.transport, observation.endpoint.port);
-                lock(host).listed.insert(key, observation.clone());
+                host.listed.insert(key, observation.clone());
             }
         }
     }

@@ -105,6 +105,8 @@ impl Sweep {
     pub(super) async fn run(self: &Arc<Self>, work: Work, attempt: u8) {
         let work = Arc::new(work);
         let Some(packets) = &self.packets else { return self.run_workers(work, attempt).await };
+        let again = self.by_packets(packets, &work);
+        self.progress.unspoil(&again);
         if packets.ask_everything() && self.job.udp.is_empty() {
             self.send(packets, Arc::clone(&work), attempt).await;
         } else {
@@ -112,6 +114,8 @@ impl Sweep {
         }
         if attempt == 1 && matches!(*work, Work::All(_)) && !self.stop.is_cancelled() {
             self.settle(packets);
+        } else if !self.stop.is_cancelled() {
+            self.settle_again(packets, &again);
         }
     }
 

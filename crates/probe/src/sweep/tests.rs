@@ -503,3 +503,37 @@ async fn a_refusal_that_was_not_the_hosts_own_is_found_out() {
     let (outcome, _) = swept(&dialer, job).await;
     assert_eq!((outcome.counts.probes, outcome.counts.attempts), (2, 4));
 }
+
+/// What our own trouble spoilt is asked again, and when it has left at last and nobody answers, it is silent: it is not asked for ever.
+#[test]
+fn what_left_at_the_second_try_and_is_silent_is_done_with() {
+    let addresses = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
+    let progress = Progress::new(&addresses, 2);
+    progress.spoil(&[0, 1, 2]);
+    progress.settle(0..2, |_| true, &[]);
+    assert_eq!(progress.spoilt(0), Some((vec![0, 1, 2], 3)));
+    progress.unspoil(&[0, 1, 2]);
+    // One is kept back again.
+    progress.spoil(&[1]);
+    let endpoint = Endpoint::tcp(addresses[1], 1);
+    let known = PortObservation {
+        endpoint,
+        outcome: model::Outcome::Silent,
+        at: jiff::Timestamp::UNIX_EPOCH,
+        attempts: 1,
+        refused: 0,
+        rtt_us: None,
+    };
+    progress.settle_some(&[0, 1, 2], &[(1, 2, known.clone())]);
+    assert_eq!(progress.spoilt(0), Some((vec![1], 2)));
+    let outcome = progress.outcome(&addresses);
+    assert_eq!((outcome.counts.probes, outcome.counts.local_errors, outcome.counts.known_asked), (3, 1, 1));
+    assert_eq!(outcome.incomplete, [addresses[0]]);
+    assert_eq!(
+        outcome.hosts.iter().map(|host| (host.ip, host.ports.clone())).collect::<Vec<_>>(),
+        [(addresses[1], vec![known])]
+    );
+    // Once is enough.
+    progress.settle_some(&[0, 1, 2], &[]);
+    assert_eq!(progress.counts().probes, 3);
+}

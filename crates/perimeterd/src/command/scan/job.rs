@@ -5,8 +5,10 @@ use crate::{command::Global, failure::Failure, output, paths};
 use config::Config;
 use identify::Roots;
 use jiff::Timestamp;
-use model::{AddressSet, Clock, NotEnumerable, PortSet, Rate, ServiceName, SystemClock, Target};
-use probe::{Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings, Resolve};
+use model::{AddressSet, Clock, Endpoint, NotEnumerable, PortSet, Rate, ServiceName, SystemClock, Target};
+use probe::{
+    Backend, Choice, Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings, Resolve,
+};
 use scope::{AssetScope, Lease, Scope, ScopeHandle};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -14,8 +16,8 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 #[derive(Debug)]
 pub(super) struct Job {
     pub dialer: Dialer,
-    /// Packets of our own ask for as long as this is kept.
-    pub _raw: Option<RawAccess>,
+    /// Packets of our own ask for as long as this is kept; or why none do.
+    pub packets: Result<RawAccess, String>,
     pub scope: ScopeHandle,
     /// Every address that is asked.
     pub space: AddressSet,
@@ -71,7 +73,7 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     for NotEnumerable { target, candidates } in &not_enumerable {
         tracing::warn!("not enumerable: {target}, {candidates} candidates; nobody else in it is asked");
     }
-    let is_loopback = space.ranges().iter().all(|range| range.first().is_loopback() && range.last().is_loopback());
+    let is_loopback = is_loopback(&space);
     let (rate, rate_per_host) = match (scan.rate, sensor) {
         (Some(rate), _) => (rate, rate),
         (None, _) if is_loopback => (per_second(NO_CEILING)?, per_second(NO_CEILING)?),
@@ -91,13 +93,14 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     let scope = ScopeHandle::new(scope);
     let egress = Egress { source: settings.source, interface: sensor.and_then(|sensor| sensor.interface.clone()) };
     let dialer = Dialer::new(scope.clone(), Arc::new(SystemClock), settings);
-    let raw = match scan.mode {
-        Mode::Raw => Some(raw(&dialer, egress).await?),
-        Mode::Auto | Mode::Connect => None,
+    let packets = match scan.mode {
+        Mode::Raw => Ok(raw(&dialer, egress).await?),
+        Mode::Auto => auto(&dialer, egress, &space, &scan.tcp).await?,
+        Mode::Connect => Err("`--mode connect` says so".to_owned()),
     };
     Ok(Job {
         dialer,
-        _raw: raw,
+        packets,
         scope,
         space,
         not_enumerable,
@@ -106,6 +109,25 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         identify: !scan.no_identify,
         roots: roots(installed.config.as_ref())?,
     })
+}
+
+impl Job {
+    /// What asked TCP, and why.
+    pub(super) fn asked_by(&self) -> (Backend, String) {
+        let Choice { backend, why, is_proven } = match &self.packets {
+            Ok(access) => access.choice(),
+            Err(why) => Choice { backend: Backend::Connect, why: why.clone(), is_proven: true },
+        };
+        let heard = self.dialer.raw().map_or(0, |raw| raw.counters().heard);
+        let why = match (is_proven, heard) {
+            (true, _) => why,
+            (false, 0) => "raw packets can be sent, and nothing answered them: `--mode connect` shows whether they are dropped on \
+                           the way"
+                .to_owned(),
+            (false, _) => "raw packets are answered".to_owned(),
+        };
+        (backend, why)
+    }
 }
 
 /// Adds whom this machine has met in targets that are too large to sweep, and says how many of each are asked.
@@ -132,17 +154,15 @@ fn with_candidates(
 /// Memory of the ring that answers are heard by, in bytes, for those who want to see what happens when it is too small.
 const RING: &str = "PERIMETERD_RING_BYTES";
 
+/// Hosts that `auto` looks at first, and ports of each: the likeliest of those that are asked anyway.
+const FIRST_HOSTS: u128 = 64;
+const LIKELY: [u16; 3] = [443, 80, 22];
+
 async fn raw(dialer: &Dialer, egress: Egress) -> Result<RawAccess, Failure> {
-    let ring = match std::env::var(RING) {
-        Ok(bytes) => {
-            bytes.parse().map_err(|_| Failure::Usage(format!("{RING} is a number of bytes, and `{bytes}` is none")))?
-        }
-        Err(_) => RawSettings::RING,
-    };
     let told = |error: &dyn std::fmt::Display| {
         Failure::world(format!("{error}; `--mode connect` asks by the kernel's own connections"))
     };
-    let access = RawAccess::open(dialer, egress, ring).await.map_err(|error| told(&error))?;
+    let access = RawAccess::open(dialer, egress, ring()?, config::Mode::Raw).await.map_err(|error| told(&error))?;
     if let Some(trouble) = access.trouble() {
         return Err(told(trouble));
     }
@@ -150,6 +170,50 @@ async fn raw(dialer: &Dialer, egress: Egress) -> Result<RawAccess, Failure> {
         tracing::warn!("{advice}");
     }
     Ok(access)
+}
+
+/// Packets where they can be had and nothing shows that they are dropped; else why not.
+async fn auto(
+    dialer: &Dialer,
+    egress: Egress,
+    space: &AddressSet,
+    tcp: &PortSet,
+) -> Result<Result<RawAccess, String>, Failure> {
+    if tcp.is_empty() {
+        return Ok(Err("only UDP is asked".to_owned()));
+    }
+    if is_loopback(space) {
+        return Ok(Err("every target is this machine itself".to_owned()));
+    }
+    let access = match RawAccess::open(dialer, egress, ring()?, config::Mode::Auto).await {
+        Ok(access) => access,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    access.look_first(dialer, &first_asked(space, tcp)).await;
+    Ok(Ok(access))
+}
+
+fn is_loopback(space: &AddressSet) -> bool {
+    space.ranges().iter().all(|range| range.first().is_loopback() && range.last().is_loopback())
+}
+
+fn ring() -> Result<usize, Failure> {
+    match std::env::var(RING) {
+        Ok(bytes) => {
+            bytes.parse().map_err(|_| Failure::Usage(format!("{RING} is a number of bytes, and `{bytes}` is none")))
+        }
+        Err(_) => Ok(RawSettings::RING),
+    }
+}
+
+/// Some of what will be asked, spread over all addresses.
+fn first_asked(space: &AddressSet, tcp: &PortSet) -> Vec<Endpoint> {
+    let likely = LIKELY.into_iter().filter(|port| tcp.contains(*port));
+    let others = tcp.iter().filter(|port| !LIKELY.contains(port));
+    let ports: Vec<u16> = likely.chain(others).take(LIKELY.len()).collect();
+    let step = usize::try_from(space.len() / FIRST_HOSTS).unwrap_or(usize::MAX).max(1);
+    let hosts = space.iter().step_by(step).zip(0..FIRST_HOSTS);
+    hosts.flat_map(|(ip, _)| ports.iter().map(move |port| Endpoint::tcp(ip, *port)).collect::<Vec<_>>()).collect()
 }
 
 /// The configuration `--config` names, or the installed one where there is one. What the installed one excludes is never
@@ -247,6 +311,26 @@ fn host_name() -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_to_be_asked_are_spread_and_likely() {
+        let of = |targets: &[&str]| -> AddressSet {
+            targets.iter().filter_map(|target| target.parse::<Target>().ok()?.range()).collect()
+        };
+        let tcp = |text: &str| PortSet::parse(text, model::Transport::Tcp).expect("ports");
+        for (targets, ports, hosts, expect) in [
+            (of(&["192.0.2.7"]), "1-1024", 1, vec![443, 80, 22]),
+            (of(&["192.0.2.7"]), "22,1000,2000", 1, vec![22, 1000, 2000]),
+            (of(&["192.0.2.0/30", "2001:db8::/126"]), "443", 8, vec![443]),
+            (of(&["198.51.0.0/16"]), "80", 64, vec![80]),
+        ] {
+            let asked = first_asked(&targets, &tcp(ports));
+            assert_eq!(asked.len(), hosts * expect.len());
+            assert_eq!(asked.iter().take(expect.len()).map(|endpoint| endpoint.port).collect::<Vec<_>>(), expect);
+            let different: std::collections::BTreeSet<_> = asked.iter().collect();
+            assert_eq!(different.len(), asked.len());
+        }
+    }
 
     #[test]
     fn exclusions_are_known_or_not_known() {

@@ -101,6 +101,9 @@ pub(super) struct SummaryLine {
     pub answers_examined: u64,
     pub vantages: u32,
     pub seconds: f64,
+    /// How TCP was asked, and why.
+    pub mode: &'static str,
+    pub mode_why: String,
     /// Where packets of our own asked: answers that were lost before they could be read, how often some of the questions were repeated
     /// for it, and what limited the rate in the end.
     #[serde(flatten)]
@@ -244,13 +247,15 @@ fn sentence(summary: &SummaryLine) -> String {
         _ => String::new(),
     };
     format!(
-        "{}{} up of {}, {} open, {} asked in {:.1} s, {loss}{interval}{miss}",
+        "{}{} up of {}, {} open, {} asked in {:.1} s, {loss}{interval}{miss}; TCP by {}: {}",
         if summary.incomplete { "incomplete: " } else { "" },
         count(summary.hosts_up, "host", "hosts"),
         count(summary.targets, "address", "addresses"),
         count(summary.open, "port", "ports"),
         count(summary.probes, "endpoint", "endpoints"),
         summary.seconds,
+        if summary.mode == "raw" { "packets of our own" } else { "connections" },
+        summary.mode_why,
     )
 }
 
@@ -304,6 +309,8 @@ mod tests {
             answers_examined: 3,
             vantages: 1,
             seconds: 2.1,
+            mode: "connect",
+            mode_why: "every target is this machine itself".to_owned(),
             packets: None,
             not_enumerable: Vec::new(),
             incomplete: false,
@@ -321,7 +328,7 @@ mod tests {
             (Line::Host(host), r#"{"kind":"host","ip":"192.0.2.7","state":"up","names":[],"os":null}"#),
             (
                 Line::Summary(summary.clone()),
-                r#"{"kind":"summary","targets":256,"probes":4096,"attempts":4100,"hosts_up":3,"open":9,"loss":0.0004,"loss_interval":[0.0001,0.0014],"p_miss_random_loss":0.00002,"answers_examined":3,"vantages":1,"seconds":2.1}"#,
+                r#"{"kind":"summary","targets":256,"probes":4096,"attempts":4100,"hosts_up":3,"open":9,"loss":0.0004,"loss_interval":[0.0001,0.0014],"p_miss_random_loss":0.00002,"answers_examined":3,"vantages":1,"seconds":2.1,"mode":"connect","mode_why":"every target is this machine itself"}"#,
             ),
         ] {
             assert_eq!(output::to_line(&line).expect("serialises").trim_end(), expect);
@@ -329,7 +336,8 @@ mod tests {
         assert_eq!(
             sentence(&summary),
             "3 hosts up of 256 addresses, 9 ports open, 4096 endpoints asked in 2.1 s, 0.04% loss measured (95% sure: 0.01% \
-             to 0.14%), the chance that it hid a given open port 2e-5"
+             to 0.14%), the chance that it hid a given open port 2e-5; TCP by connections: every target \
+             is this machine itself"
         );
     }
 }

@@ -14,7 +14,7 @@ use model::{
     Clock, Endpoint, Loss, Os, PortObservation, Service, ServiceName, ServiceObservation, SystemClock, Transport,
 };
 use probe::{
-    AskOptions, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
+    AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
     conversation::{self, Ask, Timeouts},
     sweep,
 };
@@ -431,6 +431,8 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
     // And what the sweep itself shows: open endpoints of which only the second question arrived.
     let loss =
         Loss { asked: loss.asked + counts.open_first + counts.open_second, missed: loss.missed + counts.open_second };
+    let (backend, mode_why) = job.asked_by();
+    let raw = job.dialer.raw().filter(|_| backend == Backend::Raw);
     SummaryLine {
         targets: u64::try_from(job.space.len()).unwrap_or(u64::MAX),
         probes: tally.counts.probes,
@@ -444,7 +446,9 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,
         not_enumerable: job.not_enumerable.clone(),
-        packets: job.dialer.raw().map(|raw| {
+        mode: if backend == Backend::Raw { "raw" } else { "connect" },
+        mode_why,
+        packets: raw.map(|raw| {
             let counters = raw.counters();
             PacketsLine {
                 ring_drops: counters.dropped,
