@@ -107,6 +107,13 @@ async fn a_host_that_opens_everything_is_one_finding() {
     let finding = of(&disk, EventType::AnswersEverything).remove(0);
     assert_eq!(finding.finding.map(|finding| finding.id).as_deref(), Some("answers-every-port"));
     assert_eq!(finding.host.map(|host| host.ip.to_string()).as_deref(), Some("10.0.0.9"));
+    // Everybody behind it has been heard by now: who speaks there later is new, and told.
+    world.open("10.0.0.9", 80, "http Apache/2.4.57");
+    pass(900).await;
+    let opened = of(&disk, EventType::PortOpen);
+    let told: Vec<_> =
+        opened.iter().filter_map(|event| event.endpoint.as_ref()).map(|endpoint| endpoint.port).collect();
+    assert_eq!(told, [80], "{:?}", disk.kinds_since(0));
     daemon.stop().await.expect("it ends cleanly");
 }
 

@@ -42,9 +42,11 @@ const ANSWERED: &str = "syn-proxy.answered";
 const EXAMINED: &str = "answers_examined";
 const EXAMINED_AT_MOST: f64 = 16.0;
 const STOPS_WITHIN: f64 = 0.1;
-/// Conversations go on after the sweep has stopped; more than so many SYNs in a slice of time are a sweep.
+const RATE: u32 = 20_000;
+/// How often it is looked.
 const SLICE: Duration = Duration::from_millis(20);
-const SWEEPING: u64 = 10;
+/// Conversations go on after the sweep has stopped; more than a tenth of the rate are a sweep.
+const SWEEPING: f64 = RATE as f64 / 10.0;
 
 fn take(bench: &Bench) -> Report {
     let claim = |ours: String, is_reached| Claim {
@@ -108,7 +110,7 @@ fn take(bench: &Bench) -> Report {
 
 /// Scans, and says for how long after the first answer it went on sweeping.
 fn sweep(bench: &Bench, watcher: &Host, router: &Router) -> (Ran, Duration) {
-    let question = Question { identify: true, ..Question::new(HOST, "1-65535").at(20_000) };
+    let question = Question { identify: true, ..Question::new(HOST, "1-65535").at(RATE) };
     let (found, stdout) = (watcher.dir().join("found"), watcher.dir().join("stdout"));
     let mut command = Tool::Perimeterd.command(bench, watcher, &question, &found);
     let stop = AtomicBool::new(false);
@@ -133,7 +135,10 @@ fn sweep(bench: &Bench, watcher: &Host, router: &Router) -> (Ran, Duration) {
 fn swept(samples: &[(Instant, u64)]) -> Duration {
     let slices = || samples.windows(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
     let first = slices().find(|(before, after)| after.1 > before.1).map(|(before, _)| before.0);
-    let last = slices().rfind(|(before, after)| after.1 - before.1 > SWEEPING).map(|(_, after)| after.0);
+    let rate = |before: &(Instant, u64), after: &(Instant, u64)| {
+        (after.1 - before.1) as f64 / after.0.saturating_duration_since(before.0).max(SLICE).as_secs_f64()
+    };
+    let last = slices().rfind(|(before, after)| rate(before, after) > SWEEPING).map(|(_, after)| after.0);
     first.zip(last).map_or(Duration::ZERO, |(first, last)| last.saturating_duration_since(first))
 }
 

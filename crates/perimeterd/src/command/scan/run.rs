@@ -51,7 +51,7 @@ const PER_LOOPBACK: usize = 32;
 /// Ports of one host that are asked who they are. Beyond it, something answers for all of them.
 const MOST_IDENTIFIED: usize = 512;
 /// Conversations at once with a host that answers everything: most of its ports say nothing, and that takes its time.
-const PER_TRAP: usize = 16;
+const PER_TRAP: usize = 8;
 
 /// What the whole scan has come to.
 #[derive(Debug, Default)]
