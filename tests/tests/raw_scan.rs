@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
     process::{Command, Output},
 };
-use testkit::{Host, Lab, Line, Listeners, binary, lacks_root, router::Scenario};
+use testkit::{Host, Lab, Line, Listeners, Passage, binary, lacks_root, router::Scenario};
 
 fn scan(watcher: &Host, arguments: &[&str]) -> Output {
     let mut command = watcher.command(binary().to_str().expect("a path of text"));
@@ -99,4 +99,42 @@ fn without_the_privilege_it_says_so_and_connects_instead() {
     let text = String::from_utf8_lossy(&connected.stdout);
     assert!(connected.status.success(), "{}", String::from_utf8_lossy(&connected.stderr));
     assert_eq!(text.lines().filter(|line| line.contains("\"reason\":\"connected\"")).count(), PORTS.len(), "{text}");
+    let (_, summary) = found(&connected, &["connected"]);
+    let why = summary["mode_why"].as_str().unwrap_or_default();
+    assert!(summary["mode"] == "connect" && why.contains("take CAP_NET_RAW"), "{summary}");
+}
+
+#[test]
+fn by_itself_it_takes_what_is_answered_and_says_why() {
+    if lacks_root("by_itself_it_takes_what_is_answered_and_says_why") {
+        return;
+    }
+    let line = Line::new();
+    let _open = Listeners::start(line.far(), &PORTS, "");
+    let one = "10.0.0.1".parse().expect("an address");
+    // What is asked, how that is to be found open, and why.
+    let near = Listeners::start(line.near(), &PORTS, "");
+    let dropped = Passage { first: "tcp sport 61000-65095 drop".to_owned(), ..Passage::default() };
+    let nobody = Passage { live: Some(Vec::new()), ..Passage::default() };
+    for (passage, target, open, mode, why) in [
+        (Passage::default(), "10.0.0.1", everything(&[one], &PORTS), "raw", "are answered"),
+        (dropped, "10.0.0.1", everything(&[one], &PORTS), "connect", "something on the way drops them"),
+        (nobody, "10.0.0.1", BTreeSet::new(), "raw", "nothing answered them"),
+        (
+            Passage::default(),
+            "127.0.0.1",
+            everything(&["127.0.0.1".parse().expect("an address")], &PORTS),
+            "connect",
+            "this machine itself",
+        ),
+    ] {
+        line.become_like(&passage);
+        let output = scan(line.near(), &[target, "--tcp", "1-1024", "--rate", "20k/s"]);
+        let reason = if mode == "raw" { "syn-ack" } else { "connected" };
+        let (found, summary) = found(&output, &[reason]);
+        assert_eq!(found, open, "{summary}");
+        let said = summary["mode_why"].as_str().unwrap_or_default();
+        assert!(summary["mode"] == mode && said.contains(why), "{summary}");
+    }
+    drop(near);
 }

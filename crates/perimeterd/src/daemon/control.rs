@@ -165,14 +165,18 @@ impl DaemonControl {
             events,
             vantages: 1,
             not_enumerable,
-            engine: self.engine(),
+            engine: self.engine(choice.backend),
             lanes,
             delivery,
         }
     }
 
-    fn engine(&self) -> Option<EngineStatus> {
+    /// None where it has nothing to do: it is there in case that a way comes up.
+    fn engine(&self, backend: Backend) -> Option<EngineStatus> {
         let counters = self.dialer.raw()?.counters();
+        if backend == Backend::Connect && counters.sent == 0 {
+            return None;
+        }
         Some(EngineStatus {
             rate: counters.rate,
             limited_by: counters.limiting.as_str().to_owned(),

@@ -311,7 +311,9 @@ impl Progress {
 
     /// These are asked again: what spoilt them is over, unless it is [noted](Self::spoil) once more.
     pub(super) fn unspoil(&self, numbers: &[u64]) {
-        numbers.iter().for_each(|number| self.spoilt.set(*number, false));
+        for number in numbers {
+            self.spoilt.set(*number, false);
+        }
     }
 
     /// The same as [`Self::settle`] for single endpoints, which our own trouble had spoilt before.
