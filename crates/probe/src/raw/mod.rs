@@ -1,8 +1,9 @@
-//! Packets of our own making: SYNs that nothing is remembered of, and answers that prove themselves.
+//! Packets of our own making: SYNs and datagrams that nothing is remembered of, and answers that prove themselves.
 //!
 //! One thread sends ([`transmitter`]) and one a link hears ([`receiver`]). What is to be sent comes as volleys ([`volley`]),
 //! from sweeps, or as single questions; an answer carries the slot of whoever asked and the number of the attempt it answers in its
-//! port, and nobody is believed whose sequence number is not the one we sent (`wire`'s cookies).
+//! port, and nobody is believed whose sequence number is not the one we sent (`wire`'s cookies), or who by UDP does not repeat
+//! what the question asks to be repeated ([`proof`]).
 //!
 //! The pace is that of the dialer's ceilings, of which connections have their share, and below them what the way carries:
 //! [`rate`] lowers it when [`canary`] questions go missing. What this machine itself lost is asked again ([`losses`]).
@@ -12,10 +13,12 @@ mod canary;
 mod exit;
 mod losses;
 mod paths;
+mod proof;
 mod questions;
 mod rate;
 mod receiver;
 mod shared;
+mod side;
 mod transmitter;
 mod volley;
 
@@ -29,11 +32,13 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use exit::Exit;
-use model::{Clock, Endpoint, LocalErrorKind, Outcome};
+use model::{Clock, Endpoint, LocalErrorKind, Outcome, Transport};
 use paths::{Path, Paths};
+use questions::Question;
 use rate::Verdicts;
 use scope::{InScope, ScopeHandle};
 use shared::{QUESTIONS, SLOTS, Shared};
+use side::Side;
 use std::{
     collections::BTreeSet,
     io,
@@ -172,18 +177,23 @@ impl Raw {
     ) -> Vec<WireError> {
         let mut errors = Vec::new();
         let mut exits = Vec::new();
+        let mut sides = Vec::new();
         let usable = paths.filter(|path| {
-            let exit = self.hear(path, &receive).and_then(|()| Ok(Exit::new(path, transmit(path)?)));
-            let is_usable = exit.is_ok();
-            match exit {
-                Ok(exit) => exits.push(exit),
+            let open = || Ok((Exit::new(path, transmit(path)?), Side::new(path, transmit(path)?)));
+            let opened = self.hear(path, &receive).and_then(|()| open());
+            let is_usable = opened.is_ok();
+            match opened {
+                Ok((exit, side)) => {
+                    exits.push(exit);
+                    sides.push(side);
+                }
                 Err(error) => errors.push(error),
             }
             is_usable
         });
         let usable = Arc::new(usable);
         self.0.paths.store(Arc::clone(&usable));
-        self.tell(Command::Paths(usable, exits));
+        self.tell(Command::Paths(usable, exits, sides));
         errors
     }
 
@@ -240,11 +250,12 @@ impl Raw {
         self.tell(Command::Wake);
     }
 
-    /// Asks one endpoint, whose turn it is, and again as Linux repeats a SYN; `repeated` hears of each time. None: nobody
-    /// answered in time.
+    /// Asks one endpoint, whose turn it is, and by TCP again as Linux repeats a SYN; `repeated` hears of each time. None: nobody
+    /// answered in time. `datagram`: what to ask by UDP.
     pub(crate) async fn question(
         &self,
         endpoint: InScope<Endpoint>,
+        datagram: Option<Vec<u8>>,
         timeout: Duration,
         mut repeated: impl FnMut(),
     ) -> Option<Answer> {
@@ -252,9 +263,11 @@ impl Raw {
         let mut waiting = shared.questions.wait_for(endpoint.get());
         let begun = tokio::time::Instant::now();
         let end = begun + timeout;
-        let mut repeats = REPEATS.into_iter().map(|after| begun + after).filter(|at| *at < end);
+        let repeats: &[Duration] = if endpoint.get().transport == Transport::Tcp { &REPEATS } else { &[] };
+        let mut repeats = repeats.iter().map(|after| begun + *after).filter(|at| *at < end);
+        let datagram: Arc<[u8]> = datagram.unwrap_or_default().into();
         loop {
-            shared.questions.push(endpoint);
+            shared.questions.push(Question { endpoint, datagram: Arc::clone(&datagram) });
             if !self.tell(Command::Wake) {
                 shared.questions.failed(endpoint.get(), Outcome::LocalError(LocalErrorKind::Other));
             }

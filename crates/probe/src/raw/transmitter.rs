@@ -3,12 +3,14 @@
 use super::{
     exit::{Entry, Exit, Owner},
     paths::Paths,
+    questions::Question,
     rate::Controller,
     shared::{CANARIES, QUESTIONS, Shared, State},
+    side::Side,
     volley::{Order, Report, Sink, Stretch, Target},
 };
 use crate::dialer::{Pace, Pacer, Turn};
-use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome};
+use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Transport};
 use scope::{InScope, ScopeHandle};
 use std::{
     cmp::Reverse,
@@ -27,8 +29,8 @@ use wire::{Batch, Epoch, Tag};
 /// What the thread is told.
 pub(super) enum Command {
     Volley(Box<Volley>),
-    /// Packets leave by these paths from now on, each with its exit.
-    Paths(Arc<Paths>, Vec<Exit>),
+    /// Packets leave by these paths from now on, each with its exits.
+    Paths(Arc<Paths>, Vec<Exit>, Vec<Side>),
     /// There is a question to send, or something else to look at.
     Wake,
 }
@@ -99,6 +101,9 @@ struct Running {
     it: Transmitter,
     paths: Arc<Paths>,
     exits: Vec<Exit>,
+    sides: Vec<Side>,
+    /// A datagram, while it is signed.
+    datagram: Vec<u8>,
     active: Vec<Active>,
     /// The volley whose turn it is.
     next: usize,
@@ -126,6 +131,8 @@ impl Running {
             it,
             paths: Arc::default(),
             exits: Vec::new(),
+            sides: Vec::new(),
+            datagram: Vec::new(),
             active: Vec::new(),
             next: 0,
             deferred: BinaryHeap::new(),
@@ -174,9 +181,9 @@ impl Running {
                 report: Report::default(),
                 stretch: None,
             }),
-            Command::Paths(paths, exits) => {
+            Command::Paths(paths, exits, sides) => {
                 self.flush();
-                (self.paths, self.exits) = (paths, exits);
+                (self.paths, self.exits, self.sides) = (paths, exits, sides);
             }
             Command::Wake => {}
         }
@@ -185,7 +192,7 @@ impl Running {
     /// Nothing leaves any more: what waits is dropped, and its volleys end.
     fn give_up(&mut self) {
         let why = Outcome::NotProbed(NotProbed::Halted);
-        while let Some(endpoint) = self.it.shared.questions.pop() {
+        while let Some(Question { endpoint, .. }) = self.it.shared.questions.pop() {
             self.it.shared.questions.failed(endpoint.get(), why);
         }
         let waiting: Vec<Packet> = self.held.take().into_iter().chain(self.packets.drain().map(|(_, it)| it)).collect();
@@ -252,12 +259,14 @@ impl Running {
     fn send_questions(&mut self, epoch: Epoch, tsval: u32) -> usize {
         let mut count = 0;
         while count < AT_ONCE
-            && let Some(endpoint) = self.it.shared.questions.pop()
+            && let Some(Question { endpoint, datagram }) = self.it.shared.questions.pop()
         {
-            let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt());
+            let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt(endpoint.get()));
             let packet = Packet { endpoint, owner: Owner::Question, tag, is_due: true };
             match self.paths.place(endpoint.get().ip) {
                 Some(place) => {
+                    self.datagram.clear();
+                    self.datagram.extend_from_slice(&datagram);
                     self.put(place, packet, epoch, tsval);
                     count += 1;
                 }
@@ -270,10 +279,30 @@ impl Running {
     }
 
     fn put(&mut self, place: usize, packet: Packet, epoch: Epoch, tsval: u32) {
+        let endpoint = packet.endpoint.get();
+        if endpoint.transport == Transport::Udp {
+            return self.put_datagram(place, packet, epoch);
+        }
         if let Some(exit) = self.exits.get_mut(place) {
-            let endpoint = packet.endpoint.get();
             let mark = self.it.shared.cookies.mark(epoch, exit.source(), endpoint, packet.tag);
             exit.add(Entry { endpoint, owner: packet.owner }, mark, tsval);
+        }
+    }
+
+    /// A question's words are there already, a volley's are looked up.
+    fn put_datagram(&mut self, place: usize, packet: Packet, epoch: Epoch) {
+        let endpoint = packet.endpoint.get();
+        let Some(side) = self.sides.get_mut(place) else { return };
+        if let Owner::Volley { id, .. } = packet.owner
+            && let Some(active) = self.active.iter().find(|active| active.volley.id == id)
+        {
+            self.datagram.clear();
+            self.datagram.extend_from_slice(active.volley.order.datagram(endpoint.port));
+        }
+        let mark = self.it.shared.cookies.mark(epoch, side.exit.source(), endpoint, packet.tag);
+        self.it.shared.proofs.sign(endpoint.port, &mut self.datagram, mark.sequence);
+        if !side.add_datagram(Entry { endpoint, owner: packet.owner }, mark, &self.datagram) {
+            self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::Other));
         }
     }
 
@@ -380,8 +409,8 @@ impl Running {
     fn flush(&mut self) {
         let guard = self.it.scope.last_guard(self.it.clock.now());
         let mut kept = Vec::new();
-        let Self { exits, active, it, .. } = self;
-        for exit in exits {
+        let Self { exits, sides, active, it, .. } = self;
+        for exit in exits.iter_mut().chain(sides.iter_mut().map(|side| &mut side.exit)) {
             let mut left = 0;
             exit.flush(
                 &guard,

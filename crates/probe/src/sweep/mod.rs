@@ -233,7 +233,7 @@ pub async fn sweep(
 
 /// Packets of our own, where the dialer has an engine for them and any of the addresses a way.
 async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> Option<Packets> {
-    let raw = dialer.raw().filter(|_| !job.tcp.is_empty())?;
+    let raw = dialer.raw()?;
     let by_packets: Vec<bool> = addresses.iter().map(|ip| raw.reaches(*ip)).collect();
     if !by_packets.contains(&true) {
         return None;
@@ -241,7 +241,7 @@ async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> O
     let (scope, now) = (dialer.scope().load(), dialer.clock().now());
     let total = addresses.len() as u64 * (u64::from(job.tcp.len()) + u64::from(job.udp.len()));
     let space = scope.space_for(&job.addresses, &job.tcp, &job.udp, now).ok().filter(|space| space.len() == total);
-    Some(Packets::new(raw.slot().await?, by_packets, space))
+    Some(Packets::new(raw.slot().await?, by_packets, space, job))
 }
 
 /// A sweep under way, shared by its workers.
@@ -299,7 +299,7 @@ impl Sweep {
                 }
                 if !waited {
                     waited = true;
-                    if !self.job.quick && !self.pause(RTO.saturating_sub(self.job.timeout)).await {
+                    if (!self.job.quick || self.has_datagrams(&batch)) && !self.pause(self.until_again()).await {
                         return;
                     }
                 }
@@ -318,6 +318,17 @@ impl Sweep {
                 from = next;
             }
         }
+    }
+
+    /// Who was silent by UDP perhaps only may not say yet that a port is closed: about once a second, where it is Linux.
+    fn has_datagrams(&self, batch: &[u64]) -> bool {
+        let is_udp = |number: &u64| self.endpoint(*number).is_some_and(|(_, it)| it.transport == Transport::Udp);
+        !self.job.udp.is_empty() && batch.iter().any(is_udp)
+    }
+
+    /// What is left of [`RTO`] after the time that answers had.
+    fn until_again(&self) -> Duration {
+        RTO.saturating_sub(if self.packets.is_some() { self.patience() } else { self.job.timeout })
     }
 
     async fn after_shortages(self: &Arc<Self>, attempt: u8) {

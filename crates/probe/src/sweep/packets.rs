@@ -1,16 +1,16 @@
 //! The part of a sweep that raw packets ask.
 
-use super::{Asked, Found, Round, Sweep, run::Work};
+use super::{Asked, Found, Round, Sweep, SweepJob, run::Work};
 use crate::raw::{Answer, Order, Report, Sink, Slot, Stretch, Target};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     ops::Range,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -37,16 +37,28 @@ pub(super) struct Packets {
     space: Option<Space>,
     /// Whether a host (by its place) is asked by packets; all are where it is empty.
     hosts: Vec<bool>,
+    /// What is said to each port by UDP.
+    datagrams: BTreeMap<u16, Vec<u8>>,
     /// Questions of the first round so far.
     asked: AtomicU64,
+    /// The attempts that were made so far, by the number of the last.
+    attempts: AtomicU8,
     /// Endpoints that did not leave.
     unsent: Mutex<Vec<u64>>,
 }
 
 impl Packets {
-    pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>) -> Self {
-        let hosts = if hosts.iter().all(|by| *by) { Vec::new() } else { hosts };
-        Self { slot, space, hosts, asked: AtomicU64::new(0), unsent: Mutex::default() }
+    pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>, job: &SweepJob) -> Self {
+        let datagram = |port| Some((port, (job.udp_payload)(port)?));
+        Self {
+            slot,
+            space,
+            hosts: if hosts.iter().all(|by| *by) { Vec::new() } else { hosts },
+            datagrams: job.udp.iter().filter_map(datagram).collect(),
+            asked: AtomicU64::new(0),
+            attempts: AtomicU8::new(0),
+            unsent: Mutex::default(),
+        }
     }
 
     /// Whether no address is left to connections.
@@ -54,9 +66,9 @@ impl Packets {
         self.hosts.is_empty()
     }
 
-    /// Whether they ask this endpoint.
-    pub(super) fn ask(&self, host: usize, transport: Transport) -> bool {
-        transport == Transport::Tcp && (self.hosts.is_empty() || self.hosts.get(host) == Some(&true))
+    /// Whether they ask this host.
+    pub(super) fn ask(&self, host: usize) -> bool {
+        self.hosts.is_empty() || self.hosts.get(host) == Some(&true)
     }
 }
 
@@ -93,7 +105,7 @@ impl Order for Walk {
             self.position = turn + 1;
             let number = self.work.get(turn)?;
             let (host, endpoint) = self.sweep.endpoint(number)?;
-            if !packets.ask(host, endpoint.transport)
+            if !packets.ask(host)
                 || self.sweep.progress.is_trap(host)
                 || self.pick == Pick::Silent && self.sweep.progress.is_heard(number)
                 || self.pick == Pick::Dark && self.sweep.progress.is_alive(host)
@@ -117,6 +129,10 @@ impl Order for Walk {
     fn position(&self) -> u64 {
         self.position
     }
+
+    fn datagram(&self, port: u16) -> &[u8] {
+        self.sweep.packets.as_ref().and_then(|packets| packets.datagrams.get(&port)).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Hears for a sweep. The sweep may end first: its engine must not keep it.
@@ -130,6 +146,7 @@ impl Sink for Ear {
     fn heard(&self, answer: &Answer) {
         let Some(sweep) = self.sweep.upgrade() else { return };
         let Some((host, number)) = sweep.number_of(&answer.endpoint) else { return };
+        let is_datagram = answer.endpoint.transport == Transport::Udp;
         if sweep.progress.is_heard(number) {
             sweep.progress.hear_again(number, answer.attempt, answer.outcome);
             if !answer.outcome.is_open() {
@@ -146,7 +163,7 @@ impl Sink for Ear {
             rtt_us: answer.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
         };
         let is_news = sweep.progress.hear(host, number, known, &observation);
-        if matches!(answer.outcome, Outcome::Closed(_)) && (sweep.job.doubted)(&answer.endpoint) {
+        if matches!(answer.outcome, Outcome::Closed(_)) && !is_datagram && (sweep.job.doubted)(&answer.endpoint) {
             sweep.progress.doubt(host, number);
         }
         if answer.outcome.is_open()
@@ -157,8 +174,15 @@ impl Sink for Ear {
         }
         if is_news {
             // As many as hosts may have open ports; the sweep passes them on.
-            let _ = self.news.send(Found { observation, reply: None });
+            let reply = answer.reply.as_ref().map(|reply| reply.to_vec());
+            let _ = self.news.send(Found { observation, reply });
         }
+    }
+
+    fn has_asked(&self, endpoint: &Endpoint, attempt: u8) -> bool {
+        let Some(sweep) = self.sweep.upgrade() else { return false };
+        let last = sweep.packets.as_ref().map_or(0, |packets| packets.attempts.load(Relaxed));
+        (1..=last).contains(&attempt) && sweep.number_of(endpoint).is_some()
     }
 
     fn wants(&self, number: u64) -> bool {
@@ -214,6 +238,7 @@ impl Sweep {
     }
 
     async fn send_some(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8, mut pick: Pick, most: u64) {
+        packets.attempts.fetch_max(attempt, Relaxed);
         let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..work.len()).collect();
         for replay in 0..=MOST_REPLAYS {
             let walk = Walk {
@@ -309,10 +334,10 @@ impl Sweep {
                 refused: 0,
                 rtt_us: None,
             };
-            (packets.ask(host, endpoint.transport)).then_some((host, number, observation))
+            packets.ask(host).then_some((host, number, observation))
         });
         let expected: Vec<_> = expected.collect();
-        self.progress.settle(0..u64::from(self.job.tcp.len()), |host| packets.ask(host, Transport::Tcp), &expected);
+        self.progress.settle(0..self.ports.len() as u64, |host| packets.ask(host), &expected);
     }
 
     /// The stretches during which this machine itself lost packets.
@@ -334,7 +359,7 @@ impl Sweep {
     }
 
     /// How long answers are waited for after the last question.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let by_round_trip = self.dialer.raw().map(crate::Raw::patience).unwrap_or_default();
         if self.job.quick && self.progress.has_heard_any() { by_round_trip } else { self.job.timeout }
     }

@@ -2,7 +2,7 @@
 
 use super::{HostResult, MOST_ATTEMPTS, SweepCounts, SweepOutcome, run::Work};
 use crate::dialer::is_shortage;
-use model::{Outcome, PortObservation, Transport};
+use model::{ClosedReason, Outcome, PortObservation, Transport};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
@@ -177,7 +177,11 @@ impl Progress {
                 lock(&self.known_silent).insert(number);
             }
         } else if was_silent {
-            host.late = host.late.max(observation.attempts);
+            // How often a host says that UDP ports are closed is limited by itself (ICMP errors, RFC 1812 §4.3.2.8), and no sign
+            // of loss.
+            if observation.outcome != Outcome::Closed(ClosedReason::PortUnreachable) {
+                host.late = host.late.max(observation.attempts);
+            }
             self.silent.set(number, false);
             host.silent -= 1;
             lock(&self.known_silent).remove(&number);
