@@ -83,6 +83,11 @@ impl Dialer {
         mut sent: impl FnMut(),
     ) -> Answer {
         let asked = async {
+            let meeting = self.meet(raw, [endpoint.get().ip]).await;
+            self.0.counters.attempts.fetch_add(meeting.asked, Relaxed);
+            if !meeting.absent.is_empty() {
+                return Ok(None);
+            }
             self.turn_of_packet(endpoint.get()).await?;
             self.0.counters.attempts.fetch_add(1, Relaxed);
             sent();

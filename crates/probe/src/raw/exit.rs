@@ -69,6 +69,11 @@ impl Exit {
         }
     }
 
+    /// The last packet goes to this neighbour.
+    pub(super) fn direct(&mut self, to: [u8; 6]) {
+        self.batch.direct(to);
+    }
+
     /// A packet more, which `fill` writes. False where it is longer than there is room for.
     pub(super) fn push(&mut self, entry: Entry, length: usize, fill: impl FnOnce(&mut [u8])) -> bool {
         let is_added = self.batch.push(length, fill);

@@ -12,6 +12,8 @@ mod access;
 mod canary;
 mod exit;
 mod losses;
+mod near;
+mod neighbours;
 mod paths;
 mod proof;
 mod questions;
@@ -33,6 +35,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use exit::Exit;
 use model::{Clock, Endpoint, LocalErrorKind, Outcome, Transport};
+use near::Near;
 use paths::{Path, Paths};
 use questions::Question;
 use rate::Verdicts;
@@ -80,6 +83,8 @@ struct Inner {
     settings: RawSettings,
     commands: mpsc::Sender<Command>,
     paths: ArcSwap<Paths>,
+    /// Of the paths to neighbours: who asks for them.
+    near: Mutex<Vec<(Path, Arc<Near>)>>,
     /// Links that are heard.
     heard: Mutex<BTreeSet<u32>>,
     free: Mutex<Vec<u8>>,
@@ -153,6 +158,7 @@ impl Raw {
             settings,
             commands,
             paths: ArcSwap::default(),
+            near: Mutex::default(),
             heard: Mutex::default(),
             room: Arc::new(Semaphore::new(sweeps.len())),
             free: Mutex::new(sweeps),
@@ -179,7 +185,10 @@ impl Raw {
         let mut exits = Vec::new();
         let mut sides = Vec::new();
         let usable = paths.filter(|path| {
-            let open = || Ok((Exit::new(path, transmit(path)?), Side::new(path, transmit(path)?)));
+            let open = || {
+                let near = self.near_by(path)?;
+                Ok((Exit::new(path, transmit(path)?), Side::new(path, transmit(path)?, near)))
+            };
             let opened = self.hear(path, &receive).and_then(|()| open());
             let is_usable = opened.is_ok();
             match opened {
@@ -191,6 +200,7 @@ impl Raw {
             }
             is_usable
         });
+        self.0.near.lock().unwrap_or_else(PoisonError::into_inner).retain(|(path, _)| usable.all().contains(path));
         let usable = Arc::new(usable);
         self.0.paths.store(Arc::clone(&usable));
         self.tell(Command::Paths(usable, exits, sides));

@@ -3,13 +3,14 @@
 use super::{
     canary::Canaries,
     losses::Losses,
+    neighbours::Neighbours,
     proof::Proofs,
     questions::Questions,
     rate::{Limiting, Verdicts},
     volley::{Answer, Sink},
 };
 use arc_swap::ArcSwapOption;
-use model::{ClosedReason, Endpoint, FilteredReason, OpenReason, Outcome, Transport};
+use model::{ClosedReason, Endpoint, FilteredReason, Mac, OpenReason, Outcome, Transport};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     sinks: [ArcSwapOption<Box<dyn Sink>>; SLOTS],
     pub(super) questions: Questions,
     pub(super) canaries: Canaries,
+    pub(super) neighbours: Neighbours,
     /// What answers by UDP prove themselves with.
     pub(super) proofs: Proofs,
     pub(super) losses: Losses,
@@ -79,6 +81,7 @@ impl Shared {
             sinks: std::array::from_fn(|_| ArcSwapOption::empty()),
             questions: Questions::default(),
             canaries: Canaries::default(),
+            neighbours: Neighbours::default(),
             proofs: Proofs::default(),
             losses: Losses::default(),
             counts: Counts::default(),
@@ -125,6 +128,12 @@ impl Shared {
                 }
                 let outcome = Outcome::Open(OpenReason::Reply);
                 (asked.map(|(tag, _)| tag), Endpoint::udp(datagram.from, port), outcome, None)
+            }
+            Heard::Neighbour(wire::Neighbour { ip, mac }) => {
+                if let Some(before) = self.neighbours.heard(ip, mac, Instant::now()) {
+                    tracing::debug!(%ip, now = %Mac(mac), before = %Mac(before), "another machine has this address now");
+                }
+                return;
             }
             Heard::Echo(_) | Heard::Timestamp(_) => return,
         };

@@ -2,6 +2,7 @@
 
 use super::{
     exit::{Entry, Exit, Owner},
+    neighbours::Whereabouts,
     paths::Paths,
     questions::Question,
     rate::Controller,
@@ -15,6 +16,7 @@ use scope::{InScope, ScopeHandle};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -280,17 +282,42 @@ impl Running {
 
     fn put(&mut self, place: usize, packet: Packet, epoch: Epoch, tsval: u32) {
         let endpoint = packet.endpoint.get();
+        let Ok(neighbour) = self.neighbour(place, endpoint.ip) else {
+            self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
+            return;
+        };
         if endpoint.transport == Transport::Udp {
-            return self.put_datagram(place, packet, epoch);
+            return self.put_datagram(place, packet, epoch, neighbour);
         }
         if let Some(exit) = self.exits.get_mut(place) {
             let mark = self.it.shared.cookies.mark(epoch, exit.source(), endpoint, packet.tag);
             exit.add(Entry { endpoint, owner: packet.owner }, mark, tsval);
+            if let Some(to) = neighbour {
+                exit.direct(to);
+            }
+        }
+    }
+
+    /// The link-layer address of a target on the link; none where a router has it. One that is made use of is asked for again now and
+    /// then. `Err`: nobody has answered for it, or not for long.
+    fn neighbour(&self, place: usize, ip: IpAddr) -> Result<Option<[u8; 6]>, ()> {
+        let Some(near) = self.sides.get(place).and_then(|side| side.near.as_deref()) else { return Ok(None) };
+        let now = Instant::now();
+        match self.it.shared.neighbours.whereabouts(ip, now) {
+            Whereabouts::Here(mac) => Ok(Some(mac)),
+            Whereabouts::Unsure(mac) => {
+                if self.it.scope.permits(ip, self.it.clock.now()) && self.it.shared.neighbours.asked(ip, now) {
+                    self.it.pacer.debit(ip, 1);
+                    near.ask(ip);
+                }
+                Ok(Some(mac))
+            }
+            Whereabouts::Unknown => Err(()),
         }
     }
 
     /// A question's words are there already, a volley's are looked up.
-    fn put_datagram(&mut self, place: usize, packet: Packet, epoch: Epoch) {
+    fn put_datagram(&mut self, place: usize, packet: Packet, epoch: Epoch, neighbour: Option<[u8; 6]>) {
         let endpoint = packet.endpoint.get();
         let Some(side) = self.sides.get_mut(place) else { return };
         if let Owner::Volley { id, .. } = packet.owner
@@ -303,6 +330,10 @@ impl Running {
         self.it.shared.proofs.sign(endpoint.port, &mut self.datagram, mark.sequence);
         if !side.add_datagram(Entry { endpoint, owner: packet.owner }, mark, &self.datagram) {
             self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::Other));
+        } else if let Some(to) = neighbour
+            && let Some(side) = self.sides.get_mut(place)
+        {
+            side.exit.direct(to);
         }
     }
 

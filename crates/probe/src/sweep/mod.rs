@@ -121,6 +121,9 @@ pub struct SweepCounts {
     pub local_errors: u64,
     /// Endpoints never asked.
     pub not_probed: u64,
+    /// Addresses on a link of ours that nobody answered for (ARP, neighbour discovery): nobody is there, which is what silence means
+    /// of their ports. Those count as asked.
+    pub absent: u64,
 }
 
 /// Attempts that are counted apart; what comes after belongs to the last.
@@ -145,6 +148,7 @@ impl SweepCounts {
         self.replayed += more.replayed;
         self.local_errors += more.local_errors;
         self.not_probed += more.not_probed;
+        self.absent += more.absent;
     }
 
     /// Endpoints that stayed silent and were asked exactly that often, from once on.
@@ -282,6 +286,7 @@ impl Sweep {
     }
 
     async fn all_rounds(self: &Arc<Self>) {
+        self.meet().await;
         self.run(Work::All(self.order), 1).await;
         self.after_shortages(1).await;
         self.ask_the_dark().await;

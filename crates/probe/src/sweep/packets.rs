@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -37,6 +37,8 @@ pub(super) struct Packets {
     space: Option<Space>,
     /// Whether a host (by its place) is asked by packets; all are where it is empty.
     hosts: Vec<bool>,
+    /// Whether nobody is there (by the place of a host): on a link of ours, where that can be asked. Nothing, where that is so of none.
+    absent: OnceLock<Vec<bool>>,
     /// What is said to each port by UDP.
     datagrams: BTreeMap<u16, Vec<u8>>,
     /// Questions of the first round so far.
@@ -54,6 +56,7 @@ impl Packets {
             slot,
             space,
             hosts: if hosts.iter().all(|by| *by) { Vec::new() } else { hosts },
+            absent: OnceLock::new(),
             datagrams: job.udp.iter().filter_map(datagram).collect(),
             asked: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
@@ -64,6 +67,10 @@ impl Packets {
     /// Whether no address is left to connections.
     pub(super) fn ask_everything(&self) -> bool {
         self.hosts.is_empty()
+    }
+
+    fn is_absent(&self, host: usize) -> bool {
+        self.absent.get().is_some_and(|absent| absent.get(host) == Some(&true))
     }
 
     /// Whether they ask this host.
@@ -106,6 +113,7 @@ impl Order for Walk {
             let number = self.work.get(turn)?;
             let (host, endpoint) = self.sweep.endpoint(number)?;
             if !packets.ask(host)
+                || packets.is_absent(host)
                 || self.sweep.progress.is_trap(host)
                 || self.pick == Pick::Silent && self.sweep.progress.is_heard(number)
                 || self.pick == Pick::Dark && self.sweep.progress.is_alive(host)
@@ -232,6 +240,24 @@ impl Drop for Sending<'_> {
 }
 
 impl Sweep {
+    /// Asks first who is there at all, where hosts are on a link of ours.
+    pub(super) async fn meet(&self) {
+        let (Some(packets), Some(raw)) = (&self.packets, self.dialer.raw()) else { return };
+        let asked = self.addresses.iter().enumerate().filter(|(host, _)| packets.ask(*host)).map(|(_, ip)| *ip);
+        let meeting = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            meeting = self.dialer.meet(raw, asked) => meeting,
+        };
+        if meeting.absent.is_empty() {
+            return;
+        }
+        self.progress.absent(meeting.absent.len() as u64);
+        let is_absent = |ip| meeting.absent.binary_search(ip).is_ok();
+        // Once for each sweep.
+        let _ = packets.absent.set(self.addresses.iter().map(is_absent).collect());
+    }
+
     /// Asks what packets can of a round's work, once, and again what this machine lost of it.
     pub(super) async fn send(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8) {
         self.send_some(packets, work, attempt, Pick::All, u64::MAX).await;

@@ -241,6 +241,11 @@ impl Progress {
         }
     }
 
+    /// So many hosts are not there: neighbours that nobody answers for.
+    pub(super) fn absent(&self, hosts: u64) {
+        lock(&self.counts).absent += hosts;
+    }
+
     /// Stretches that are asked again.
     pub(super) fn replay(&self, stretches: u64) {
         lock(&self.counts).replayed += stretches;

@@ -111,6 +111,8 @@ pub(super) struct SummaryLine {
 pub(super) struct PacketsLine {
     pub ring_drops: u64,
     pub replayed: u64,
+    /// Addresses on a link of ours that nobody answers for.
+    pub absent: u64,
     pub limited_by: &'static str,
 }
 

@@ -356,6 +356,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
             PacketsLine {
                 ring_drops: counters.dropped,
                 replayed: tally.counts.replayed,
+                absent: tally.counts.absent,
                 limited_by: counters.limiting.as_str(),
             }
         }),
