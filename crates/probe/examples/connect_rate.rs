@@ -38,6 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         dark: 1,
         quick: false,
         udp_payload: Arc::new(|_| None),
+        knock: false,
     };
     let (sender, mut receiver) = mpsc::channel(1024);
     let begun = Instant::now();

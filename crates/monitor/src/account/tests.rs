@@ -242,6 +242,7 @@ async fn a_sweep_tells_of_its_rounds() {
             attempts: 2,
             timeout: Duration::from_secs(1),
             udp_payload: Arc::new(|_| None),
+            knock: false,
         }
     };
     let (found, _receiver) = mpsc::channel(1);

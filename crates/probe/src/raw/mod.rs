@@ -26,6 +26,7 @@ mod volley;
 
 pub use access::{RawAccess, RawError};
 pub use rate::Limiting;
+pub use volley::Knock;
 pub(crate) use volley::{Answer, Order, Report, Sink, Stretch, Target};
 
 use crate::{
@@ -135,6 +136,8 @@ impl Drop for Cancel {
     }
 }
 
+/// The attempt that knocks are; questions are counted from 1.
+pub(crate) const KNOCKS: u8 = 0;
 /// Linux repeats a SYN after one second, and again after two more.
 const REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
@@ -332,6 +335,28 @@ impl Slot {
         pace: Option<Pace>,
         sink: Arc<dyn Sink>,
     ) -> Report {
+        self.send(order, None, attempt, pace, sink).await
+    }
+
+    /// Knocks at the hosts of an order's targets.
+    pub(crate) async fn knock(
+        &self,
+        order: Box<dyn Order>,
+        knock: Knock,
+        pace: Option<Pace>,
+        sink: Arc<dyn Sink>,
+    ) -> Report {
+        self.send(order, Some(knock), KNOCKS, pace, sink).await
+    }
+
+    async fn send(
+        &self,
+        order: Box<dyn Order>,
+        knock: Option<Knock>,
+        attempt: u8,
+        pace: Option<Pace>,
+        sink: Arc<dyn Sink>,
+    ) -> Report {
         let (done, report) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let _cancel = Cancel(Arc::clone(&cancelled));
@@ -340,6 +365,7 @@ impl Slot {
             id,
             order,
             slot: self.number,
+            knock,
             attempt,
             pace,
             sink,

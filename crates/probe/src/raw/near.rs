@@ -1,11 +1,7 @@
 //! Targets on a link of ours: first it is asked whether anybody is there at all, by ARP or neighbour discovery of our own, and only
 //! who answers is asked anything else.
 
-use super::{
-    Raw,
-    neighbours::{FRESH, Whereabouts},
-    paths::Path,
-};
+use super::{Raw, neighbours::FRESH, paths::Path};
 use crate::Dialer;
 use model::{Endpoint, NotProbed, Outcome};
 use std::{
@@ -76,8 +72,9 @@ impl Raw {
         all.iter().find(|(known, _)| known == path).map(|(_, near)| Arc::clone(near))
     }
 
-    fn is_met(&self, ip: IpAddr) -> bool {
-        self.0.shared.neighbours.whereabouts(ip, Instant::now()) != Whereabouts::Unknown
+    /// Whether a neighbour has answered of late.
+    pub(crate) fn is_met(&self, ip: IpAddr) -> bool {
+        self.0.shared.neighbours.is_fresh(ip, Instant::now())
     }
 }
 

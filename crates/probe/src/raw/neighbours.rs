@@ -68,6 +68,11 @@ impl Neighbours {
         entry.mac.replace(mac).filter(|before| *before != mac)
     }
 
+    /// It has answered of late.
+    pub(super) fn is_fresh(&self, ip: IpAddr, now: Instant) -> bool {
+        self.lock().get(&ip).and_then(|entry| entry.heard).is_some_and(|heard| now.duration_since(heard) < FRESH)
+    }
+
     pub(super) fn whereabouts(&self, ip: IpAddr, now: Instant) -> Whereabouts {
         let all = self.lock();
         let Some(Entry { mac: Some(mac), heard: Some(heard), asked, unanswered }) = all.get(&ip).copied() else {

@@ -7,11 +7,12 @@ use super::{
     proof::Proofs,
     questions::Questions,
     rate::{Limiting, Verdicts},
-    volley::{Answer, Sink},
+    volley::{Answer, Knock, Sink},
 };
 use arc_swap::ArcSwapOption;
 use model::{ClosedReason, Endpoint, FilteredReason, Mac, OpenReason, Outcome, Transport};
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -105,6 +106,9 @@ impl Shared {
         let mut reply = None;
         let (tag, endpoint, outcome, rtt) = match heard {
             Heard::Tcp(segment) => {
+                if let Some(tag) = self.cookies.check_ack(epoch, &segment) {
+                    return self.is_there(tag, segment.from, Knock::Acknowledgement);
+                }
                 let outcome = if segment.flags.accepts() {
                     Outcome::Open(OpenReason::SynAck)
                 } else if segment.flags.resets() {
@@ -135,7 +139,14 @@ impl Shared {
                 }
                 return;
             }
-            Heard::Echo(_) | Heard::Timestamp(_) => return,
+            Heard::Echo(reply) => {
+                let tag = self.cookies.check_echo(epoch, &reply);
+                return self.take_knock(tag, reply.from, Knock::Echo);
+            }
+            Heard::Timestamp(reply) => {
+                let tag = self.cookies.check_timestamp(epoch, &reply);
+                return self.take_knock(tag, reply.from, Knock::Timestamp);
+            }
         };
         let Some(tag) = tag else {
             self.counts.forged.fetch_add(1, Relaxed);
@@ -174,6 +185,21 @@ impl Shared {
             let tag = self.cookies.check_udp(epoch, &as_asked, proves)?;
             self.has_asked(tag, &Endpoint::udp(datagram.from, asked)).then_some((tag, asked))
         })
+    }
+
+    fn take_knock(&self, tag: Option<Tag>, from: IpAddr, knock: Knock) {
+        match tag {
+            Some(tag) => self.is_there(tag, from, knock),
+            None => _ = self.counts.forged.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// Only sweeps knock.
+    fn is_there(&self, tag: Tag, ip: IpAddr, knock: Knock) {
+        self.counts.heard.fetch_add(1, Relaxed);
+        if let Some(sink) = self.sink(tag.slot()) {
+            sink.is_there(ip, knock);
+        }
     }
 
     fn has_asked(&self, tag: Tag, endpoint: &Endpoint) -> bool {

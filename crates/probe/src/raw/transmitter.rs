@@ -1,14 +1,15 @@
 //! The thread that sends: whose turn it is, at what pace, by which way.
 
+mod aside;
+
 use super::{
     exit::{Entry, Exit, Owner},
-    neighbours::Whereabouts,
     paths::Paths,
     questions::Question,
     rate::Controller,
     shared::{CANARIES, QUESTIONS, Shared, State},
     side::Side,
-    volley::{Order, Report, Sink, Stretch, Target},
+    volley::{Knock, Order, Report, Sink, Stretch, Target},
 };
 use crate::dialer::{Pace, Pacer, Turn};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Transport};
@@ -16,7 +17,6 @@ use scope::{InScope, ScopeHandle};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -42,6 +42,8 @@ pub(super) struct Volley {
     pub(super) id: u64,
     pub(super) order: Box<dyn Order>,
     pub(super) slot: u8,
+    /// What is asked of the hosts; none asks their endpoints.
+    pub(super) knock: Option<Knock>,
     pub(super) attempt: u8,
     pub(super) pace: Option<Pace>,
     pub(super) sink: Arc<dyn Sink>,
@@ -67,6 +69,7 @@ struct Packet {
     endpoint: InScope<Endpoint>,
     owner: Owner,
     tag: Tag,
+    knock: Option<Knock>,
     /// Its host's turn has come.
     is_due: bool,
 }
@@ -264,7 +267,7 @@ impl Running {
             && let Some(Question { endpoint, datagram }) = self.it.shared.questions.pop()
         {
             let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt(endpoint.get()));
-            let packet = Packet { endpoint, owner: Owner::Question, tag, is_due: true };
+            let packet = Packet { endpoint, owner: Owner::Question, tag, knock: None, is_due: true };
             match self.paths.place(endpoint.get().ip) {
                 Some(place) => {
                     self.datagram.clear();
@@ -286,6 +289,9 @@ impl Running {
             self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
             return;
         };
+        if let Some(knock) = packet.knock {
+            return self.put_knock(place, packet, knock, epoch, neighbour);
+        }
         if endpoint.transport == Transport::Udp {
             return self.put_datagram(place, packet, epoch, neighbour);
         }
@@ -295,45 +301,6 @@ impl Running {
             if let Some(to) = neighbour {
                 exit.direct(to);
             }
-        }
-    }
-
-    /// The link-layer address of a target on the link; none where a router has it. One that is made use of is asked for again now and
-    /// then. `Err`: nobody has answered for it, or not for long.
-    fn neighbour(&self, place: usize, ip: IpAddr) -> Result<Option<[u8; 6]>, ()> {
-        let Some(near) = self.sides.get(place).and_then(|side| side.near.as_deref()) else { return Ok(None) };
-        let now = Instant::now();
-        match self.it.shared.neighbours.whereabouts(ip, now) {
-            Whereabouts::Here(mac) => Ok(Some(mac)),
-            Whereabouts::Unsure(mac) => {
-                if self.it.scope.permits(ip, self.it.clock.now()) && self.it.shared.neighbours.asked(ip, now) {
-                    self.it.pacer.debit(ip, 1);
-                    near.ask(ip);
-                }
-                Ok(Some(mac))
-            }
-            Whereabouts::Unknown => Err(()),
-        }
-    }
-
-    /// A question's words are there already, a volley's are looked up.
-    fn put_datagram(&mut self, place: usize, packet: Packet, epoch: Epoch, neighbour: Option<[u8; 6]>) {
-        let endpoint = packet.endpoint.get();
-        let Some(side) = self.sides.get_mut(place) else { return };
-        if let Owner::Volley { id, .. } = packet.owner
-            && let Some(active) = self.active.iter().find(|active| active.volley.id == id)
-        {
-            self.datagram.clear();
-            self.datagram.extend_from_slice(active.volley.order.datagram(endpoint.port));
-        }
-        let mark = self.it.shared.cookies.mark(epoch, side.exit.source(), endpoint, packet.tag);
-        self.it.shared.proofs.sign(endpoint.port, &mut self.datagram, mark.sequence);
-        if !side.add_datagram(Entry { endpoint, owner: packet.owner }, mark, &self.datagram) {
-            self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::Other));
-        } else if let Some(to) = neighbour
-            && let Some(side) = self.sides.get_mut(place)
-        {
-            side.exit.direct(to);
         }
     }
 
@@ -362,7 +329,7 @@ impl Running {
                 #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
                 let tag = Tag::new(CANARIES, self.sequence as u8);
                 self.sequence += 1;
-                return Some(Packet { endpoint, owner: Owner::Canary, tag, is_due: false });
+                return Some(Packet { endpoint, owner: Owner::Canary, tag, knock: None, is_due: false });
             }
         }
         self.next_of_volleys()
@@ -395,6 +362,7 @@ impl Running {
                 endpoint,
                 owner,
                 tag: Tag::new(active.volley.slot, active.volley.attempt),
+                knock: active.volley.knock,
                 is_due: false,
             });
         }

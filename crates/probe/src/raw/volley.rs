@@ -2,7 +2,7 @@
 
 use model::{Endpoint, Outcome};
 use scope::InScope;
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// One question to send.
@@ -25,6 +25,30 @@ pub(crate) trait Order: Send {
     fn datagram(&self, port: u16) -> &[u8];
 }
 
+/// A question that asks whether a host is there, and nothing of its ports; or what shows it without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Knock {
+    /// It answers for its address on a link of ours: ARP, neighbour discovery.
+    Neighbour,
+    /// An echo of ICMP.
+    Echo,
+    /// An acknowledgement of what was never sent, to which a host says so by RST.
+    Acknowledgement,
+    /// A timestamp of ICMP, which only IPv4 has.
+    Timestamp,
+}
+
+impl Knock {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Neighbour => "neighbour",
+            Self::Echo => "icmp-echo",
+            Self::Acknowledgement => "tcp-ack",
+            Self::Timestamp => "icmp-timestamp",
+        }
+    }
+}
+
 /// What came back to a question.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -41,6 +65,9 @@ pub(crate) struct Answer {
 /// Who hears of what came back. Called by the receiving thread: it must neither wait nor take long.
 pub(crate) trait Sink: fmt::Debug + Send + Sync {
     fn heard(&self, answer: &Answer);
+
+    /// A host answered to a knock.
+    fn is_there(&self, ip: IpAddr, knock: Knock);
 
     /// Whether this endpoint may have been asked for that time: a datagram proves little more than that it was sent to the port
     /// of such a question.

@@ -4,6 +4,7 @@
 //! that answer otherwise, so that a dark network costs one question a port. Of what was never asked before, which is doubted,
 //! silence is asked again more often, and a refusal too, most often where one was taken back: somebody forges them there. Our own shortages are asked again in any case and never count as an answer. Memory is a few bits for each endpoint of the group and a little for each of its hosts.
 
+mod knocks;
 mod packets;
 mod progress;
 mod round;
@@ -13,13 +14,14 @@ mod tests;
 
 pub use round::{Asked, Round};
 
-use crate::{Dialer, Pace};
+use crate::{Dialer, Knock, Pace};
 use model::{AddressSet, Endpoint, PortObservation, PortSet, Transport};
 use packets::{Ear, Packets};
 use progress::Progress;
 use run::Work;
 use scope::Permutation;
 use std::{
+    collections::BTreeSet,
     fmt, mem,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -61,6 +63,8 @@ pub struct SweepJob {
     /// Answers are waited for as long as others took, not as long as the timeout: the sooner it is over the better.
     pub quick: bool,
     pub udp_payload: UdpPayload,
+    /// Hosts that answer by none of their ports are asked whether they are there at all, where packets of our own ask.
+    pub knock: bool,
 }
 
 /// An endpoint that answered, with what it said if it was asked by UDP.
@@ -81,8 +85,18 @@ pub struct SweepOutcome {
     pub counts: SweepCounts,
     /// Who was asked when, in the order of asking; a few rounds.
     pub rounds: Vec<Round>,
+    /// Hosts that are there although none of their ports answered, ascending.
+    pub discovered: Vec<Discovered>,
     /// Ended before its time: cancelled or halted.
     pub aborted: bool,
+}
+
+/// A host that is there. It says nothing of its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    pub ip: IpAddr,
+    /// What it answered to.
+    pub by: BTreeSet<Knock>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -313,6 +327,7 @@ impl Sweep {
             self.after_shortages(attempt).await;
         }
         self.wait_for_the_last().await;
+        self.knock().await;
         for attempt in 2..=MOST_DOUBTED {
             let mut from = 0;
             while let Some((batch, next)) = self.progress.refused_worth_asking(from, attempt) {
@@ -395,6 +410,7 @@ impl Sweep {
     fn outcome(&self) -> SweepOutcome {
         let mut outcome = self.progress.outcome(&self.addresses);
         outcome.rounds = mem::take(&mut *self.rounds.lock().unwrap_or_else(PoisonError::into_inner));
+        outcome.discovered = self.discovered();
         outcome.aborted = self.stop.is_cancelled();
         outcome
     }

@@ -1,12 +1,13 @@
 //! The part of a sweep that raw packets ask.
 
 use super::{Asked, Found, Round, Sweep, SweepJob, run::Work};
-use crate::raw::{Answer, Order, Report, Sink, Slot, Stretch, Target};
+use crate::raw::{Answer, KNOCKS, Knock, Order, Report, Sink, Slot, Stretch, Target};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     ops::Range,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
@@ -45,6 +46,8 @@ pub(super) struct Packets {
     asked: AtomicU64,
     /// The attempts that were made so far, by the number of the last.
     attempts: AtomicU8,
+    /// Hosts (by their place) that answered to knocks, or for their address.
+    pub(super) knocked: Mutex<BTreeMap<usize, BTreeSet<Knock>>>,
     /// Endpoints that did not leave.
     unsent: Mutex<Vec<u64>>,
 }
@@ -60,6 +63,7 @@ impl Packets {
             datagrams: job.udp.iter().filter_map(datagram).collect(),
             asked: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
+            knocked: Mutex::default(),
             unsent: Mutex::default(),
         }
     }
@@ -69,7 +73,7 @@ impl Packets {
         self.hosts.is_empty()
     }
 
-    fn is_absent(&self, host: usize) -> bool {
+    pub(super) fn is_absent(&self, host: usize) -> bool {
         self.absent.get().is_some_and(|absent| absent.get(host) == Some(&true))
     }
 
@@ -151,7 +155,20 @@ pub(super) struct Ear {
 }
 
 impl Sink for Ear {
+    fn is_there(&self, ip: IpAddr, knock: Knock) {
+        let Some(sweep) = self.sweep.upgrade() else { return };
+        if let Some(packets) = &sweep.packets
+            && let Ok(host) = sweep.addresses.binary_search(&ip)
+        {
+            packets.note_knock(host, knock);
+        }
+    }
+
     fn heard(&self, answer: &Answer) {
+        // What becomes of a knock says nothing of a port.
+        if answer.attempt == KNOCKS {
+            return;
+        }
         let Some(sweep) = self.sweep.upgrade() else { return };
         let Some((host, number)) = sweep.number_of(&answer.endpoint) else { return };
         let is_datagram = answer.endpoint.transport == Transport::Udp;

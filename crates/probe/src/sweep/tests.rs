@@ -40,6 +40,7 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         dark: 1,
         quick: false,
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
+        knock: false,
     }
 }
 

@@ -1,4 +1,4 @@
-use model::{Endpoint, Transport};
+use model::{Endpoint, Mac, Transport};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -248,9 +248,7 @@ impl fmt::Display for Heard<'_> {
             Self::Echo(it) => {
                 write!(f, "echo {} > {} id {} seq {} ttl {}", it.from, it.to, it.identifier, it.sequence, it.ttl)
             }
-            Self::Neighbour(Neighbour { ip, mac: [a, b, c, d, e, g] }) => {
-                write!(f, "{ip} is at {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-            }
+            Self::Neighbour(Neighbour { ip, mac }) => write!(f, "{ip} is at {}", Mac(*mac)),
             Self::Timestamp(it) => {
                 write!(f, "timestamp {} > {} id {} seq {} ttl {}", it.from, it.to, it.identifier, it.sequence, it.ttl)
             }

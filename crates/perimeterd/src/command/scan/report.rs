@@ -6,7 +6,7 @@ use model::{
     Verdict,
 };
 use serde::Serialize;
-use std::{io, net::IpAddr};
+use std::{collections::BTreeMap, io, net::IpAddr};
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -23,6 +23,9 @@ pub(super) struct HostLine {
     pub state: &'static str,
     pub names: Vec<String>,
     pub os: Option<Os>,
+    /// What it answered to, where that was none of its ports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -89,6 +92,9 @@ pub(super) struct SummaryLine {
     pub targets: u64,
     pub probes: u64,
     pub hosts_up: u64,
+    /// Hosts of which no port answered, by what they answered to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub discovered: BTreeMap<&'static str, u64>,
     pub open: u64,
     /// None where nothing answered that it could be measured by.
     pub loss: Option<f64>,
