@@ -31,11 +31,12 @@ pub use place::{
     Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortBlock, PortFacts, Routes, SourcePorts, Way,
     Ways,
 };
-pub use raw::{Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
+pub use raw::{Knock, Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
 pub use self_probe::{
     Backend, BothWays, Choice, Due, Finding, Obstacle, RawAnswer, SelfProbe, may_send_raw, trial, try_packets,
 };
 pub use sweep::{
-    Asked, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap, UdpPayload, sweep,
+    Asked, Discovered, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap,
+    UdpPayload, sweep,
 };

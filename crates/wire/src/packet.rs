@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 /// What the kernel may keep of ours on its way to the link.
 const SEND_BUFFER: usize = 4 << 20;
 
-/// Packets past the kernel's routing and netfilter, over one link to one next hop, with `sendmmsg(2)`. Needs `CAP_NET_RAW`.
+/// Packets past the kernel's routing and netfilter, over one link to one next hop or to neighbours, with `sendmmsg(2)`. Needs `CAP_NET_RAW`.
 ///
 /// On Ethernet the header is written in front of each packet and the whole is sent (`SOCK_RAW`); where there is no link layer the
 /// packets are all there is (`SOCK_DGRAM`). The socket asks for no protocol, so that it receives nothing.
@@ -19,26 +19,37 @@ pub struct PacketTransmit {
     link: String,
     index: u32,
     socket: Socket,
-    /// Destination and source of the Ethernet header.
-    addresses: Option<[u8; 12]>,
+    head: Head,
     messages: Messages,
     counters: TransmitCounters,
 }
 
+/// What stands in front of each packet.
+#[derive(Debug, Clone, Copy)]
+enum Head {
+    Nothing,
+    /// Destination and source of the Ethernet header.
+    Same([u8; 12]),
+    /// The source; each packet has its destination.
+    Own([u8; 6]),
+}
+
 impl PacketTransmit {
-    /// A gateway on an Ethernet, or the point at the other end of a link without link layer.
+    /// A gateway or neighbours on an Ethernet, or the point at the other end of a link without link layer.
     pub fn open(link: &Link, hop: NextHop) -> Result<Self, WireError> {
-        let (kind, addresses) = match (link.kind, hop) {
+        let (kind, head) = match (link.kind, hop) {
             (LinkKind::Ethernet { mac }, NextHop::Gateway(gateway)) => {
                 let mut addresses = [0; 12];
                 addresses[..6].copy_from_slice(&gateway);
                 addresses[6..].copy_from_slice(&mac);
-                (Type::RAW, Some(addresses))
+                (Type::RAW, Head::Same(addresses))
             }
-            (LinkKind::NoLinkLayer, NextHop::Point) => (Type::DGRAM, None),
+            (LinkKind::Ethernet { mac }, NextHop::Neighbours) => (Type::RAW, Head::Own(mac)),
+            (LinkKind::NoLinkLayer, NextHop::Point) => (Type::DGRAM, Head::Nothing),
             (_, hop) => {
                 let hop = match hop {
                     NextHop::Gateway(_) => "a gateway",
+                    NextHop::Neighbours => "neighbours",
                     NextHop::Point => "a single other end",
                     NextHop::Kernel => "wherever the kernel says",
                 };
@@ -53,7 +64,7 @@ impl PacketTransmit {
             link: link.name.clone(),
             index: link.index,
             socket,
-            addresses,
+            head,
             messages: Messages::new(Batch::PACKETS),
             counters: TransmitCounters::default(),
         })
@@ -69,19 +80,23 @@ impl PacketTransmit {
 
 impl Transmit for PacketTransmit {
     fn send(&mut self, batch: &mut Batch) -> Result<usize, WireError> {
-        let Self { link, index, socket, addresses, messages, counters } = self;
-        let result = if let Some(addresses) = addresses {
-            batch.address(*addresses);
-            drain(batch, counters, |batch| {
-                messages.send(socket.as_fd(), batch.frames(ETHERNET).map(|frame| (frame, Address::Bound)))
-            })
-        } else {
+        let Self { link, index, socket, head, messages, counters } = self;
+        match head {
+            Head::Nothing => {}
+            Head::Same(addresses) => batch.address(*addresses),
+            Head::Own(mac) => batch.address_from(*mac),
+        }
+        let result = if matches!(head, Head::Nothing) {
             drain(batch, counters, |batch| {
                 let packets = batch.packets().map(|packet| {
                     let protocol = ether_type(packet.first().copied().unwrap_or_default());
                     (packet, Address::Link { index: *index, protocol })
                 });
                 messages.send(socket.as_fd(), packets)
+            })
+        } else {
+            drain(batch, counters, |batch| {
+                messages.send(socket.as_fd(), batch.frames(ETHERNET).map(|frame| (frame, Address::Bound)))
             })
         };
         result.map_err(|error| WireError::send(link, error))

@@ -206,7 +206,7 @@ impl Dialer {
     }
 
     /// Everything that comes before a packet that needs no socket of its own. `Err`: it must not leave.
-    async fn turn_of_packet(&self, endpoint: Endpoint) -> Result<(), Outcome> {
+    pub(crate) async fn turn_of_packet(&self, endpoint: Endpoint) -> Result<(), Outcome> {
         self.sleep_until(self.0.pacer.reserve_host(endpoint.ip)).await?;
         self.sleep_until(self.0.pacer.reserve()).await?;
         self.may_leave(endpoint)

@@ -42,6 +42,8 @@ const ATTEMPTS: u8 = 2;
 /// Questions to hosts that never answer, where so few ports are asked that any of them may be all a host has open.
 const DARK_ATTEMPTS: u8 = 3;
 const FEW_PORTS: u32 = 64;
+/// Where so many ports are asked, three questions more whether a host is there at all cost little.
+const MANY_PORTS: u32 = 24;
 /// Questions that confirm what was just found open.
 const CONFIRMATIONS: u8 = 3;
 /// Conversations under way at once: over everything, on one host, and on ourselves.
@@ -59,6 +61,8 @@ struct Tally {
     counts: SweepCounts,
     loss: Loss,
     hosts_up: u64,
+    /// Hosts of which no port answered, by what they answered to.
+    discovered: BTreeMap<&'static str, u64>,
     open: u64,
     incomplete: bool,
     /// Of hosts that answer everything: answers that were looked at before that was known.
@@ -139,6 +143,7 @@ async fn sweep_all(
     let seed = RandomState::new().build_hasher().finish();
     let groups = Groups::new(job.space.clone(), group_size(job));
     let order = Permutation::new(groups.count(), seed);
+    let ports = u64::from(job.tcp.len()) + u64::from(job.udp.len());
     for index in 0..order.len() {
         if cancel.is_cancelled() {
             break;
@@ -159,6 +164,7 @@ async fn sweep_all(
             quick: true,
             udp_payload: payloads(),
             trap: Arc::new(|_| ()),
+            knock: ports >= u64::from(MANY_PORTS),
         };
         one_group(job, sweep_job, tally, cancel, progress, json).await?;
     }
@@ -225,7 +231,19 @@ async fn one_group(
         let now = SystemClock.now();
         let names = job.scope.load().names_of(host.ip, now).iter().map(ToString::to_string).collect();
         if json {
-            let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip) };
+            let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip), by: Vec::new() };
+            progress.around(|| output::json(&Line::Host(line)))?;
+        }
+    }
+    for found in &outcome.discovered {
+        tally.hosts_up += 1;
+        let by: Vec<&'static str> = found.by.iter().map(|knock| knock.as_str()).collect();
+        for knock in &by {
+            *tally.discovered.entry(knock).or_default() += 1;
+        }
+        let names = job.scope.load().names_of(found.ip, SystemClock.now()).iter().map(ToString::to_string).collect();
+        if json {
+            let line = HostLine { ip: found.ip, state: "up", names, os: None, by };
             progress.around(|| output::json(&Line::Host(line)))?;
         }
     }
@@ -438,6 +456,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         probes: tally.counts.probes,
         attempts: tally.counts.attempts,
         hosts_up: tally.hosts_up,
+        discovered: tally.discovered.clone(),
         open: tally.open,
         loss: loss.ratio(),
         loss_interval: loss.bounds(),
@@ -453,6 +472,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
             PacketsLine {
                 ring_drops: counters.dropped,
                 replayed: tally.counts.replayed,
+                absent: tally.counts.absent,
                 limited_by: counters.limiting.as_str(),
             }
         }),
