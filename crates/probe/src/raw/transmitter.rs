@@ -17,6 +17,7 @@ use scope::{InScope, ScopeHandle};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -109,6 +110,8 @@ struct Running {
     sides: Vec<Side>,
     /// A datagram, while it is signed.
     datagram: Vec<u8>,
+    /// Neighbours that are to be asked for again, and the places of their paths.
+    unsure: Vec<(usize, IpAddr)>,
     active: Vec<Active>,
     /// The volley whose turn it is.
     next: usize,
@@ -138,6 +141,7 @@ impl Running {
             exits: Vec::new(),
             sides: Vec::new(),
             datagram: Vec::new(),
+            unsure: Vec::new(),
             active: Vec::new(),
             next: 0,
             deferred: BinaryHeap::new(),
@@ -254,6 +258,7 @@ impl Running {
             count += 1;
         }
         drop(turns);
+        self.make_sure();
         if count > 0 {
             self.flush();
         }

@@ -32,19 +32,30 @@ impl Running {
 
     /// The link-layer address of a target on the link; none where a router has it. One that is made use of is asked for again now and
     /// then. `Err`: nobody has answered for it, or not for long.
-    pub(super) fn neighbour(&self, place: usize, ip: IpAddr) -> Result<Option<[u8; 6]>, ()> {
-        let Some(near) = self.sides.get(place).and_then(|side| side.near.as_deref()) else { return Ok(None) };
+    pub(super) fn neighbour(&mut self, place: usize, ip: IpAddr) -> Result<Option<[u8; 6]>, ()> {
+        if self.sides.get(place).is_none_or(|side| side.near.is_none()) {
+            return Ok(None);
+        }
         let now = Instant::now();
         match self.it.shared.neighbours.whereabouts(ip, now) {
             Whereabouts::Here(mac) => Ok(Some(mac)),
             Whereabouts::Unsure(mac) => {
                 if self.it.scope.permits(ip, self.it.clock.now()) && self.it.shared.neighbours.asked(ip, now) {
-                    self.it.pacer.debit(ip, 1);
-                    near.ask(ip);
+                    self.unsure.push((place, ip));
                 }
                 Ok(Some(mac))
             }
             Whereabouts::Unknown => Err(()),
+        }
+    }
+
+    /// Asks for the neighbours that were made use of and not heard of for a while. Nobody may hold the pacer's turns meanwhile.
+    pub(super) fn make_sure(&mut self) {
+        for (place, ip) in self.unsure.drain(..) {
+            if let Some(near) = self.sides.get(place).and_then(|side| side.near.as_deref()) {
+                self.it.pacer.debit(ip, 1);
+                near.ask(ip);
+            }
         }
     }
 
