@@ -402,7 +402,7 @@ impl Sweep {
     /// After the first round: whatever was asked by packets and not heard of is silent.
     pub(super) fn settle(&self, packets: &Packets) {
         let expected = self.expected(packets);
-        self.progress.settle(0..u64::from(self.job.tcp.len()), |host| packets.ask(host), &expected);
+        self.progress.settle(0..self.ports.len() as u64, |host| packets.ask(host), &expected);
     }
 
     /// Those known to be open that packets ask, each as if it were silent.
