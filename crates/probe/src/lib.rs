@@ -9,7 +9,7 @@
 //! * [`Place`]: the sensor's own links, addresses and routes.
 //! * [`Routes`]: where packets to the targets go below IP.
 //! * [`SelfProbe`]: whether raw packets or connections work here, and why.
-//! * [`Raw`]: SYNs of our own making, in place of connections, where that is possible.
+//! * [`Raw`]: packets of our own making, in place of connections and UDP sockets, where that is possible.
 //!
 //! All of it but the last works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's
 //! refusal is told from a host's.

@@ -189,8 +189,8 @@ impl Dialer {
         self.0.counters.snapshot(&self.0.limit, self.0.settings.load().rate)
     }
 
-    /// Asks by raw packets from now on where there is a way for them, and gives what does so. Conversations and datagrams stay
-    /// with the kernel.
+    /// Asks by raw packets from now on where there is a way for them, and gives what does so. Conversations stay with the
+    /// kernel.
     pub(crate) fn engage(&self, settings: RawSettings) -> io::Result<Raw> {
         if let Some(raw) = self.0.raw.get() {
             return Ok(raw.clone());
