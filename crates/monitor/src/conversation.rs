@@ -86,12 +86,14 @@ impl Conversations {
         may.then(|| UnderWay { all: self.under_way.clone(), endpoint })
     }
 
-    /// Whether a first conversation with somebody at these addresses is under way.
-    pub(crate) fn is_meeting(&self, addresses: &AddressSet) -> bool {
+    /// Whether a first conversation with somebody at these addresses is under way. Who `was_heard` has been met, though nothing is known
+    /// of him: what answers for everybody and says nothing is asked again and again.
+    pub(crate) fn is_meeting(&self, addresses: &AddressSet, was_heard: impl Fn(&Endpoint) -> bool) -> bool {
         let all = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let hosts = all.iter().filter(|(ip, _)| addresses.contains(**ip));
         hosts
             .flat_map(|(&ip, host)| host.iter().map(move |&(transport, port)| Endpoint { ip, transport, port }))
+            .filter(|endpoint| !was_heard(endpoint))
             .any(|endpoint| self.index.get(&endpoint).is_none_or(|known| known.identified.is_none()))
     }
 

@@ -6,7 +6,7 @@ use crate::{
     pass::Tools,
 };
 use jiff::Timestamp;
-use model::{Endpoint, NotProbed, Outcome, PortObservation, Transport};
+use model::{Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Transport};
 use probe::Found;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +29,8 @@ const AGAIN_USUALLY: usize = 2;
 const AGAIN_AT_MOST: usize = 256;
 /// Assets of so many of the hosts concerned are looked up.
 const ASSETS_OF: usize = 16;
+/// SYNs of a connection before its attempt is given up.
+const SYNS_OF_AN_ATTEMPT: u8 = 3;
 /// Endpoints remembered of a look to be asked again as canaries.
 const WITNESSES: usize = 3;
 
@@ -96,7 +98,7 @@ impl Look {
             } else if observation.outcome.is_answer() {
                 answers += 1;
                 opened += usize::from(observation.outcome.is_open());
-                late += usize::from(observation.is_late());
+                late += usize::from(is_very_late(observation));
                 answered.note(observation);
             }
         }
@@ -285,6 +287,12 @@ impl Look {
         let incomplete = matches!(verdict, Verdict::Dead(_) | Verdict::Unsteady);
         Worth { incomplete: incomplete || self.disturbance(tools, self.dropped).is_some(), ..Worth::fine(self.begun) }
     }
+}
+
+/// Whether it took more than a connection's first attempt would: that repeats its SYN twice, and what sweeps by packets repeats each once.
+fn is_very_late(seen: &PortObservation) -> bool {
+    let packets = if seen.outcome == Outcome::Open(OpenReason::SynAck) { SYNS_OF_AN_ATTEMPT } else { 1 };
+    seen.outcome.is_open() && seen.attempts.saturating_sub(seen.refused) > packets
 }
 
 /// What was open in a look.

@@ -294,6 +294,11 @@ impl Mirages {
         }
     }
 
+    /// Whether a conversation with an endpoint behind a mirage has ended before.
+    pub(crate) fn was_heard(&self, endpoint: &Endpoint) -> bool {
+        self.talked().get(endpoint).is_some_and(|talk| talk.is_heard)
+    }
+
     /// Hosts of these behind a mirage of their own that were heard on every one of these ports: what speaks there later is new.
     pub(crate) fn heard_out(&self, addresses: &AddressSet, tcp: &PortSet) -> AddressSet {
         if tcp.len() > MOST_PORTS_HEARD {

@@ -108,7 +108,9 @@ impl<J: Journal> Monitor<J> {
                 continue;
             }
             let since = *self.learning.been_round.entry(profile.clone()).or_insert_with(Instant::now);
-            if since.elapsed() >= INTRODUCED_BY || !self.tools.conversations.is_meeting(&extent) {
+            let mirages = &self.tools.mirages;
+            let is_meeting = || self.tools.conversations.is_meeting(&extent, |endpoint| mirages.was_heard(endpoint));
+            if since.elapsed() >= INTRODUCED_BY || !is_meeting() {
                 self.learning.been_round.remove(&profile);
                 self.decider.baseline_done(&profile, is_extension, now, batch);
                 self.remember_learnt(&profile, batch);
