@@ -38,4 +38,5 @@ pub use self_probe::{
 };
 pub use sweep::{
     Asked, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap, UdpPayload, sweep,
+    sweep_and_tell,
 };

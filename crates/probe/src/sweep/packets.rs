@@ -26,8 +26,9 @@ const MOST_REPLAYS: u32 = 2;
 const MISSED_AT_MOST: f64 = 2e-5;
 const FEW_OPEN: u64 = 50;
 const MUCH_LOST: f64 = 0.025;
-/// How often it is looked whether everything has answered already.
+/// How often it is looked whether everything has answered already, and how seldom while nobody answers at all.
 const LOOK: Duration = Duration::from_millis(5);
+const SELDOM: Duration = Duration::from_millis(100);
 
 /// Where a sweep's packets come from, and what they came to.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ struct Walk {
     ranges: VecDeque<Range<u64>>,
     position: u64,
     pick: Pick,
+    /// All of it is asked by packets.
+    all: bool,
     /// Questions at most.
     most: u64,
 }
@@ -92,8 +95,11 @@ impl Order for Walk {
             };
             self.position = turn + 1;
             let number = self.work.get(turn)?;
-            let (host, endpoint) = self.sweep.endpoint(number)?;
-            if !packets.ask(host, endpoint.transport)
+            let host = usize::try_from(number / self.sweep.ports.len() as u64).ok()?;
+            // Where all of it is TCP, and asked by packets, nothing has to be looked up to know.
+            let is_theirs =
+                self.all || self.sweep.endpoint(number).is_some_and(|(_, it)| packets.ask(host, it.transport));
+            if !is_theirs
                 || self.sweep.progress.is_trap(host)
                 || self.pick == Pick::Silent && self.sweep.progress.is_heard(number)
                 || self.pick == Pick::Dark && self.sweep.progress.is_alive(host)
@@ -106,7 +112,7 @@ impl Order for Walk {
             self.most -= 1;
             let allowed = match &packets.space {
                 Some(space) => space.at(number),
-                None => self.sweep.dialer.authorize(endpoint).ok(),
+                None => self.sweep.endpoint(number).and_then(|(_, it)| self.sweep.dialer.authorize(it).ok()),
             };
             let Some(endpoint) = allowed else { continue };
             return Some(Target { number, endpoint });
@@ -238,6 +244,7 @@ impl Sweep {
                 ranges: std::mem::take(&mut ranges),
                 position: 0,
                 pick,
+                all: packets.ask_everything() && self.job.udp.is_empty(),
                 most,
             };
             let sink = Arc::new(Ear::of(self));
@@ -256,6 +263,11 @@ impl Sweep {
             if !report.complete {
                 self.stop.cancel();
                 return;
+            }
+            if packets.ask_everything() && self.job.udp.is_empty() {
+                // Whoever waits for it may have gone.
+                let waiting = self.gone_through.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let _ = waiting.map(|waiting| waiting.send(()));
             }
             if report.sent > 0 {
                 self.wait_for_answers(&work).await;
@@ -309,9 +321,7 @@ impl Sweep {
             return;
         }
         let end = Instant::now() + self.job.timeout.saturating_sub(self.patience());
-        while Instant::now() < end && !self.stop.is_cancelled() && !self.progress.has_heard_everything() {
-            sleep(LOOK.min(end - Instant::now())).await;
-        }
+        self.look_until(end, || self.progress.has_heard_everything()).await;
     }
 
     /// The endpoints of a later round that packets ask.
@@ -360,12 +370,17 @@ impl Sweep {
 
     /// Until every question has its answer, or answers have had their time.
     async fn wait_for_answers(&self, work: &Work) {
-        let end = Instant::now() + self.patience();
-        while Instant::now() < end && !self.stop.is_cancelled() {
-            if self.progress.has_heard_all(work) {
-                return;
-            }
-            sleep(LOOK.min(end - Instant::now())).await;
+        self.look_until(Instant::now() + self.patience(), || self.progress.has_heard_all(work)).await;
+    }
+
+    /// Until it is so, time is over, or the sweep is stopped.
+    async fn look_until(&self, end: Instant, is_so: impl Fn() -> bool) {
+        let (mut heard, mut look) = (self.progress.has_heard_of(), LOOK);
+        while Instant::now() < end && !self.stop.is_cancelled() && !is_so() {
+            sleep(look.min(end.saturating_duration_since(Instant::now()))).await;
+            let now = self.progress.has_heard_of();
+            look = if now == heard { (look * 3 / 2).min(SELDOM) } else { LOOK };
+            heard = now;
         }
     }
 

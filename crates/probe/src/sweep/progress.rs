@@ -263,7 +263,12 @@ impl Progress {
     }
 
     pub(super) fn has_heard_everything(&self) -> bool {
-        self.heard_of.load(Relaxed) >= self.hosts.len() as u64 * self.ports
+        self.has_heard_of() >= self.hosts.len() as u64 * self.ports
+    }
+
+    /// Of how many endpoints anything was heard.
+    pub(super) fn has_heard_of(&self) -> u64 {
+        self.heard_of.load(Relaxed)
     }
 
     /// Our own trouble kept these from being asked.
