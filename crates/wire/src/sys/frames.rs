@@ -18,7 +18,7 @@ pub(crate) struct Frames {
     start: NonNull<u8>,
     /// Bytes in a frame.
     frame: usize,
-    frames: usize,
+    count: usize,
 }
 
 /// Where in a frame its header says how long its bytes are, and where those begin.
@@ -50,11 +50,11 @@ impl Frames {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-        Ok(Self { start, frame, frames })
+        Ok(Self { start, frame, count: frames })
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.frames
+        self.count
     }
 
     /// Writes these bytes, one part behind the other, into a frame that is ours and hands it over. `false`, and nothing is written,
@@ -106,7 +106,7 @@ impl Frames {
 
     fn frame_start(&self, number: usize) -> Option<NonNull<u8>> {
         // SAFETY: below `frames`, the offset is inside the mapping.
-        (number < self.frames).then(|| unsafe { self.start.add(number * self.frame) })
+        (number < self.count).then(|| unsafe { self.start.add(number * self.frame) })
     }
 }
 
@@ -116,7 +116,7 @@ const _: () =
 impl Drop for Frames {
     fn drop(&mut self) {
         // SAFETY: this is the mapping made in `new`, and nothing borrows from it any more.
-        let code = unsafe { libc::munmap(self.start.as_ptr().cast::<c_void>(), self.frame * self.frames) };
+        let code = unsafe { libc::munmap(self.start.as_ptr().cast::<c_void>(), self.frame * self.count) };
         debug_assert_eq!(code, 0, "a mapping of our own can be undone: {}", io::Error::last_os_error());
     }
 }

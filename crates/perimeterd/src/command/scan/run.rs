@@ -54,9 +54,10 @@ const MOST_IDENTIFIED: usize = 512;
 const PER_TRAP: usize = 8;
 
 /// Groups under way at once, where packets of our own ask: while one waits for its last answers, others are asked. No more than the
-/// engine hears for at a time, and of many ports no more endpoints than fit into some megabytes.
+/// engine hears for at a time, and no more endpoints, or of few ports addresses, than fit into some megabytes.
 const MOST_GROUPS: u64 = 14;
 const MOST_ENDPOINTS: u64 = 1 << 25;
+const MOST_ADDRESSES: u64 = 1 << 20;
 
 /// What is common to all groups of a scan.
 #[derive(Debug, Clone)]
@@ -209,14 +210,15 @@ async fn sweep_all(common: &Common) -> Result<(), Failure> {
 /// How many groups of this size may be under way at once.
 fn groups_at_once(job: &Job, size: NonZeroU32) -> usize {
     let each = u64::from(size.get()) * u64::from(job.tcp.len() + job.udp.len()).max(1);
-    usize::try_from((MOST_ENDPOINTS / each).clamp(1, MOST_GROUPS)).unwrap_or(1)
+    let most = (MOST_ENDPOINTS / each).min(MOST_ADDRESSES / u64::from(size.get()));
+    usize::try_from(most.clamp(1, MOST_GROUPS)).unwrap_or(1)
 }
 
 /// Many ports: the usual groups. Few: more addresses at a time, so that pacing has hosts to choose from.
 fn group_size(job: &Job) -> NonZeroU32 {
     const ENDPOINTS: u32 = 1 << 22;
     let ports = (job.tcp.len() + job.udp.len()).max(1);
-    NonZeroU32::new((ENDPOINTS / ports).clamp(Groups::MULTI_PORT.get(), 1 << 16)).unwrap_or(Groups::MULTI_PORT)
+    NonZeroU32::new((ENDPOINTS / ports).clamp(Groups::MULTI_PORT.get(), 1 << 17)).unwrap_or(Groups::MULTI_PORT)
 }
 
 async fn one_group(
