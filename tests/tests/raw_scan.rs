@@ -89,7 +89,7 @@ fn without_the_privilege_it_says_so_and_connects_instead() {
     let near = scan(watcher, &["127.0.0.1", "--mode", "raw"]);
     let complaint = String::from_utf8_lossy(&near.stderr);
     assert_eq!(near.status.code(), Some(1), "{complaint}");
-    assert!(complaint.contains("on a link of this machine") && complaint.contains("--mode connect"), "{complaint}");
+    assert!(complaint.contains("this machine itself") && complaint.contains("--mode connect"), "{complaint}");
     let refused = unprivileged("raw");
     let complaint = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{complaint}");

@@ -227,6 +227,8 @@ async fn sweep_group(
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
         trap,
+        // What a host is known by are its ports.
+        knock: false,
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone()));

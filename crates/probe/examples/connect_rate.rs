@@ -39,6 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         quick: false,
         udp_payload: Arc::new(|_| None),
         trap: Arc::new(|_| ()),
+        knock: false,
     };
     let (sender, mut receiver) = mpsc::channel(1024);
     let begun = Instant::now();

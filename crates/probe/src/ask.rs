@@ -142,6 +142,9 @@ pub(crate) async fn question(
         }
         Transport::Udp => {
             let payload = udp(endpoint.port).unwrap_or_default();
+            if let Some(raw) = dialer.raw().filter(|raw| raw.reaches(endpoint.ip)) {
+                return dialer.ask_raw(raw, target, Some(payload), timeout, sent).await;
+            }
             let (result, rtt) = dialer.exchange(target, &payload, timeout, sent).await;
             match result {
                 Ok(reply) => Answer { outcome: REPLIED, rtt: Some(rtt), reply: Some(reply) },

@@ -9,7 +9,7 @@
 //! * [`Place`]: the sensor's own links, addresses and routes.
 //! * [`Routes`]: where packets to the targets go below IP.
 //! * [`SelfProbe`]: whether raw packets or connections work here, and why.
-//! * [`Raw`]: SYNs of our own making, in place of connections, where that is possible.
+//! * [`Raw`]: packets of our own making, in place of connections and UDP sockets, where that is possible.
 //!
 //! All of it but the last works through the kernel's own sockets and without any privilege; with `CAP_NET_RAW` a firewall's
 //! refusal is told from a host's.
@@ -31,12 +31,12 @@ pub use place::{
     Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortBlock, PortFacts, Routes, SourcePorts, Way,
     Ways,
 };
-pub use raw::{Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
+pub use raw::{Knock, Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
 pub use self_probe::{
     Backend, BothWays, Choice, Due, Finding, Obstacle, RawAnswer, SelfProbe, may_send_raw, trial, try_packets,
 };
 pub use sweep::{
-    Asked, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap, UdpPayload, sweep,
-    sweep_and_tell,
+    Asked, Discovered, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap,
+    UdpPayload, sweep, sweep_and_tell,
 };

@@ -69,6 +69,16 @@ impl Batch {
         true
     }
 
+    /// The packet added last goes to this Ethernet address, where the way out is to [neighbours](crate::NextHop::Neighbours).
+    pub fn direct(&mut self, to: [u8; 6]) {
+        let Self { bytes, slots, gone, .. } = self;
+        if let Some(slot) = slots.get(*gone..).and_then(<[Slot]>::last)
+            && let Some(header) = bytes.get_mut(slot.start - ETHERNET..slot.start)
+        {
+            header[..6].copy_from_slice(&to);
+        }
+    }
+
     /// The packets still to be sent, in order.
     pub fn packets(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.waiting().iter().map(|slot| self.slice(slot.start, slot.length))
@@ -141,6 +151,20 @@ impl Batch {
             };
             let version = packet.first().copied().unwrap_or_default();
             header[..12].copy_from_slice(&addresses);
+            header[12..].copy_from_slice(&ether_type(version).to_be_bytes());
+        }
+    }
+
+    /// The same from this address, to where each was [directed](Batch::direct).
+    pub(crate) fn address_from(&mut self, mac: [u8; 6]) {
+        let Self { bytes, slots, gone, .. } = self;
+        for slot in slots.get(*gone..).unwrap_or_default() {
+            let frame = bytes.get_mut(slot.start - ETHERNET..slot.start + slot.length);
+            let Some((header, packet)) = frame.and_then(|frame| frame.split_first_chunk_mut::<ETHERNET>()) else {
+                continue;
+            };
+            let version = packet.first().copied().unwrap_or_default();
+            header[6..12].copy_from_slice(&mac);
             header[12..].copy_from_slice(&ether_type(version).to_be_bytes());
         }
     }
@@ -220,5 +244,19 @@ mod tests {
             [b"toAAAAbyBBBB\x08\x00\x45\x01\x02".to_vec(), b"toAAAAbyBBBB\x86\xdd\x60\x01\x02".to_vec()]
         );
         assert_eq!(batch.frames(0).map(<[u8]>::len).collect::<Vec<_>>(), [3, 3]);
+    }
+
+    #[test]
+    fn each_goes_where_it_was_directed() {
+        let mut batch = Batch::new(4, 20);
+        batch.direct(*b"nobody");
+        for (first, to) in [(0x45, b"toAAAA"), (0x46, b"toBBBB"), (0x60, b"toCCCC")] {
+            assert!(batch.push(3, |bytes| bytes.copy_from_slice(&[first, 1, 2])));
+            batch.direct(*to);
+        }
+        batch.retain(|packet| packet[0] != 0x46);
+        batch.address_from(*b"byDDDD");
+        let frames: Vec<Vec<u8>> = batch.frames(ETHERNET).map(<[u8]>::to_vec).collect();
+        assert_eq!(frames, [b"toAAAAbyDDDD\x08\x00\x45\x01\x02", b"toCCCCbyDDDD\x86\xdd\x60\x01\x02"]);
     }
 }

@@ -6,7 +6,8 @@ mod assembly;
 
 use assembly::{Assembly, Label};
 
-/// What a ring lets through: TCP and UDP to our block of ports, ICMP and `ICMPv6` errors, echo and timestamp replies. Of fragments
+/// What a ring lets through: TCP and UDP to our block of ports, ICMP and `ICMPv6` errors, echo and timestamp replies, and who has
+/// an address on the link (ARP replies, neighbour advertisements). Of fragments
 /// only the first; IPv6 extension headers are walked through, four at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
@@ -37,10 +38,16 @@ impl Filter {
     pub fn program(self) -> Vec<Instruction> {
         let mut code = Assembly::new();
         let drop = code.label();
-        let [tcp, other, icmp, v4, v6] = [(); 5].map(|()| code.label());
+        let [tcp, other, icmp, v4, v6, arp] = [(); 6].map(|()| code.label());
         code.load_ether_type();
         code.if_equal(0x0800, v4);
         code.if_equal(0x86dd, v6);
+        code.if_equal(0x0806, arp);
+        code.jump(drop);
+
+        code.place(arp);
+        code.load_half(6);
+        code.if_equal(2, other);
         code.jump(drop);
 
         code.place(v4);
@@ -126,8 +133,8 @@ impl Filter {
 
         code.place(icmp);
         code.load_byte_x(0);
-        // Unreachable, too big, time exceeded, parameter problem, echo reply.
-        for kind in [1, 2, 3, 4, 129] {
+        // Unreachable, too big, time exceeded, parameter problem, echo reply, neighbour advertisement.
+        for kind in [1, 2, 3, 4, 129, 136] {
             code.if_equal(kind, other);
         }
         code.jump(drop);

@@ -21,6 +21,7 @@ mod fault;
 mod filter;
 mod layout;
 mod link;
+mod neighbour;
 mod packet;
 mod ports;
 mod raw;
@@ -41,11 +42,13 @@ pub use fault::{FaultyReceive, FaultyTransmit, ReceiveFaults, Stall, TransmitFau
 pub use filter::{Filter, Instruction};
 pub use layout::{AckTemplate, EchoTemplate, SynTemplate, UdpTemplate, round_trip, ticks};
 pub use link::{Link, LinkKind, NextHop};
+pub use neighbour::NeighbourQuestions;
 pub use packet::PacketTransmit;
 pub use ports::PortBlock;
 pub use raw::RawTransmit;
 pub use read::{
-    Datagram, EchoReply, Flags, Heard, Quoted, QuotedPart, Segment, TcpOptions, TimestampReply, Unreachable, Why, read,
+    Datagram, EchoReply, Flags, Heard, Neighbour, Quoted, QuotedPart, Segment, TcpOptions, TimestampReply, Unreachable,
+    Why, read,
 };
 pub use receive::{Arrival, Receive, ReceiveCounters};
 pub use record::{Recorded, Recording};

@@ -31,9 +31,12 @@ pub enum LinkKind {
 pub enum NextHop {
     /// To this Ethernet address, past routing and netfilter: a packet socket, `SOCK_RAW`.
     Gateway([u8; 6]),
+    /// To the target itself on an Ethernet, past routing and netfilter: each packet of a batch says to whom
+    /// ([`Batch::direct`](crate::Batch::direct)).
+    Neighbours,
     /// To whoever is at the other end of a link without link layer: a packet socket, `SOCK_DGRAM`.
     Point,
-    /// Wherever the kernel's routing says, with neighbours resolved by the kernel: a raw IP socket. For targets on the link,
-    /// and the only way to loopback.
+    /// Wherever the kernel's routing says, with neighbours resolved by the kernel: a raw IP socket. The only way to
+    /// loopback.
     Kernel,
 }

@@ -11,8 +11,8 @@ use std::os::fd::AsFd;
 /// What the kernel may keep of ours on its way to the link.
 const SEND_BUFFER: usize = 4 << 20;
 
-/// Packets past the kernel's routing and netfilter, over one link to one next hop, through a ring or with `sendmmsg(2)`. Needs
-/// `CAP_NET_RAW`.
+/// Packets past the kernel's routing and netfilter, over one link to one next hop or to neighbours, through a ring or with
+/// `sendmmsg(2)`. Needs `CAP_NET_RAW`.
 ///
 /// On Ethernet the header is written in front of each packet and the whole is sent (`SOCK_RAW`); where there is no link layer the
 /// packets are all there is (`SOCK_DGRAM`). The socket asks for no protocol, so that it receives nothing.
@@ -21,28 +21,39 @@ pub struct PacketTransmit {
     link: String,
     index: u32,
     socket: Socket,
-    /// Destination and source of the Ethernet header.
-    addresses: Option<[u8; 12]>,
+    head: Head,
     messages: Messages,
     /// For batches of short packets. None where there is no link layer, or the kernel does not give one.
     ring: Option<TransmitRing>,
     counters: TransmitCounters,
 }
 
+/// What stands in front of each packet.
+#[derive(Debug, Clone, Copy)]
+enum Head {
+    Nothing,
+    /// Destination and source of the Ethernet header.
+    Same([u8; 12]),
+    /// The source; each packet has its destination.
+    Own([u8; 6]),
+}
+
 impl PacketTransmit {
-    /// A gateway on an Ethernet, or the point at the other end of a link without link layer.
+    /// A gateway or neighbours on an Ethernet, or the point at the other end of a link without link layer.
     pub fn open(link: &Link, hop: NextHop) -> Result<Self, WireError> {
-        let (kind, addresses) = match (link.kind, hop) {
+        let (kind, head) = match (link.kind, hop) {
             (LinkKind::Ethernet { mac }, NextHop::Gateway(gateway)) => {
                 let mut addresses = [0; 12];
                 addresses[..6].copy_from_slice(&gateway);
                 addresses[6..].copy_from_slice(&mac);
-                (Type::RAW, Some(addresses))
+                (Type::RAW, Head::Same(addresses))
             }
-            (LinkKind::NoLinkLayer, NextHop::Point) => (Type::DGRAM, None),
+            (LinkKind::Ethernet { mac }, NextHop::Neighbours) => (Type::RAW, Head::Own(mac)),
+            (LinkKind::NoLinkLayer, NextHop::Point) => (Type::DGRAM, Head::Nothing),
             (_, hop) => {
                 let hop = match hop {
                     NextHop::Gateway(_) => "a gateway",
+                    NextHop::Neighbours => "neighbours",
                     NextHop::Point => "a single other end",
                     NextHop::Kernel => "wherever the kernel says",
                 };
@@ -54,15 +65,16 @@ impl PacketTransmit {
         grow_send_buffer(&socket).map_err(open("give it room"))?;
         bind_to_link(socket.as_fd(), link.index, 0).map_err(open("bind it"))?;
         // Only faster: without one, everything is sent by messages.
-        let ring = addresses.and_then(|_| TransmitRing::open(link.index).ok());
-        if ring.is_none() && addresses.is_some() {
+        let is_ethernet = !matches!(head, Head::Nothing);
+        let ring = is_ethernet.then(|| TransmitRing::open(link.index).ok()).flatten();
+        if ring.is_none() && is_ethernet {
             tracing::debug!(link = link.name, "the kernel gives no ring to send by; messages do as well");
         }
         Ok(Self {
             link: link.name.clone(),
             index: link.index,
             socket,
-            addresses,
+            head,
             messages: Messages::new(Batch::PACKETS),
             ring,
             counters: TransmitCounters::default(),
@@ -80,23 +92,26 @@ impl PacketTransmit {
 
 impl Transmit for PacketTransmit {
     fn send(&mut self, batch: &mut Batch) -> Result<usize, WireError> {
-        let Self { link, index, socket, addresses, messages, ring, counters } = self;
-        let result = if let Some(addresses) = addresses {
-            batch.address(*addresses);
-            let ring = ring.as_mut().filter(|_| batch.longest() + ETHERNET <= TransmitRing::LONGEST);
-            match ring {
-                Some(ring) => drain(batch, counters, |batch| ring.send(batch.frames(ETHERNET))),
-                None => drain(batch, counters, |batch| {
-                    messages.send(socket.as_fd(), batch.frames(ETHERNET).map(|frame| (frame, Address::Bound)))
-                }),
-            }
-        } else {
+        let Self { link, index, socket, head, messages, ring, counters } = self;
+        match head {
+            Head::Nothing => {}
+            Head::Same(addresses) => batch.address(*addresses),
+            Head::Own(mac) => batch.address_from(*mac),
+        }
+        let ring = ring.as_mut().filter(|_| batch.longest() + ETHERNET <= TransmitRing::LONGEST);
+        let result = if let Some(ring) = ring {
+            drain(batch, counters, |batch| ring.send(batch.frames(ETHERNET)))
+        } else if matches!(head, Head::Nothing) {
             drain(batch, counters, |batch| {
                 let packets = batch.packets().map(|packet| {
                     let protocol = ether_type(packet.first().copied().unwrap_or_default());
                     (packet, Address::Link { index: *index, protocol })
                 });
                 messages.send(socket.as_fd(), packets)
+            })
+        } else {
+            drain(batch, counters, |batch| {
+                messages.send(socket.as_fd(), batch.frames(ETHERNET).map(|frame| (frame, Address::Bound)))
             })
         };
         result.map_err(|error| WireError::send(link, error))

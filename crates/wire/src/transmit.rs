@@ -31,7 +31,7 @@ pub struct TransmitCounters {
 pub fn open_transmit(link: &Link, hop: NextHop) -> Result<Box<dyn Transmit>, WireError> {
     Ok(match (hop, link.kind) {
         (NextHop::Kernel, _) | (_, LinkKind::Loopback) => Box::new(RawTransmit::open(link)?),
-        (NextHop::Gateway(_) | NextHop::Point, _) => Box::new(PacketTransmit::open(link, hop)?),
+        (NextHop::Gateway(_) | NextHop::Neighbours | NextHop::Point, _) => Box::new(PacketTransmit::open(link, hop)?),
     })
 }
 

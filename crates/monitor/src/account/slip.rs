@@ -2,7 +2,7 @@
 
 use super::{Accounted, book::Kind};
 use jiff::Timestamp;
-use model::{Endpoint, Transport};
+use model::Endpoint;
 use probe::{Asked, Round, SweepJob, SweepOutcome};
 use scope::{
     Numbering, Permutation,
@@ -178,8 +178,7 @@ fn mode_of(round: &Round) -> Mode {
 impl Accounted {
     /// How most of these are asked.
     fn mode(&self, endpoints: impl Iterator<Item = Endpoint>) -> Mode {
-        let by_packets =
-            |endpoint: &Endpoint| endpoint.transport == Transport::Tcp && self.network.sends_packets_to(endpoint.ip);
+        let by_packets = |endpoint: &Endpoint| self.network.sends_packets_to(endpoint.ip);
         let (packets, others): (Vec<_>, Vec<_>) = endpoints.partition(by_packets);
         if packets.len() > others.len() { Mode::Raw } else { Mode::Connect }
     }

@@ -243,6 +243,7 @@ async fn a_sweep_tells_of_its_rounds() {
             timeout: Duration::from_secs(1),
             udp_payload: Arc::new(|_| None),
             trap: Arc::new(|_| ()),
+            knock: false,
         }
     };
     let (found, _receiver) = mpsc::channel(1);

@@ -189,8 +189,8 @@ impl Dialer {
         self.0.counters.snapshot(&self.0.limit, self.0.settings.load().rate)
     }
 
-    /// Asks by raw packets from now on where there is a way for them, and gives what does so. Conversations and datagrams stay
-    /// with the kernel.
+    /// Asks by raw packets from now on where there is a way for them, and gives what does so. Conversations stay with the
+    /// kernel.
     pub(crate) fn engage(&self, settings: RawSettings) -> io::Result<Raw> {
         if let Some(raw) = self.0.raw.get() {
             return Ok(raw.clone());
@@ -206,7 +206,7 @@ impl Dialer {
     }
 
     /// Everything that comes before a packet that needs no socket of its own. `Err`: it must not leave.
-    async fn turn_of_packet(&self, endpoint: Endpoint) -> Result<(), Outcome> {
+    pub(crate) async fn turn_of_packet(&self, endpoint: Endpoint) -> Result<(), Outcome> {
         self.sleep_until(self.0.pacer.reserve_host(endpoint.ip)).await?;
         self.sleep_until(self.0.pacer.reserve()).await?;
         self.may_leave(endpoint)

@@ -6,7 +6,7 @@ use super::{
     ours,
     socket::{self, Close},
 };
-use crate::raw::Raw;
+use crate::{ask::Answer, raw::Raw};
 use model::{ClosedReason, Endpoint, FilteredReason, LocalErrorKind, NotProbed, OpenReason, Outcome};
 use rustix::event::PollFlags;
 use scope::InScope;
@@ -100,29 +100,51 @@ impl Dialer {
 
     /// By raw packets, whose way there is.
     pub(crate) async fn probe_raw(&self, raw: &Raw, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
+        let Answer { outcome, rtt, .. } = self.ask_raw(raw, endpoint, None, timeout, || ()).await;
+        Probed { outcome, rtt }
+    }
+
+    /// By a raw packet, with the reply where that is a datagram. `sent` hears that its turn has come.
+    pub(crate) async fn ask_raw(
+        &self,
+        raw: &Raw,
+        endpoint: InScope<Endpoint>,
+        datagram: Option<Vec<u8>>,
+        timeout: Duration,
+        mut sent: impl FnMut(),
+    ) -> Answer {
         let asked = async {
+            let meeting = self.meet(raw, [endpoint.get().ip]).await;
+            self.0.counters.attempts.fetch_add(meeting.asked, Relaxed);
+            if !meeting.absent.is_empty() {
+                return Ok(None);
+            }
             self.turn_of_packet(endpoint.get()).await?;
             self.0.counters.attempts.fetch_add(1, Relaxed);
-            Ok(raw.question(endpoint, timeout, || self.0.pacer.debit(endpoint.get().ip, 1)).await)
+            sent();
+            Ok(raw.question(endpoint, datagram, timeout, || self.0.pacer.debit(endpoint.get().ip, 1)).await)
         };
         let answer = tokio::select! {
             biased;
             () = self.halted() => Err(Outcome::NotProbed(NotProbed::Halted)),
             answer = asked => answer,
         };
-        if answer.is_ok_and(|answer| answer.is_some_and(|answer| answer.outcome.is_open())) {
+        if answer.as_ref().is_ok_and(|answer| answer.as_ref().is_some_and(|answer| answer.outcome.is_open())) {
             self.met(endpoint.get());
         }
-        let (outcome, rtt) = match answer {
-            Ok(Some(answer)) => (answer.outcome, answer.rtt),
-            Ok(None) => (Outcome::Silent, None),
-            Err(outcome) => (outcome, None),
+        let answer = match answer {
+            Ok(Some(answer)) => {
+                let reply = answer.reply.map(|reply| reply.to_vec());
+                Answer { outcome: answer.outcome, rtt: answer.rtt, reply }
+            }
+            Ok(None) => Answer::of(Outcome::Silent),
+            Err(outcome) => Answer::of(outcome),
         };
-        if let Outcome::LocalError(kind) = outcome {
+        if let Outcome::LocalError(kind) = answer.outcome {
             self.0.counters.count_local(kind);
         }
-        self.0.counters.count(outcome);
-        Probed { outcome, rtt }
+        self.0.counters.count(answer.outcome);
+        answer
     }
 
     /// The first half of [`Dialer::probe`]: everything up to the packet, and the answer if it is there already.

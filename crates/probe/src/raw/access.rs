@@ -34,10 +34,10 @@ pub enum RawError {
     /// The network's or the operator's: the first of the reasons.
     #[error("there is no way for raw packets to {target}: {why}")]
     NoWay { target: IpAddr, why: NoWay },
-    /// There is nothing behind a router or a tunnel.
+    /// There is nothing else than ourselves.
     #[error(
-        "every target is on a link of this machine, or is this machine itself, and such are asked by connections: raw \
-         packets go by routers and tunnels"
+        "every target is this machine itself, or on a link that only the kernel can address, and such are asked by connections: raw \
+         packets go by Ethernet and by tunnels"
     )]
     Near,
     #[error("raw packets cannot be sent: {0}")]

@@ -42,11 +42,16 @@ const MOST_FULL: u32 = 60;
 
 impl Exit {
     pub(super) fn new(path: &Path, transmit: Box<dyn Transmit>) -> Self {
+        Self::with_room(path, transmit, SynTemplate::LONGEST)
+    }
+
+    /// For packets of up to so many bytes.
+    pub(super) fn with_room(path: &Path, transmit: Box<dyn Transmit>, longest: usize) -> Self {
         Self {
             source: path.source,
             template: SynTemplate::new(path.source, path.link.mtu),
             transmit,
-            batch: Batch::new(Batch::PACKETS, SynTemplate::LONGEST),
+            batch: Batch::new(Batch::PACKETS, longest),
             entries: Vec::with_capacity(Batch::PACKETS),
         }
     }
@@ -62,6 +67,20 @@ impl Exit {
         if batch.push(template.len(), |place| template.stamp(place, ip, port, &mark, tsval)) {
             entries.push(entry);
         }
+    }
+
+    /// The last packet goes to this neighbour.
+    pub(super) fn direct(&mut self, to: [u8; 6]) {
+        self.batch.direct(to);
+    }
+
+    /// A packet more, which `fill` writes. False where it is longer than there is room for.
+    pub(super) fn push(&mut self, entry: Entry, length: usize, fill: impl FnOnce(&mut [u8])) -> bool {
+        let is_added = self.batch.push(length, fill);
+        if is_added {
+            self.entries.push(entry);
+        }
+        is_added
     }
 
     /// Sends what there is. `sent` hears of everything that left, `unsent` of what did not and why.

@@ -1,8 +1,9 @@
-//! Packets of our own making: SYNs that nothing is remembered of, and answers that prove themselves.
+//! Packets of our own making: SYNs and datagrams that nothing is remembered of, and answers that prove themselves.
 //!
 //! One thread sends ([`transmitter`]) and one a link hears ([`receiver`]). What is to be sent comes as volleys ([`volley`]),
 //! from sweeps, or as single questions; an answer carries the slot of whoever asked and the number of the attempt it answers in its
-//! port, and nobody is believed whose sequence number is not the one we sent (`wire`'s cookies).
+//! port, and nobody is believed whose sequence number is not the one we sent (`wire`'s cookies), or who by UDP does not repeat
+//! what the question asks to be repeated ([`proof`]).
 //!
 //! The pace is that of the dialer's ceilings, of which connections have their share, and below them what the way carries:
 //! [`rate`] lowers it when [`canary`] questions go missing. What this machine itself lost is asked again ([`losses`]).
@@ -11,16 +12,21 @@ mod access;
 mod canary;
 mod exit;
 mod losses;
+mod near;
+mod neighbours;
 mod paths;
+mod proof;
 mod questions;
 mod rate;
 mod receiver;
 mod shared;
+mod side;
 mod transmitter;
 mod volley;
 
 pub use access::{RawAccess, RawError};
 pub use rate::Limiting;
+pub use volley::Knock;
 pub(crate) use volley::{Answer, Order, Report, Sink, Stretch, Target};
 
 use crate::{
@@ -31,11 +37,14 @@ use crate::{
 use arc_swap::ArcSwap;
 use config::Mode;
 use exit::Exit;
-use model::{Clock, Endpoint, LocalErrorKind, Outcome};
+use model::{Clock, Endpoint, LocalErrorKind, Outcome, Transport};
+use near::Near;
 use paths::{Path, Paths};
+use questions::Question;
 use rate::Verdicts;
 use scope::{InScope, ScopeHandle};
 use shared::{QUESTIONS, SLOTS, Shared};
+use side::Side;
 use std::{
     collections::BTreeSet,
     io,
@@ -81,6 +90,8 @@ struct Inner {
     paths: ArcSwap<Paths>,
     /// How packets fare on them, and which of them are used.
     links: Links,
+    /// Of the paths to neighbours: who asks for them.
+    near: Mutex<Vec<(Path, Arc<Near>)>>,
     /// Links that are heard.
     heard: Mutex<BTreeSet<u32>>,
     free: Mutex<Vec<u8>>,
@@ -131,6 +142,8 @@ impl Drop for Cancel {
     }
 }
 
+/// The attempt that knocks are; questions are counted from 1.
+pub(crate) const KNOCKS: u8 = 0;
 /// Linux repeats a SYN after one second, and again after two more.
 const REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
@@ -155,6 +168,7 @@ impl Raw {
             commands,
             paths: ArcSwap::default(),
             links: Links::new(settings.wanted),
+            near: Mutex::default(),
             heard: Mutex::default(),
             room: Arc::new(Semaphore::new(sweeps.len())),
             free: Mutex::new(sweeps),
@@ -179,20 +193,29 @@ impl Raw {
     ) -> Vec<WireError> {
         let mut errors = Vec::new();
         let mut exits = Vec::new();
+        let mut sides = Vec::new();
         let usable = paths.filter(|path| {
-            let exit = self.hear(path, &receive).and_then(|()| Ok(Exit::new(path, transmit(path)?)));
-            let is_usable = exit.is_ok();
-            match exit {
-                Ok(exit) => exits.push(exit),
+            let open = || {
+                let near = self.near_by(path)?;
+                Ok((Exit::new(path, transmit(path)?), Side::new(path, transmit(path)?, near)))
+            };
+            let opened = self.hear(path, &receive).and_then(|()| open());
+            let is_usable = opened.is_ok();
+            match opened {
+                Ok((exit, side)) => {
+                    exits.push(exit);
+                    sides.push(side);
+                }
                 Err(error) => errors.push(error),
             }
             is_usable
         });
+        self.0.near.lock().unwrap_or_else(PoisonError::into_inner).retain(|(path, _)| usable.all().contains(path));
         let usable = Arc::new(usable);
         self.0.paths.store(Arc::clone(&usable));
         let links = usable.all().iter().map(|path| (path.link.index, path.link.name.clone()));
         self.0.links.set(links, errors.first().map(ToString::to_string), Instant::now());
-        self.tell(Command::Paths(usable, exits));
+        self.tell(Command::Paths(usable, exits, sides));
         errors
     }
 
@@ -259,11 +282,12 @@ impl Raw {
         self.tell(Command::Wake);
     }
 
-    /// Asks one endpoint, whose turn it is, and again as Linux repeats a SYN; `repeated` hears of each time. None: nobody
-    /// answered in time.
+    /// Asks one endpoint, whose turn it is, and by TCP again as Linux repeats a SYN; `repeated` hears of each time. None: nobody
+    /// answered in time. `datagram`: what to ask by UDP.
     pub(crate) async fn question(
         &self,
         endpoint: InScope<Endpoint>,
+        datagram: Option<Vec<u8>>,
         timeout: Duration,
         mut repeated: impl FnMut(),
     ) -> Option<Answer> {
@@ -271,9 +295,11 @@ impl Raw {
         let mut waiting = shared.questions.wait_for(endpoint.get());
         let begun = tokio::time::Instant::now();
         let end = begun + timeout;
-        let mut repeats = REPEATS.into_iter().map(|after| begun + after).filter(|at| *at < end);
+        let repeats: &[Duration] = if endpoint.get().transport == Transport::Tcp { &REPEATS } else { &[] };
+        let mut repeats = repeats.iter().map(|after| begun + *after).filter(|at| *at < end);
+        let datagram: Arc<[u8]> = datagram.unwrap_or_default().into();
         loop {
-            shared.questions.push(endpoint);
+            shared.questions.push(Question { endpoint, datagram: Arc::clone(&datagram) });
             if !self.tell(Command::Wake) {
                 shared.questions.failed(endpoint.get(), Outcome::LocalError(LocalErrorKind::Other));
             }
@@ -328,6 +354,28 @@ impl Slot {
         pace: Option<Pace>,
         sink: Arc<dyn Sink>,
     ) -> Report {
+        self.send(order, None, attempt, pace, sink).await
+    }
+
+    /// Knocks at the hosts of an order's targets.
+    pub(crate) async fn knock(
+        &self,
+        order: Box<dyn Order>,
+        knock: Knock,
+        pace: Option<Pace>,
+        sink: Arc<dyn Sink>,
+    ) -> Report {
+        self.send(order, Some(knock), KNOCKS, pace, sink).await
+    }
+
+    async fn send(
+        &self,
+        order: Box<dyn Order>,
+        knock: Option<Knock>,
+        attempt: u8,
+        pace: Option<Pace>,
+        sink: Arc<dyn Sink>,
+    ) -> Report {
         let (done, report) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let _cancel = Cancel(Arc::clone(&cancelled));
@@ -336,6 +384,7 @@ impl Slot {
             id,
             order,
             slot: self.number,
+            knock,
             attempt,
             pace,
             sink,

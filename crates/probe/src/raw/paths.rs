@@ -28,12 +28,14 @@ impl From<&place::Ways> for Paths {
 }
 
 impl Path {
-    /// None where the kernel has to find the link-layer address of each target, or delivers to itself: it keeps only some hundred
-    /// packets while it waits for neighbours, and drops the rest without a word. A connection waits for its neighbour properly.
+    /// None where the kernel delivers to itself, or knows the link better than anybody else.
     fn of(way: &place::Way) -> Option<Self> {
         let (kind, hop) = match (way.link.kind, way.next_hop) {
             (place::LinkKind::Ethernet(own), place::NextHop::Gateway { mac: Some(mac), .. }) => {
                 (LinkKind::Ethernet { mac: own.0 }, NextHop::Gateway(mac.0))
+            }
+            (place::LinkKind::Ethernet(own), place::NextHop::OnLink) => {
+                (LinkKind::Ethernet { mac: own.0 }, NextHop::Neighbours)
             }
             (place::LinkKind::NoLinkLayer, place::NextHop::Point) => (LinkKind::NoLinkLayer, NextHop::Point),
             _ => return None,

@@ -3,13 +3,16 @@
 use super::{
     canary::Canaries,
     losses::Losses,
+    neighbours::Neighbours,
+    proof::Proofs,
     questions::Questions,
     rate::{Limiting, Verdicts},
-    volley::{Answer, Sink},
+    volley::{Answer, Knock, Sink},
 };
 use arc_swap::ArcSwapOption;
-use model::{ClosedReason, Endpoint, FilteredReason, OpenReason, Outcome};
+use model::{ClosedReason, Endpoint, FilteredReason, Mac, OpenReason, Outcome, Transport};
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -17,7 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use wire::{Cookies, Epoch, Heard, Segment, Unreachable, Why};
+use wire::{Cookies, Datagram, Epoch, Heard, Mark, QuotedPart, Segment, Tag, Unreachable, Why};
 
 /// Who a question's slot belongs to: the first to single questions, the last to canaries, the others to sweeps.
 pub(super) const QUESTIONS: u8 = 0;
@@ -34,6 +37,9 @@ pub(super) struct Shared {
     sinks: [ArcSwapOption<Box<dyn Sink>>; SLOTS],
     pub(super) questions: Questions,
     pub(super) canaries: Canaries,
+    pub(super) neighbours: Neighbours,
+    /// What answers by UDP prove themselves with.
+    pub(super) proofs: Proofs,
     pub(super) losses: Losses,
     pub(super) counts: Counts,
 }
@@ -76,6 +82,8 @@ impl Shared {
             sinks: std::array::from_fn(|_| ArcSwapOption::empty()),
             questions: Questions::default(),
             canaries: Canaries::default(),
+            neighbours: Neighbours::default(),
+            proofs: Proofs::default(),
             losses: Losses::default(),
             counts: Counts::default(),
         }
@@ -95,8 +103,12 @@ impl Shared {
     pub(super) fn take(&self, packet: &[u8], since_start: Duration) {
         let Some(heard) = wire::read(packet) else { return };
         let epoch = Epoch::at(since_start);
+        let mut reply = None;
         let (tag, endpoint, outcome, rtt) = match heard {
             Heard::Tcp(segment) => {
+                if let Some(tag) = self.cookies.check_ack(epoch, &segment) {
+                    return self.is_there(tag, segment.from, Knock::Acknowledgement);
+                }
                 let outcome = if segment.flags.accepts() {
                     Outcome::Open(opening(&segment))
                 } else if segment.flags.resets() {
@@ -112,14 +124,36 @@ impl Shared {
                 let (Some(outcome), Some(endpoint)) = (refusal(&error), error.quoted.endpoint()) else { return };
                 (self.cookies.check_quoted(epoch, &error.quoted), endpoint, outcome, None)
             }
-            Heard::Udp(_) | Heard::Echo(_) | Heard::Timestamp(_) => return,
+            Heard::Udp(datagram) => {
+                let asked = self.asked_by_udp(epoch, &datagram);
+                let port = asked.map_or(datagram.port, |(_, port)| port);
+                if asked.is_some() {
+                    reply = Some(self.proofs.restored(port, datagram.payload).into());
+                }
+                let outcome = Outcome::Open(OpenReason::Reply);
+                (asked.map(|(tag, _)| tag), Endpoint::udp(datagram.from, port), outcome, None)
+            }
+            Heard::Neighbour(wire::Neighbour { ip, mac }) => {
+                if let Some(before) = self.neighbours.heard(ip, mac, Instant::now()) {
+                    tracing::debug!(%ip, now = %Mac(mac), before = %Mac(before), "another machine has this address now");
+                }
+                return;
+            }
+            Heard::Echo(reply) => {
+                let tag = self.cookies.check_echo(epoch, &reply);
+                return self.take_knock(tag, reply.from, Knock::Echo);
+            }
+            Heard::Timestamp(reply) => {
+                let tag = self.cookies.check_timestamp(epoch, &reply);
+                return self.take_knock(tag, reply.from, Knock::Timestamp);
+            }
         };
         let Some(tag) = tag else {
             self.counts.forged.fetch_add(1, Relaxed);
             return;
         };
         let count = self.counts.heard.fetch_add(1, Relaxed);
-        let answer = Answer { endpoint, attempt: tag.attempt(), outcome, rtt };
+        let answer = Answer { endpoint, attempt: tag.attempt(), outcome, rtt, reply };
         match tag.slot() {
             QUESTIONS => self.questions.heard(&answer),
             CANARIES => self.canaries.answered(&endpoint),
@@ -131,9 +165,53 @@ impl Shared {
                 }
             }
         }
-        if outcome.is_answer() && tag.slot() != CANARIES && (outcome.is_open() || count.is_multiple_of(SAMPLE)) {
+        // Hosts answer TCP as often as they are asked, and UDP and ICMP as often as they like.
+        let may_be_canary = endpoint.transport == Transport::Tcp && tag.slot() != CANARIES;
+        if may_be_canary && outcome.is_answer() && (outcome.is_open() || count.is_multiple_of(SAMPLE)) {
             self.canaries.met(endpoint, rtt);
         }
+    }
+
+    /// The question that a datagram answers, and the port it was asked at: the one it comes from or, where what it says proves
+    /// that, another.
+    fn asked_by_udp(&self, epoch: Epoch, datagram: &Datagram<'_>) -> Option<(Tag, u16)> {
+        let own = std::iter::once(datagram.port);
+        own.chain(self.proofs.others().filter(|other| *other != datagram.port)).find_map(|asked| {
+            let as_asked = Datagram { port: asked, ..*datagram };
+            let proves = |mark: &Mark| {
+                let is_elsewhere = asked != datagram.port;
+                self.proofs.is_repeated(asked, is_elsewhere, datagram.payload, mark.sequence)
+            };
+            let tag = self.cookies.check_udp(epoch, &as_asked, proves)?;
+            self.has_asked(tag, &Endpoint::udp(datagram.from, asked)).then_some((tag, asked))
+        })
+    }
+
+    fn take_knock(&self, tag: Option<Tag>, from: IpAddr, knock: Knock) {
+        match tag {
+            Some(tag) => self.is_there(tag, from, knock),
+            None => _ = self.counts.forged.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// Only sweeps knock.
+    fn is_there(&self, tag: Tag, ip: IpAddr, knock: Knock) {
+        self.counts.heard.fetch_add(1, Relaxed);
+        if let Some(sink) = self.sink(tag.slot()) {
+            sink.is_there(ip, knock);
+        }
+    }
+
+    fn has_asked(&self, tag: Tag, endpoint: &Endpoint) -> bool {
+        match tag.slot() {
+            QUESTIONS => self.questions.has_asked(endpoint, tag.attempt()),
+            CANARIES => false,
+            slot => self.sink(slot).as_deref().is_some_and(|sink| sink.has_asked(endpoint, tag.attempt())),
+        }
+    }
+
+    fn sink(&self, slot: u8) -> Option<Arc<Box<dyn Sink>>> {
+        self.sinks.get(usize::from(slot)).and_then(ArcSwapOption::load_full)
     }
 
     pub(super) fn state(&self) -> State {
@@ -151,8 +229,13 @@ fn opening(segment: &Segment) -> OpenReason {
     if segment.window == 0 || !segment.options.any { OpenReason::BareSynAck } else { OpenReason::SynAck }
 }
 
-/// An ICMP error never closes a TCP port: a host does that itself, by RST. None for what says nothing about the target.
+/// An ICMP error never closes a TCP port: a host does that itself, by RST. A UDP port it closes where the host itself says so. None
+/// for what says nothing about the target.
 fn refusal(error: &Unreachable) -> Option<Outcome> {
+    let is_own = error.by == error.quoted.dst;
+    if error.why == Why::Port && is_own && matches!(error.quoted.part, QuotedPart::Udp { .. }) {
+        return Some(Outcome::Closed(ClosedReason::PortUnreachable));
+    }
     Some(Outcome::Filtered(match error.why {
         Why::Port => FilteredReason::PortUnreachable,
         Why::Host => FilteredReason::HostUnreachable,

@@ -1,18 +1,23 @@
 //! The thread that sends: whose turn it is, at what pace, by which way.
 
+mod aside;
+
 use super::{
     exit::{Entry, Exit, Owner},
     paths::Paths,
+    questions::Question,
     rate::Controller,
     shared::{CANARIES, QUESTIONS, Shared, State},
-    volley::{Order, Report, Sink, Stretch, Target},
+    side::Side,
+    volley::{Knock, Order, Report, Sink, Stretch, Target},
 };
 use crate::dialer::{Buckets, Pace, Pacer, Turn};
-use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome};
+use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Transport};
 use scope::{InScope, ScopeHandle};
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -27,8 +32,8 @@ use wire::{Batch, Epoch, Tag};
 /// What the thread is told.
 pub(super) enum Command {
     Volley(Box<Volley>),
-    /// Packets leave by these paths from now on, each with its exit.
-    Paths(Arc<Paths>, Vec<Exit>),
+    /// Packets leave by these paths from now on, each with its exits.
+    Paths(Arc<Paths>, Vec<Exit>, Vec<Side>),
     /// There is a question to send, or something else to look at.
     Wake,
 }
@@ -38,6 +43,8 @@ pub(super) struct Volley {
     pub(super) id: u64,
     pub(super) order: Box<dyn Order>,
     pub(super) slot: u8,
+    /// What is asked of the hosts; none asks their endpoints.
+    pub(super) knock: Option<Knock>,
     pub(super) attempt: u8,
     pub(super) pace: Option<Pace>,
     pub(super) sink: Arc<dyn Sink>,
@@ -63,6 +70,7 @@ struct Packet {
     endpoint: InScope<Endpoint>,
     owner: Owner,
     tag: Tag,
+    knock: Option<Knock>,
     /// Its host's turn has come.
     is_due: bool,
 }
@@ -128,6 +136,11 @@ struct Running {
     it: Transmitter,
     paths: Arc<Paths>,
     exits: Vec<Exit>,
+    sides: Vec<Side>,
+    /// A datagram, while it is signed.
+    datagram: Vec<u8>,
+    /// Neighbours that are to be asked for again, and the places of their paths.
+    unsure: Vec<(usize, IpAddr)>,
     active: Vec<Active>,
     /// The volley whose turn it is.
     next: usize,
@@ -157,6 +170,9 @@ impl Running {
             it,
             paths: Arc::default(),
             exits: Vec::new(),
+            sides: Vec::new(),
+            datagram: Vec::new(),
+            unsure: Vec::new(),
             active: Vec::new(),
             next: 0,
             deferred: BinaryHeap::new(),
@@ -206,9 +222,9 @@ impl Running {
                 report: Report::default(),
                 stretch: None,
             }),
-            Command::Paths(paths, exits) => {
+            Command::Paths(paths, exits, sides) => {
                 self.flush();
-                (self.paths, self.exits) = (paths, exits);
+                (self.paths, self.exits, self.sides) = (paths, exits, sides);
             }
             Command::Wake => {}
         }
@@ -217,7 +233,7 @@ impl Running {
     /// Nothing leaves any more: what waits is dropped, and its volleys end.
     fn give_up(&mut self) {
         let why = Outcome::NotProbed(NotProbed::Halted);
-        while let Some(endpoint) = self.it.shared.questions.pop() {
+        while let Some(Question { endpoint, .. }) = self.it.shared.questions.pop() {
             self.it.shared.questions.failed(endpoint.get(), why);
         }
         let waiting: Vec<Packet> = self.held.drain(..).chain(self.deferred.drain().map(|it| it.packet)).collect();
@@ -283,6 +299,7 @@ impl Running {
         }
         (self.picked, self.buckets) = (picked, buckets);
         drop(turns);
+        self.make_sure();
         if count > 0 {
             self.flush();
         }
@@ -293,12 +310,14 @@ impl Running {
     fn send_questions(&mut self, epoch: Epoch, tsval: u32) -> usize {
         let mut count = 0;
         while count < AT_ONCE
-            && let Some(endpoint) = self.it.shared.questions.pop()
+            && let Some(Question { endpoint, datagram }) = self.it.shared.questions.pop()
         {
-            let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt());
-            let packet = Packet { endpoint, owner: Owner::Question, tag, is_due: true };
+            let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt(endpoint.get()));
+            let packet = Packet { endpoint, owner: Owner::Question, tag, knock: None, is_due: true };
             match self.paths.place(endpoint.get().ip) {
                 Some(place) => {
+                    self.datagram.clear();
+                    self.datagram.extend_from_slice(&datagram);
                     self.put(place, packet, epoch, tsval);
                     count += 1;
                 }
@@ -311,10 +330,23 @@ impl Running {
     }
 
     fn put(&mut self, place: usize, packet: Packet, epoch: Epoch, tsval: u32) {
+        let endpoint = packet.endpoint.get();
+        let Ok(neighbour) = self.neighbour(place, endpoint.ip) else {
+            self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
+            return;
+        };
+        if let Some(knock) = packet.knock {
+            return self.put_knock(place, packet, knock, epoch, neighbour);
+        }
+        if endpoint.transport == Transport::Udp {
+            return self.put_datagram(place, packet, epoch, neighbour);
+        }
         if let Some(exit) = self.exits.get_mut(place) {
-            let endpoint = packet.endpoint.get();
             let mark = self.it.shared.cookies.mark(epoch, exit.source(), endpoint, packet.tag);
             exit.add(Entry { endpoint, owner: packet.owner }, mark, tsval);
+            if let Some(to) = neighbour {
+                exit.direct(to);
+            }
         }
     }
 
@@ -354,7 +386,7 @@ impl Running {
                     #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
                     let tag = Tag::new(CANARIES, self.sequence as u8);
                     self.sequence += 1;
-                    picked.push(Packet { endpoint, owner: Owner::Canary, tag, is_due: false });
+                    picked.push(Packet { endpoint, owner: Owner::Canary, tag, knock: None, is_due: false });
                     continue;
                 }
             }
@@ -383,7 +415,8 @@ impl Running {
                     *is_exhausted = true;
                     break;
                 };
-                picked.push(Packet { endpoint, owner: Owner::Volley { id: volley.id, number }, tag, is_due: false });
+                let owner = Owner::Volley { id: volley.id, number };
+                picked.push(Packet { endpoint, owner, tag, knock: volley.knock, is_due: false });
             }
             if picked.len() == before {
                 continue;
@@ -436,8 +469,8 @@ impl Running {
     fn flush(&mut self) {
         let guard = self.it.scope.last_guard(self.it.clock.now());
         let mut kept = Vec::new();
-        let Self { exits, active, it, .. } = self;
-        for exit in exits {
+        let Self { exits, sides, active, it, .. } = self;
+        for exit in exits.iter_mut().chain(sides.iter_mut().map(|side| &mut side.exit)) {
             let mut left = 0;
             exit.flush(
                 &guard,

@@ -2,7 +2,7 @@
 
 use model::{Endpoint, Outcome};
 use scope::InScope;
-use std::{fmt, ops::Range, time::Duration};
+use std::{fmt, net::IpAddr, ops::Range, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// One question to send.
@@ -20,10 +20,37 @@ pub(crate) trait Order: Send {
 
     /// How many of its places were gone through, those that were passed over included.
     fn position(&self) -> u64;
+
+    /// What is said to a port by UDP.
+    fn datagram(&self, port: u16) -> &[u8];
+}
+
+/// A question that asks whether a host is there, and nothing of its ports; or what shows it without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Knock {
+    /// It answers for its address on a link of ours: ARP, neighbour discovery.
+    Neighbour,
+    /// An echo of ICMP.
+    Echo,
+    /// An acknowledgement of what was never sent, to which a host says so by RST.
+    Acknowledgement,
+    /// A timestamp of ICMP, which only IPv4 has.
+    Timestamp,
+}
+
+impl Knock {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Neighbour => "neighbour",
+            Self::Echo => "icmp-echo",
+            Self::Acknowledgement => "tcp-ack",
+            Self::Timestamp => "icmp-timestamp",
+        }
+    }
 }
 
 /// What came back to a question.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) endpoint: Endpoint,
     /// Which attempt it answers, as its volley counts them.
@@ -31,11 +58,20 @@ pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     /// Where the peer repeats our timestamp.
     pub(crate) rtt: Option<Duration>,
+    /// What was said by UDP, as much of it as one packet holds.
+    pub(crate) reply: Option<Arc<[u8]>>,
 }
 
 /// Who hears of what came back. Called by the receiving thread: it must neither wait nor take long.
 pub(crate) trait Sink: fmt::Debug + Send + Sync {
     fn heard(&self, answer: &Answer);
+
+    /// A host answered to a knock.
+    fn is_there(&self, ip: IpAddr, knock: Knock);
+
+    /// Whether this endpoint may have been asked for that time: a datagram proves little more than that it was sent to the port
+    /// of such a question.
+    fn has_asked(&self, endpoint: &Endpoint, attempt: u8) -> bool;
 
     /// Whether a question of a volley that had to wait is still to be sent.
     fn wants(&self, number: u64) -> bool;

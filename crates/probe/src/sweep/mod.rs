@@ -4,6 +4,7 @@
 //! that answer otherwise, so that a dark network costs one question a port. Of what was never asked before, which is doubted,
 //! silence is asked again more often, and a refusal too, most often where one was taken back: somebody forges them there. Our own shortages are asked again in any case and never count as an answer. Memory is a few bits for each endpoint of the group and a little for each of its hosts.
 
+mod knocks;
 mod packets;
 mod progress;
 mod round;
@@ -13,7 +14,7 @@ mod tests;
 
 pub use round::{Asked, Round};
 
-use crate::{Dialer, Pace};
+use crate::{Dialer, Knock, Pace};
 use model::{AddressSet, Endpoint, PortObservation, PortSet, Transport};
 use packets::{Ear, Packets};
 use progress::Progress;
@@ -70,6 +71,8 @@ pub struct SweepJob {
     pub udp_payload: UdpPayload,
     /// Hears at once of a host more of whose ports open than anybody can be behind: the rest of it is not asked any more.
     pub trap: Trap,
+    /// Hosts that answer by none of their ports are asked whether they are there at all, where packets of our own ask.
+    pub knock: bool,
 }
 
 /// An endpoint that answered, with what it said if it was asked by UDP.
@@ -90,8 +93,18 @@ pub struct SweepOutcome {
     pub counts: SweepCounts,
     /// Who was asked when, in the order of asking; a few rounds.
     pub rounds: Vec<Round>,
+    /// Hosts that are there although none of their ports answered, ascending.
+    pub discovered: Vec<Discovered>,
     /// Ended before its time: cancelled or halted.
     pub aborted: bool,
+}
+
+/// A host that is there. It says nothing of its ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    pub ip: IpAddr,
+    /// What it answered to.
+    pub by: BTreeSet<Knock>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +143,9 @@ pub struct SweepCounts {
     pub local_errors: u64,
     /// Endpoints never asked.
     pub not_probed: u64,
+    /// Addresses on a link of ours that nobody answered for (ARP, neighbour discovery): nobody is there, which is what silence means
+    /// of their ports. Those count as asked.
+    pub absent: u64,
 }
 
 /// Attempts that are counted apart; what comes after belongs to the last.
@@ -154,6 +170,7 @@ impl SweepCounts {
         self.replayed += more.replayed;
         self.local_errors += more.local_errors;
         self.not_probed += more.not_probed;
+        self.absent += more.absent;
     }
 
     /// Endpoints that stayed silent and were asked exactly that often, from once on.
@@ -255,7 +272,7 @@ pub async fn sweep_and_tell(
 
 /// Packets of our own, where the dialer has an engine for them and any of the addresses a way.
 async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> Option<Packets> {
-    let raw = dialer.raw().filter(|_| !job.tcp.is_empty())?;
+    let raw = dialer.raw()?;
     let by_packets: Vec<bool> = addresses.iter().map(|ip| raw.reaches(*ip)).collect();
     if !by_packets.contains(&true) {
         return None;
@@ -263,7 +280,7 @@ async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> O
     let (scope, now) = (dialer.scope().load(), dialer.clock().now());
     let total = addresses.len() as u64 * (u64::from(job.tcp.len()) + u64::from(job.udp.len()));
     let space = scope.space_for(&job.addresses, &job.tcp, &job.udp, now).ok().filter(|space| space.len() == total);
-    Some(Packets::new(raw.slot().await?, by_packets, space))
+    Some(Packets::new(raw.slot().await?, by_packets, space, job))
 }
 
 /// A sweep under way, shared by its workers.
@@ -306,6 +323,7 @@ impl Sweep {
     }
 
     async fn all_rounds(self: &Arc<Self>) {
+        self.meet().await;
         self.run(Work::All(self.order), 1).await;
         self.after_shortages(1).await;
         self.ask_the_dark().await;
@@ -323,7 +341,7 @@ impl Sweep {
                 }
                 if !waited {
                     waited = true;
-                    if !self.job.quick && !self.pause(RTO.saturating_sub(self.job.timeout)).await {
+                    if (!self.job.quick || self.has_datagrams(&batch)) && !self.pause(self.until_again()).await {
                         return;
                     }
                 }
@@ -335,6 +353,7 @@ impl Sweep {
             }
         }
         self.wait_for_the_last().await;
+        self.knock().await;
         for attempt in 2..=MOST_DOUBTED {
             let mut from = 0;
             while let Some((batch, next)) = self.progress.refused_worth_asking(from, attempt) {
@@ -345,6 +364,17 @@ impl Sweep {
                 from = next;
             }
         }
+    }
+
+    /// Who was silent by UDP perhaps only may not say yet that a port is closed: about once a second, where it is Linux.
+    fn has_datagrams(&self, batch: &[u64]) -> bool {
+        let is_udp = |number: &u64| self.endpoint(*number).is_some_and(|(_, it)| it.transport == Transport::Udp);
+        !self.job.udp.is_empty() && batch.iter().any(is_udp)
+    }
+
+    /// What is left of [`RTO`] after the time that answers had.
+    fn until_again(&self) -> Duration {
+        RTO.saturating_sub(if self.packets.is_some() { self.patience() } else { self.job.timeout })
     }
 
     async fn after_shortages(self: &Arc<Self>, attempt: u8) {
@@ -415,8 +445,7 @@ impl Sweep {
     /// Packets that were not to be used any more before the end have asked nobody: they were dropped on the way, or had none.
     fn distrust(&self, outcome: &mut SweepOutcome) {
         let Some(packets) = &self.packets else { return };
-        let was_asked_in_vain =
-            |host: usize, ip: IpAddr| packets.ask(host, Transport::Tcp) && !self.dialer.sends_packets_to(ip);
+        let was_asked_in_vain = |host: usize, ip: IpAddr| packets.ask(host) && !self.dialer.sends_packets_to(ip);
         let in_vain: BTreeSet<IpAddr> = self
             .addresses
             .iter()
@@ -442,6 +471,7 @@ impl Sweep {
         let mut outcome = self.progress.outcome(&self.addresses);
         self.distrust(&mut outcome);
         outcome.rounds = mem::take(&mut *self.rounds.lock().unwrap_or_else(PoisonError::into_inner));
+        outcome.discovered = self.discovered();
         outcome.aborted = self.stop.is_cancelled();
         outcome
     }

@@ -1,16 +1,17 @@
 //! The part of a sweep that raw packets ask.
 
-use super::{Asked, Found, Round, Sweep, run::Work};
-use crate::raw::{Answer, Order, Report, Sink, Slot, Stretch, Target};
+use super::{Asked, Found, Round, Sweep, SweepJob, run::Work};
+use crate::raw::{Answer, KNOCKS, Knock, Order, Report, Sink, Slot, Stretch, Target};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -38,16 +39,34 @@ pub(super) struct Packets {
     space: Option<Space>,
     /// Whether a host (by its place) is asked by packets; all are where it is empty.
     hosts: Vec<bool>,
+    /// Whether nobody is there (by the place of a host): on a link of ours, where that can be asked. Nothing, where that is so of none.
+    absent: OnceLock<Vec<bool>>,
+    /// What is said to each port by UDP.
+    datagrams: BTreeMap<u16, Vec<u8>>,
     /// Questions that have left so far.
     asked: AtomicU64,
+    /// The attempts that were made so far, by the number of the last.
+    attempts: AtomicU8,
+    /// Hosts (by their place) that answered to knocks, or for their address.
+    pub(super) knocked: Mutex<BTreeMap<usize, BTreeSet<Knock>>>,
     /// Endpoints that did not leave.
     unsent: Mutex<Vec<u64>>,
 }
 
 impl Packets {
-    pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>) -> Self {
-        let hosts = if hosts.iter().all(|by| *by) { Vec::new() } else { hosts };
-        Self { slot, space, hosts, asked: AtomicU64::new(0), unsent: Mutex::default() }
+    pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>, job: &SweepJob) -> Self {
+        let datagram = |port| Some((port, (job.udp_payload)(port)?));
+        Self {
+            slot,
+            space,
+            hosts: if hosts.iter().all(|by| *by) { Vec::new() } else { hosts },
+            absent: OnceLock::new(),
+            datagrams: job.udp.iter().filter_map(datagram).collect(),
+            asked: AtomicU64::new(0),
+            attempts: AtomicU8::new(0),
+            knocked: Mutex::default(),
+            unsent: Mutex::default(),
+        }
     }
 
     /// Whether no address is left to connections.
@@ -55,9 +74,13 @@ impl Packets {
         self.hosts.is_empty()
     }
 
-    /// Whether they ask this endpoint.
-    pub(super) fn ask(&self, host: usize, transport: Transport) -> bool {
-        transport == Transport::Tcp && (self.hosts.is_empty() || self.hosts.get(host) == Some(&true))
+    pub(super) fn is_absent(&self, host: usize) -> bool {
+        self.absent.get().is_some_and(|absent| absent.get(host) == Some(&true))
+    }
+
+    /// Whether they ask this host.
+    pub(super) fn ask(&self, host: usize) -> bool {
+        self.hosts.is_empty() || self.hosts.get(host) == Some(&true)
     }
 }
 
@@ -68,8 +91,6 @@ struct Walk {
     ranges: VecDeque<Range<u64>>,
     position: u64,
     pick: Pick,
-    /// All of it is asked by packets.
-    all: bool,
     /// Questions at most.
     most: u64,
 }
@@ -96,10 +117,8 @@ impl Order for Walk {
             self.position = turn + 1;
             let number = self.work.get(turn)?;
             let host = usize::try_from(number / self.sweep.ports.len() as u64).ok()?;
-            // Where all of it is TCP, and asked by packets, nothing has to be looked up to know.
-            let is_theirs =
-                self.all || self.sweep.endpoint(number).is_some_and(|(_, it)| packets.ask(host, it.transport));
-            if !is_theirs
+            if !packets.ask(host)
+                || packets.is_absent(host)
                 || self.sweep.progress.is_trap(host)
                 || self.pick == Pick::Silent && self.sweep.progress.is_heard(number)
                 || self.pick == Pick::Dark && self.sweep.progress.is_alive(host)
@@ -122,6 +141,10 @@ impl Order for Walk {
     fn position(&self) -> u64 {
         self.position
     }
+
+    fn datagram(&self, port: u16) -> &[u8] {
+        self.sweep.packets.as_ref().and_then(|packets| packets.datagrams.get(&port)).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Hears for a sweep. The sweep may end first: its engine must not keep it.
@@ -137,12 +160,31 @@ impl Ear {
     pub(super) fn of(sweep: &Arc<Sweep>) -> Self {
         Self { sweep: Arc::downgrade(sweep), news: sweep.news.clone(), counted: AtomicU64::new(0) }
     }
+
+    /// Of a volley that asks no endpoint: none of its packets is counted.
+    pub(super) fn of_knocks(sweep: &Arc<Sweep>) -> Self {
+        Self { counted: AtomicU64::new(u64::MAX), ..Self::of(sweep) }
+    }
 }
 
 impl Sink for Ear {
+    fn is_there(&self, ip: IpAddr, knock: Knock) {
+        let Some(sweep) = self.sweep.upgrade() else { return };
+        if let Some(packets) = &sweep.packets
+            && let Ok(host) = sweep.addresses.binary_search(&ip)
+        {
+            packets.note_knock(host, knock);
+        }
+    }
+
     fn heard(&self, answer: &Answer) {
+        // What becomes of a knock says nothing of a port.
+        if answer.attempt == KNOCKS {
+            return;
+        }
         let Some(sweep) = self.sweep.upgrade() else { return };
         let Some((host, number)) = sweep.number_of(&answer.endpoint) else { return };
+        let is_datagram = answer.endpoint.transport == Transport::Udp;
         if sweep.progress.is_heard(number) {
             sweep.progress.hear_again(number, answer.attempt, answer.outcome);
             if !answer.outcome.is_open() {
@@ -159,7 +201,7 @@ impl Sink for Ear {
             rtt_us: answer.rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
         };
         let is_news = sweep.progress.hear(host, number, known, &observation);
-        if matches!(answer.outcome, Outcome::Closed(_)) && (sweep.job.doubted)(&answer.endpoint) {
+        if matches!(answer.outcome, Outcome::Closed(_)) && !is_datagram && (sweep.job.doubted)(&answer.endpoint) {
             sweep.progress.doubt(host, number);
         }
         if answer.outcome.is_open()
@@ -170,8 +212,15 @@ impl Sink for Ear {
         }
         if is_news {
             // As many as hosts may have open ports; the sweep passes them on.
-            let _ = self.news.send(Found { observation, reply: None });
+            let reply = answer.reply.as_ref().map(|reply| reply.to_vec());
+            let _ = self.news.send(Found { observation, reply });
         }
+    }
+
+    fn has_asked(&self, endpoint: &Endpoint, attempt: u8) -> bool {
+        let Some(sweep) = self.sweep.upgrade() else { return false };
+        let last = sweep.packets.as_ref().map_or(0, |packets| packets.attempts.load(Relaxed));
+        (1..=last).contains(&attempt) && sweep.number_of(endpoint).is_some()
     }
 
     fn wants(&self, number: u64) -> bool {
@@ -230,12 +279,31 @@ impl Drop for Sending<'_> {
 }
 
 impl Sweep {
+    /// Asks first who is there at all, where hosts are on a link of ours.
+    pub(super) async fn meet(&self) {
+        let (Some(packets), Some(raw)) = (&self.packets, self.dialer.raw()) else { return };
+        let asked = self.addresses.iter().enumerate().filter(|(host, _)| packets.ask(*host)).map(|(_, ip)| *ip);
+        let meeting = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            meeting = self.dialer.meet(raw, asked) => meeting,
+        };
+        if meeting.absent.is_empty() {
+            return;
+        }
+        self.progress.absent(meeting.absent.len() as u64);
+        let is_absent = |ip| meeting.absent.binary_search(ip).is_ok();
+        // Once for each sweep.
+        let _ = packets.absent.set(self.addresses.iter().map(is_absent).collect());
+    }
+
     /// Asks what packets can of a round's work, once, and again what this machine lost of it.
     pub(super) async fn send(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8) {
         self.send_some(packets, work, attempt, Pick::All, u64::MAX).await;
     }
 
     async fn send_some(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8, mut pick: Pick, most: u64) {
+        packets.attempts.fetch_max(attempt, Relaxed);
         let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..work.len()).collect();
         for replay in 0..=MOST_REPLAYS {
             let walk = Walk {
@@ -244,7 +312,6 @@ impl Sweep {
                 ranges: std::mem::take(&mut ranges),
                 position: 0,
                 pick,
-                all: packets.ask_everything() && self.job.udp.is_empty(),
                 most,
             };
             let sink = Arc::new(Ear::of(self));
@@ -264,7 +331,7 @@ impl Sweep {
                 self.stop.cancel();
                 return;
             }
-            if packets.ask_everything() && self.job.udp.is_empty() {
+            if packets.ask_everything() {
                 // Whoever waits for it may have gone.
                 let waiting = self.gone_through.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let _ = waiting.map(|waiting| waiting.send(()));
@@ -327,8 +394,7 @@ impl Sweep {
     /// The endpoints of a later round that packets ask.
     pub(super) fn by_packets(&self, packets: &Packets, work: &Work) -> Vec<u64> {
         let Work::Some(numbers) = work else { return Vec::new() };
-        let is_theirs =
-            |number: &u64| self.endpoint(*number).is_some_and(|(host, endpoint)| packets.ask(host, endpoint.transport));
+        let is_theirs = |number: &u64| self.endpoint(*number).is_some_and(|(host, _)| packets.ask(host));
         numbers.iter().copied().filter(is_theirs).collect()
     }
 
@@ -340,7 +406,7 @@ impl Sweep {
     /// After the first round: whatever was asked by packets and not heard of is silent.
     pub(super) fn settle(&self, packets: &Packets) {
         let expected = self.expected(packets);
-        self.progress.settle(0..u64::from(self.job.tcp.len()), |host| packets.ask(host, Transport::Tcp), &expected);
+        self.progress.settle(0..self.ports.len() as u64, |host| packets.ask(host), &expected);
     }
 
     /// Those known to be open that packets ask, each as if it were silent.
@@ -356,7 +422,7 @@ impl Sweep {
                 refused: 0,
                 rtt_us: None,
             };
-            (packets.ask(host, endpoint.transport)).then_some((host, number, observation))
+            packets.ask(host).then_some((host, number, observation))
         });
         expected.collect()
     }
@@ -385,7 +451,7 @@ impl Sweep {
     }
 
     /// How long answers are waited for after the last question.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let by_round_trip = self.dialer.raw().map(crate::Raw::patience).unwrap_or_default();
         if self.job.quick && self.progress.has_heard_any() { by_round_trip } else { self.job.timeout }
     }

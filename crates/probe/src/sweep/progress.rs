@@ -2,7 +2,7 @@
 
 use super::{HostResult, MOST_ATTEMPTS, SweepCounts, SweepOutcome, run::Work};
 use crate::dialer::is_shortage;
-use model::{Outcome, PortObservation, Transport};
+use model::{ClosedReason, Outcome, PortObservation, Transport};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
@@ -179,7 +179,11 @@ impl Progress {
                 lock(&self.known_silent).insert(number);
             }
         } else if was_silent {
-            host.late = host.late.max(observation.attempts);
+            // How often a host says that UDP ports are closed is limited by itself (ICMP errors, RFC 1812 §4.3.2.8), and no sign
+            // of loss.
+            if observation.outcome != Outcome::Closed(ClosedReason::PortUnreachable) {
+                host.late = host.late.max(observation.attempts);
+            }
             self.silent.set(number, false);
             host.silent -= 1;
             lock(&self.known_silent).remove(&number);
@@ -237,6 +241,11 @@ impl Progress {
         if let Some(attempt) = attempt {
             counts.asked_at[place(attempt)] += questions;
         }
+    }
+
+    /// So many hosts are not there: neighbours that nobody answers for.
+    pub(super) fn absent(&self, hosts: u64) {
+        lock(&self.counts).absent += hosts;
     }
 
     /// Stretches that are asked again.

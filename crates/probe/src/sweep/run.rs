@@ -107,7 +107,7 @@ impl Sweep {
         let Some(packets) = &self.packets else { return self.run_workers(work, attempt).await };
         let again = self.by_packets(packets, &work);
         self.progress.unspoil(&again);
-        if packets.ask_everything() && self.job.udp.is_empty() {
+        if packets.ask_everything() {
             self.send(packets, Arc::clone(&work), attempt).await;
         } else {
             tokio::join!(self.send(packets, Arc::clone(&work), attempt), self.run_workers(Arc::clone(&work), attempt));
@@ -171,7 +171,7 @@ async fn work(sweep: Arc<Sweep>, run: Arc<Run>) {
         && let Some(number) = run.work.get(run.turn.fetch_add(1, Relaxed))
         && let Some((host, endpoint)) = sweep.endpoint(number)
     {
-        if sweep.packets.as_ref().is_some_and(|packets| packets.ask(host, endpoint.transport)) {
+        if sweep.packets.as_ref().is_some_and(|packets| packets.ask(host)) {
             continue;
         }
         if sweep.progress.is_trap(host) {

@@ -113,14 +113,18 @@ fn lets_through_what_may_be_an_answer() {
         (V6, v6(&[60, 60, 60, 60, 60], 6, &to(61_000)), 0),
         (V6, v6(&[50], 6, &to(61_000)), 0),
         (V6, vec![0x60; 8], 0),
-        // ARP, and an IPv4 packet that says it is something else.
+        // ARP's replies and nothing else of it.
+        (0x0806, vec![0, 1, 8, 0, 6, 4, 0, 2], OTHER_BYTES),
+        (0x0806, vec![0, 1, 8, 0, 6, 4, 0, 1], 0),
+        (0x0806, vec![0, 1, 8, 0, 6, 4], 0),
+        // No ARP, and an IPv4 packet that says it is something else.
         (0x0806, v4(0, 0, 6, &to(61_000)), 0),
         (0, v4(0, 0, 6, &to(61_000)), 0),
     ] {
         assert_eq!(keeps(ether_type, &packet), expect, "{packet:?}");
     }
     for kind in 0..=u8::MAX {
-        let (four, six) = ([0, 3, 11, 12, 14].contains(&kind), [1, 2, 3, 4, 129].contains(&kind));
+        let (four, six) = ([0, 3, 11, 12, 14].contains(&kind), [1, 2, 3, 4, 129, 136].contains(&kind));
         assert_eq!(keeps(V4, &v4(0, 0, 1, &icmp(kind))) == OTHER_BYTES, four, "{kind}");
         assert_eq!(keeps(V6, &v6(&[], 58, &icmp(kind))) == OTHER_BYTES, six, "{kind}");
         assert_eq!(keeps(V6, &v6(&[0, 44], 58, &icmp(kind))) == OTHER_BYTES, six, "{kind}");

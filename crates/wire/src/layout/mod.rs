@@ -8,11 +8,13 @@ mod ack;
 mod checksum;
 mod echo;
 mod header;
+mod neighbour;
 mod syn;
 mod udp;
 
 pub use ack::AckTemplate;
 pub use echo::EchoTemplate;
+pub(crate) use neighbour::question as neighbour_question;
 pub use syn::SynTemplate;
 pub use udp::UdpTemplate;
 

@@ -1,4 +1,4 @@
-use model::{Endpoint, Transport};
+use model::{Endpoint, Mac, Transport};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -13,6 +13,8 @@ pub enum Heard<'a> {
     Unreachable(Unreachable),
     Echo(EchoReply<'a>),
     Timestamp(TimestampReply),
+    /// Of somebody on the link. It proves itself only by coming from there.
+    Neighbour(Neighbour),
 }
 
 /// A TCP segment's header.
@@ -206,6 +208,14 @@ pub struct TimestampReply {
     pub ttl: u8,
 }
 
+/// Who has an address on a link of ours (RFC 826, RFC 4861).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    pub ip: IpAddr,
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+}
+
 /// One line for a person: who, to whom, what.
 impl fmt::Display for Heard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -238,6 +248,7 @@ impl fmt::Display for Heard<'_> {
             Self::Echo(it) => {
                 write!(f, "echo {} > {} id {} seq {} ttl {}", it.from, it.to, it.identifier, it.sequence, it.ttl)
             }
+            Self::Neighbour(Neighbour { ip, mac }) => write!(f, "{ip} is at {}", Mac(*mac)),
             Self::Timestamp(it) => {
                 write!(f, "timestamp {} > {} id {} seq {} ttl {}", it.from, it.to, it.identifier, it.sequence, it.ttl)
             }

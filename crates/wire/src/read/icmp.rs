@@ -2,6 +2,7 @@ use super::{
     bytes::{u16_at, u32_at},
     heard::{EchoReply, Heard, Quoted, QuotedPart, TimestampReply, Unreachable, Why},
     ip::{self, Packet},
+    neighbour::advertisement,
 };
 
 /// RFC 792; the codes of unreachable are those of RFC 1122, 3.2.2.1, and RFC 1812, 5.2.7.1.
@@ -40,6 +41,7 @@ pub(super) fn v6<'a>(packet: &Packet<'a>) -> Option<Heard<'a>> {
     let (header, rest) = packet.payload.split_first_chunk::<8>()?;
     let why = match (header[0], header[1]) {
         (129, _) => return Some(Heard::Echo(echo(packet, *header, rest))),
+        (136, _) => return advertisement(packet),
         (1, 0 | 2) => Why::Net,
         (1, 1 | 5 | 6) => Why::Prohibited,
         (1, 3) => Why::Host,

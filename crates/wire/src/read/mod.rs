@@ -7,19 +7,24 @@ mod bytes;
 mod heard;
 mod icmp;
 mod ip;
+mod neighbour;
 mod tcp;
 
 pub use heard::{
-    Datagram, EchoReply, Flags, Heard, Quoted, QuotedPart, Segment, TcpOptions, TimestampReply, Unreachable, Why,
+    Datagram, EchoReply, Flags, Heard, Neighbour, Quoted, QuotedPart, Segment, TcpOptions, TimestampReply, Unreachable,
+    Why,
 };
 
 use std::net::SocketAddr;
 
-/// Reads a packet that starts with its IP header. Total: any bytes give an answer or none, in time proportional to their number.
+/// Reads a packet that starts with its IP header, or an ARP packet. Total: any bytes give an answer or none, in time proportional to their number.
 ///
 /// None for what is no answer to a probe: other protocols, fragments but the first, requests, what is cut off before
 /// its headers end. IPv6 extension headers are walked through, eight at most; trailing bytes (Ethernet's padding) are cut off.
 pub fn read(packet: &[u8]) -> Option<Heard<'_>> {
+    if packet.first() == Some(&0) {
+        return neighbour::arp(packet);
+    }
     let packet = ip::outer(packet)?;
     match packet.protocol {
         ip::TCP => tcp::read(&packet).map(Heard::Tcp),

@@ -95,7 +95,7 @@ pub(crate) fn judge(packet: &[u8]) -> Option<Said> {
         }
         Heard::Echo(reply) => Some(Said::Echo(reply.from, cookies.check_echo(EPOCH, &reply)?)),
         Heard::Timestamp(reply) => Some(Said::Timestamp(reply.from, cookies.check_timestamp(EPOCH, &reply)?)),
-        Heard::Udp(_) => None,
+        Heard::Udp(_) | Heard::Neighbour(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use model::{
     Verdict,
 };
 use serde::Serialize;
-use std::{io, net::IpAddr};
+use std::{collections::BTreeMap, io, net::IpAddr};
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -23,6 +23,9 @@ pub(super) struct HostLine {
     pub state: &'static str,
     pub names: Vec<String>,
     pub os: Option<Os>,
+    /// What it answered to, where that was none of its ports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -91,6 +94,9 @@ pub(super) struct SummaryLine {
     /// Packets or connections that took.
     pub attempts: u64,
     pub hosts_up: u64,
+    /// Hosts of which no port answered, by what they answered to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub discovered: BTreeMap<&'static str, u64>,
     pub open: u64,
     /// None where nothing answered that it could be measured by.
     pub loss: Option<f64>,
@@ -120,6 +126,8 @@ pub(super) struct SummaryLine {
 pub(super) struct PacketsLine {
     pub ring_drops: u64,
     pub replayed: u64,
+    /// Addresses on a link of ours that nobody answers for.
+    pub absent: u64,
     pub limited_by: &'static str,
 }
 
@@ -302,6 +310,7 @@ mod tests {
             probes: 4096,
             attempts: 4100,
             hosts_up: 3,
+            discovered: BTreeMap::new(),
             open: 9,
             loss: Some(0.0004),
             loss_interval: Some((0.0001, 0.0014)),
@@ -315,7 +324,7 @@ mod tests {
             not_enumerable: Vec::new(),
             incomplete: false,
         };
-        let host = HostLine { ip: port.endpoint.ip, state: "up", names: vec![], os: None };
+        let host = HostLine { ip: port.endpoint.ip, state: "up", names: vec![], os: None, by: vec![] };
         for (line, expect) in [
             (
                 Line::Endpoint(Box::new(EndpointLine::new(&port, Some(&heard)))),

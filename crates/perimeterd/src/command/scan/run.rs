@@ -42,6 +42,8 @@ const ATTEMPTS: u8 = 2;
 /// Questions to hosts that never answer, where so few ports are asked that any of them may be all a host has open.
 const DARK_ATTEMPTS: u8 = 3;
 const FEW_PORTS: u32 = 64;
+/// Where so many ports are asked, three questions more whether a host is there at all cost little.
+const MANY_PORTS: u32 = 24;
 /// Questions that confirm what was just found open.
 const CONFIRMATIONS: u8 = 3;
 /// Conversations under way at once: over everything, on one host, and on ourselves.
@@ -84,6 +86,8 @@ struct Tally {
     counts: SweepCounts,
     loss: Loss,
     hosts_up: u64,
+    /// Hosts of which no port answered, by what they answered to.
+    discovered: BTreeMap<&'static str, u64>,
     open: u64,
     incomplete: bool,
     /// Of hosts that answer everything: answers that were looked at before that was known.
@@ -169,6 +173,7 @@ async fn sweep_all(common: &Common) -> Result<(), Failure> {
     let most = groups_at_once(job, size);
     let groups = Groups::new(job.space.clone(), size);
     let order = Permutation::new(groups.count(), seed);
+    let ports = u64::from(job.tcp.len()) + u64::from(job.udp.len());
     let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
     for index in 0..order.len() {
         if common.cancel.is_cancelled() {
@@ -190,6 +195,7 @@ async fn sweep_all(common: &Common) -> Result<(), Failure> {
             quick: true,
             udp_payload: payloads(),
             trap: Arc::new(|_| ()),
+            knock: ports >= u64::from(MANY_PORTS),
         };
         let (tell, gone_through) = oneshot::channel();
         running.spawn(one_group(common.clone(), sweep_job, tell));
@@ -221,11 +227,7 @@ fn group_size(job: &Job) -> NonZeroU32 {
     NonZeroU32::new((ENDPOINTS / ports).clamp(Groups::MULTI_PORT.get(), 1 << 17)).unwrap_or(Groups::MULTI_PORT)
 }
 
-async fn one_group(
-    common: Common,
-    mut sweep_job: SweepJob,
-    gone_through: oneshot::Sender<()>,
-) -> Result<(), Failure> {
+async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: oneshot::Sender<()>) -> Result<(), Failure> {
     let Common { job, cancel, progress, json, .. } = &common;
     let (sender, mut found) = mpsc::channel::<Found>(1024);
     let traps = Arc::new(Traps::default());
@@ -273,7 +275,19 @@ async fn one_group(
         let now = SystemClock.now();
         let names = job.scope.load().names_of(host.ip, now).iter().map(ToString::to_string).collect();
         if *json {
-            let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip) };
+            let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip), by: Vec::new() };
+            progress.around(|| output::json(&Line::Host(line)))?;
+        }
+    }
+    for found in &outcome.discovered {
+        tally.hosts_up += 1;
+        let by: Vec<&'static str> = found.by.iter().map(|knock| knock.as_str()).collect();
+        for knock in &by {
+            *tally.discovered.entry(knock).or_default() += 1;
+        }
+        let names = job.scope.load().names_of(found.ip, SystemClock.now()).iter().map(ToString::to_string).collect();
+        if *json {
+            let line = HostLine { ip: found.ip, state: "up", names, os: None, by };
             progress.around(|| output::json(&Line::Host(line)))?;
         }
     }
@@ -480,6 +494,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         probes: tally.counts.probes,
         attempts: tally.counts.attempts,
         hosts_up: tally.hosts_up,
+        discovered: tally.discovered.clone(),
         open: tally.open,
         loss: loss.ratio(),
         loss_interval: loss.bounds(),
@@ -495,6 +510,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
             PacketsLine {
                 ring_drops: counters.dropped,
                 replayed: tally.counts.replayed,
+                absent: tally.counts.absent,
                 limited_by: counters.limiting.as_str(),
             }
         }),

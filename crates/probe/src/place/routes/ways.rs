@@ -45,7 +45,7 @@ pub enum NextHop {
     /// for any packet; it keeps only some two hundred packets while it waits for the answer and drops the oldest, so one packet
     /// and a look at the next generation is better than many.
     Gateway { ip: IpAddr, mac: Option<Mac> },
-    /// The target itself: the kernel has to ask for the link-layer address of each, so it should send.
+    /// The target itself: somebody has to ask for the link-layer address of each.
     OnLink,
     /// Whoever is at the other end of a link without addresses.
     Point,
