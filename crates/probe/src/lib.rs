@@ -38,5 +38,5 @@ pub use self_probe::{
 };
 pub use sweep::{
     Asked, Discovered, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap,
-    UdpPayload, sweep,
+    UdpPayload, sweep, sweep_and_tell,
 };

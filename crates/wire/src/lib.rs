@@ -33,6 +33,7 @@ mod ring;
 mod sys;
 mod trace;
 mod transmit;
+mod transmit_ring;
 
 pub use batch::Batch;
 pub use cookie::{Cookies, EchoMark, Epoch, Mark, Tag};

@@ -90,6 +90,13 @@ pub(crate) struct Turns {
     key: u64,
 }
 
+/// Where the buckets of a host and its prefix are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Buckets {
+    host: u64,
+    prefix: u64,
+}
+
 /// Whether a packet may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -195,13 +202,34 @@ impl Turns {
         self.prefix_interval = (self.host_interval / HOSTS_OF_A_PREFIX).max(1);
     }
 
+    /// How many turns of everything there are to take now.
+    pub(crate) fn at_hand(&self, now: u64) -> usize {
+        let Some(ahead) = (now + FINE.saturating_sub(self.interval)).checked_sub(self.global.0.max(now)) else {
+            return 0;
+        };
+        usize::try_from(ahead / self.interval.max(1)).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// Where the buckets of an address are, for [`Turns::take_at`]. They are asked for from memory, which for one address after the
+    /// other would be waited for again and again: whoever takes several turns looks all of them up first.
+    pub(crate) fn look_up(&self, ip: IpAddr) -> Buckets {
+        let (host, prefix) = self.places(ip);
+        std::hint::black_box(self.hosts.at(host).0 ^ self.prefixes.at(prefix).0);
+        Buckets { host, prefix }
+    }
+
     /// Takes a turn for a packet to this address, or that of its host and prefix where they have to wait for it.
+    #[cfg(test)]
     pub(crate) fn take(&mut self, ip: IpAddr, now: u64) -> Turn {
+        self.take_at(self.look_up(ip), now)
+    }
+
+    /// The same for the address whose buckets were looked up.
+    pub(crate) fn take_at(&mut self, Buckets { host, prefix }: Buckets, now: u64) -> Turn {
         let due = self.global.due(now, self.interval, FINE);
         if due > now {
             return Turn::NobodyBefore(due);
         }
-        let (host, prefix) = self.places(ip);
         let (host, prefix) = (self.hosts.bucket(host), self.prefixes.bucket(prefix));
         let own = host.due(now, self.host_interval, TOLERANCE);
         let due = own.max(prefix.due(now, self.prefix_interval, TOLERANCE));
@@ -252,9 +280,18 @@ impl Table {
     }
 
     fn bucket(&mut self, place: u64) -> &mut Bucket {
+        let index = self.index(place);
+        &mut self.0[index]
+    }
+
+    fn at(&self, place: u64) -> Bucket {
+        self.0[self.index(place)]
+    }
+
+    fn index(&self, place: u64) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what counts")]
-        let at = place as usize & (self.0.len() - 1);
-        &mut self.0[at]
+        let index = place as usize & (self.0.len() - 1);
+        index
     }
 }
 

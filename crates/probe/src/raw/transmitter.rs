@@ -11,12 +11,12 @@ use super::{
     side::Side,
     volley::{Knock, Order, Report, Sink, Stretch, Target},
 };
-use crate::dialer::{Pace, Pacer, Turn};
+use crate::dialer::{Buckets, Pace, Pacer, Turn};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Transport};
 use scope::{InScope, ScopeHandle};
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque},
     net::IpAddr,
     sync::{
         Arc,
@@ -75,6 +75,35 @@ struct Packet {
     is_due: bool,
 }
 
+/// A packet whose host has its turn then, or is to be looked at again; those of one moment in the order they came in.
+#[derive(Debug, Clone, Copy)]
+struct Deferred {
+    due: u64,
+    sequence: u64,
+    packet: Packet,
+}
+
+/// The earliest is the greatest, as a heap wants it.
+impl Ord for Deferred {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.due, other.sequence).cmp(&(self.due, self.sequence))
+    }
+}
+
+impl PartialOrd for Deferred {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Deferred {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Deferred {}
+
 /// What the thread works with.
 pub(super) struct Transmitter {
     pub(super) shared: Arc<Shared>,
@@ -84,7 +113,7 @@ pub(super) struct Transmitter {
     pub(super) commands: Receiver<Command>,
 }
 
-/// Packet packets at a time. Beyond it, everybody waits for the hosts that are asked too fast.
+/// Deferred packets at a time. Beyond it, everybody waits for the hosts that are asked too fast.
 const MOST_DEFERRED: usize = 4096;
 /// Packets of a single turn of the loop.
 const AT_ONCE: usize = Batch::PACKETS;
@@ -115,10 +144,12 @@ struct Running {
     active: Vec<Active>,
     /// The volley whose turn it is.
     next: usize,
-    deferred: BinaryHeap<Reverse<(u64, u64)>>,
-    packets: HashMap<u64, Packet>,
-    /// One that could not leave because nobody could.
-    held: Option<Packet>,
+    deferred: BinaryHeap<Deferred>,
+    /// Those that could not leave because nobody could.
+    held: VecDeque<Packet>,
+    /// Room for those of one batch, and for where their buckets are.
+    picked: Vec<Packet>,
+    buckets: Vec<Buckets>,
     sequence: u64,
     controller: Controller,
     /// The rate the controller allows, as a bucket: the time of its next turn, in nanoseconds of the pacer.
@@ -145,8 +176,9 @@ impl Running {
             active: Vec::new(),
             next: 0,
             deferred: BinaryHeap::new(),
-            packets: HashMap::new(),
-            held: None,
+            held: VecDeque::new(),
+            picked: Vec::with_capacity(AT_ONCE),
+            buckets: Vec::with_capacity(AT_ONCE),
             sequence: 0,
             controller: Controller::new(ceiling, now),
             allowance: 0,
@@ -204,8 +236,7 @@ impl Running {
         while let Some(Question { endpoint, .. }) = self.it.shared.questions.pop() {
             self.it.shared.questions.failed(endpoint.get(), why);
         }
-        let waiting: Vec<Packet> = self.held.take().into_iter().chain(self.packets.drain().map(|(_, it)| it)).collect();
-        self.deferred.clear();
+        let waiting: Vec<Packet> = self.held.drain(..).chain(self.deferred.drain().map(|it| it.packet)).collect();
         for packet in waiting {
             self.drop_packet(packet.endpoint.get(), packet.owner, why);
         }
@@ -227,36 +258,46 @@ impl Running {
         let mut turns = pacer.turns();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1e9")]
         let interval = (1e9 / self.controller.rate().max(1.0)) as u64;
-        while count < AT_ONCE && self.allowance <= now + ALLOWED_AHEAD {
-            let Some(packet) = self.next_packet(now) else { break };
-            let endpoint = packet.endpoint.get();
-            let Some(place) = self.paths.place(endpoint.ip) else {
-                self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
-                continue;
-            };
-            let turn = if packet.is_due { turns.take_reserved(now) } else { turns.take(endpoint.ip, now) };
-            match turn {
-                Turn::Now => {}
-                Turn::Later(due) => {
-                    self.defer(Packet { is_due: true, ..packet }, due);
-                    continue;
-                }
-                Turn::NotBefore(at) => {
-                    self.defer(packet, at);
-                    continue;
-                }
-                Turn::NobodyBefore(_) => {
-                    self.held = Some(packet);
-                    break;
-                }
+        // Whose turn it is, is looked at for as many at once as may leave now: one lock, one clock, and their buckets on the way.
+        let (mut picked, mut buckets) = (std::mem::take(&mut self.picked), std::mem::take(&mut self.buckets));
+        loop {
+            let most = turns.at_hand(now).min(self.allowed(now, interval)).min(AT_ONCE - count);
+            self.pick(now, most, &mut picked);
+            if picked.is_empty() {
+                break;
             }
-            self.allowance = self.allowance.max(now.saturating_sub(ALLOWED_AHEAD)) + interval;
-            self.put(place, packet, epoch, tsval);
-            if packet.owner == Owner::Canary {
-                self.it.shared.canaries.asked(endpoint, Instant::now());
+            buckets.extend(picked.iter().map(|packet| turns.look_up(packet.endpoint.get().ip)));
+            for (packet, buckets) in picked.drain(..).zip(buckets.drain(..)) {
+                let endpoint = packet.endpoint.get();
+                let Some(place) = self.paths.place(endpoint.ip) else {
+                    self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
+                    continue;
+                };
+                let turn = if packet.is_due { turns.take_reserved(now) } else { turns.take_at(buckets, now) };
+                match turn {
+                    Turn::Now => {}
+                    Turn::Later(due) => {
+                        self.defer(Packet { is_due: true, ..packet }, due);
+                        continue;
+                    }
+                    Turn::NotBefore(at) => {
+                        self.defer(packet, at);
+                        continue;
+                    }
+                    Turn::NobodyBefore(_) => {
+                        self.held.push_back(packet);
+                        continue;
+                    }
+                }
+                self.allowance = self.allowance.max(now.saturating_sub(ALLOWED_AHEAD)) + interval;
+                self.put(place, packet, epoch, tsval);
+                if packet.owner == Owner::Canary {
+                    self.it.shared.canaries.asked(endpoint, Instant::now());
+                }
+                count += 1;
             }
-            count += 1;
         }
+        (self.picked, self.buckets) = (picked, buckets);
         drop(turns);
         self.make_sure();
         if count > 0 {
@@ -309,35 +350,50 @@ impl Running {
         }
     }
 
-    /// Whoever comes first: those whose wait is over, canaries, volleys by turns.
-    fn next_packet(&mut self, now: u64) -> Option<Packet> {
-        if let Some(held) = self.held.take() {
-            return Some(held);
-        }
-        if let Some(Reverse((due, sequence))) = self.deferred.peek().copied()
-            && due <= now
-        {
-            self.deferred.pop();
-            if let Some(packet) = self.packets.remove(&sequence) {
+    /// How many packets the controller's rate allows now.
+    fn allowed(&self, now: u64, interval: u64) -> usize {
+        let taken = self.allowance.max(now.saturating_sub(ALLOWED_AHEAD));
+        let Some(ahead) = (now + ALLOWED_AHEAD).checked_sub(taken) else { return 0 };
+        usize::try_from(ahead / interval.max(1)).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// Whoever comes first, so many at most: those whose wait is over, canaries, volleys by turns.
+    fn pick(&mut self, now: u64, most: usize, picked: &mut Vec<Packet>) {
+        while picked.len() < most {
+            if let Some(held) = self.held.pop_front() {
+                picked.push(held);
+                continue;
+            }
+            if let Some(first) = self.deferred.peek()
+                && first.due <= now
+            {
+                let packet = first.packet;
+                self.deferred.pop();
                 self.note_deferred(packet.owner, false);
                 if self.is_wanted(packet.owner) {
-                    return Some(packet);
+                    picked.push(packet);
+                }
+                continue;
+            }
+            // Each of them may have to wait for its host.
+            let room = MOST_DEFERRED.saturating_sub(self.deferred.len()).min(most - picked.len());
+            if room == 0 {
+                return;
+            }
+            if self.canary_credit >= 1.0 {
+                self.canary_credit -= 1.0;
+                if let Some(endpoint) = self.canary() {
+                    #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
+                    let tag = Tag::new(CANARIES, self.sequence as u8);
+                    self.sequence += 1;
+                    picked.push(Packet { endpoint, owner: Owner::Canary, tag, knock: None, is_due: false });
+                    continue;
                 }
             }
-        }
-        if self.packets.len() >= MOST_DEFERRED {
-            return None;
-        }
-        if self.canary_credit >= 1.0 {
-            self.canary_credit -= 1.0;
-            if let Some(endpoint) = self.canary() {
-                #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
-                let tag = Tag::new(CANARIES, self.sequence as u8);
-                self.sequence += 1;
-                return Some(Packet { endpoint, owner: Owner::Canary, tag, knock: None, is_due: false });
+            if !self.pick_of_a_volley(room, picked) {
+                return;
             }
         }
-        self.next_of_volleys()
     }
 
     fn canary(&self) -> Option<InScope<Endpoint>> {
@@ -345,33 +401,34 @@ impl Running {
         self.it.scope.load().authorize(endpoint, self.it.clock.now()).ok()
     }
 
-    fn next_of_volleys(&mut self) -> Option<Packet> {
+    /// From the first volley whose turn it is and that has any; false where none has.
+    fn pick_of_a_volley(&mut self, most: usize, picked: &mut Vec<Packet>) -> bool {
         for _ in 0..self.active.len() {
             self.next = (self.next + 1) % self.active.len();
-            let active = &mut self.active[self.next];
-            if active.is_exhausted || active.volley.cancelled.load(Relaxed) {
+            let Active { volley, turns, is_exhausted, stretch, .. } = &mut self.active[self.next];
+            if *is_exhausted || volley.cancelled.load(Relaxed) {
                 continue;
             }
-            if active.volley.pace.as_ref().is_some_and(|pace| !pace.take()) {
+            let (before, tag) = (picked.len(), Tag::new(volley.slot, volley.attempt));
+            while picked.len() - before < most && volley.pace.as_ref().is_none_or(Pace::take) {
+                let Some(Target { number, endpoint }) = volley.order.next() else {
+                    *is_exhausted = true;
+                    break;
+                };
+                let owner = Owner::Volley { id: volley.id, number };
+                picked.push(Packet { endpoint, owner, tag, knock: volley.knock, is_due: false });
+            }
+            if picked.len() == before {
                 continue;
             }
-            let Some(Target { number, endpoint }) = active.volley.order.next() else {
-                active.is_exhausted = true;
-                continue;
-            };
-            active.stretch.get_or_insert_with(|| (active.turns, Instant::now()));
-            active.turns = active.volley.order.position();
-            self.canary_credit += 1.0 / PACKETS_OF_A_CANARY;
-            let owner = Owner::Volley { id: active.volley.id, number };
-            return Some(Packet {
-                endpoint,
-                owner,
-                tag: Tag::new(active.volley.slot, active.volley.attempt),
-                knock: active.volley.knock,
-                is_due: false,
-            });
+            stretch.get_or_insert_with(|| (*turns, Instant::now()));
+            *turns = volley.order.position();
+            #[expect(clippy::cast_precision_loss, reason = "at most a batch")]
+            let count = (picked.len() - before) as f64;
+            self.canary_credit += count / PACKETS_OF_A_CANARY;
+            return true;
         }
-        None
+        false
     }
 
     /// Whether a question that had to wait is still to be sent.
@@ -384,8 +441,7 @@ impl Running {
     fn defer(&mut self, packet: Packet, due: u64) {
         self.sequence += 1;
         self.note_deferred(packet.owner, true);
-        self.deferred.push(Reverse((due, self.sequence)));
-        self.packets.insert(self.sequence, packet);
+        self.deferred.push(Deferred { due, sequence: self.sequence, packet });
     }
 
     fn note_deferred(&mut self, owner: Owner, is_deferred: bool) {
@@ -441,9 +497,12 @@ impl Running {
     /// Those that are through say so.
     fn end_volleys(&mut self) {
         let now = Instant::now();
+        let held = &self.held;
         self.active.retain_mut(|active| {
             let is_cancelled = active.volley.cancelled.load(Relaxed);
-            let is_through = active.is_exhausted && active.deferred == 0;
+            let is_theirs =
+                |packet: &Packet| matches!(packet.owner, Owner::Volley { id, .. } if id == active.volley.id);
+            let is_through = active.is_exhausted && active.deferred == 0 && !held.iter().any(is_theirs);
             if !(is_cancelled || is_through) {
                 return true;
             }
@@ -504,13 +563,13 @@ impl Running {
     /// Until there is something to do again.
     fn wait(&self) -> Duration {
         let now = self.it.pacer.now();
-        let has_room = self.packets.len() < MOST_DEFERRED;
+        let has_room = self.deferred.len() < MOST_DEFERRED;
         let has_work = has_room && self.active.iter().any(|active| !active.is_exhausted)
-            || self.held.is_some()
+            || !self.held.is_empty()
             || !self.it.shared.questions.is_empty();
         let mut until = now + u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(Reverse((due, _))) = self.deferred.peek() {
-            until = until.min(*due);
+        if let Some(first) = self.deferred.peek() {
+            until = until.min(first.due);
         }
         if has_work {
             let everybody = self.it.pacer.next_turn();
@@ -521,7 +580,7 @@ impl Running {
                 .map(|active| active.volley.pace.as_ref().map_or(Duration::ZERO, Pace::until_turn));
             let earliest = paced.min().unwrap_or_default();
             let earliest =
-                if self.held.is_some() || !self.it.shared.questions.is_empty() { Duration::ZERO } else { earliest };
+                if !self.held.is_empty() || !self.it.shared.questions.is_empty() { Duration::ZERO } else { earliest };
             let earliest = now + u64::try_from(earliest.as_nanos()).unwrap_or(u64::MAX);
             until = until.min(earliest.max(everybody).max(self.allowance.saturating_sub(ALLOWED_AHEAD)));
         }

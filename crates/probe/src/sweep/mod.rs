@@ -27,7 +27,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 /// The datagram to ask a UDP port with; none sends an empty one.
@@ -202,6 +205,18 @@ pub async fn sweep(
     found: mpsc::Sender<Found>,
     cancel: CancellationToken,
 ) -> SweepOutcome {
+    sweep_and_tell(dialer, job, found, cancel, oneshot::channel().0).await
+}
+
+/// The same, and tells when every endpoint was asked once and only answers are waited for, or silence asked again: time for another
+/// group. Only where packets of our own ask all of it; otherwise, and where it ends before, the sender is only dropped.
+pub async fn sweep_and_tell(
+    dialer: &Dialer,
+    job: SweepJob,
+    found: mpsc::Sender<Found>,
+    cancel: CancellationToken,
+    gone_through: oneshot::Sender<()>,
+) -> SweepOutcome {
     let stop = cancel.child_token();
     let _stops_with_the_future = stop.clone().drop_guard();
     let addresses: Vec<IpAddr> = job.addresses.iter().collect();
@@ -227,6 +242,7 @@ pub async fn sweep(
         stop,
         packets,
         news,
+        gone_through: Mutex::new(Some(gone_through)),
     });
     if let Some(packets) = &sweep.packets {
         packets.slot.listen(Box::new(Ear::of(&sweep)));
@@ -284,6 +300,8 @@ struct Sweep {
     packets: Option<Packets>,
     /// What packets find, on its way to `found`.
     news: mpsc::UnboundedSender<Found>,
+    /// Hears when every endpoint was asked once.
+    gone_through: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 /// An eighth of the sockets is left to conversations.

@@ -27,8 +27,9 @@ const MOST_REPLAYS: u32 = 2;
 const MISSED_AT_MOST: f64 = 2e-5;
 const FEW_OPEN: u64 = 50;
 const MUCH_LOST: f64 = 0.025;
-/// How often it is looked whether everything has answered already.
+/// How often it is looked whether everything has answered already, and how seldom while nobody answers at all.
 const LOOK: Duration = Duration::from_millis(5);
+const SELDOM: Duration = Duration::from_millis(100);
 
 /// Where a sweep's packets come from, and what they came to.
 #[derive(Debug)]
@@ -115,7 +116,7 @@ impl Order for Walk {
             };
             self.position = turn + 1;
             let number = self.work.get(turn)?;
-            let (host, endpoint) = self.sweep.endpoint(number)?;
+            let host = usize::try_from(number / self.sweep.ports.len() as u64).ok()?;
             if !packets.ask(host)
                 || packets.is_absent(host)
                 || self.sweep.progress.is_trap(host)
@@ -130,7 +131,7 @@ impl Order for Walk {
             self.most -= 1;
             let allowed = match &packets.space {
                 Some(space) => space.at(number),
-                None => self.sweep.dialer.authorize(endpoint).ok(),
+                None => self.sweep.endpoint(number).and_then(|(_, it)| self.sweep.dialer.authorize(it).ok()),
             };
             let Some(endpoint) = allowed else { continue };
             return Some(Target { number, endpoint });
@@ -330,6 +331,11 @@ impl Sweep {
                 self.stop.cancel();
                 return;
             }
+            if packets.ask_everything() {
+                // Whoever waits for it may have gone.
+                let waiting = self.gone_through.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let _ = waiting.map(|waiting| waiting.send(()));
+            }
             if report.sent > 0 {
                 self.wait_for_answers(&work).await;
             }
@@ -382,9 +388,7 @@ impl Sweep {
             return;
         }
         let end = Instant::now() + self.job.timeout.saturating_sub(self.patience());
-        while Instant::now() < end && !self.stop.is_cancelled() && !self.progress.has_heard_everything() {
-            sleep(LOOK.min(end - Instant::now())).await;
-        }
+        self.look_until(end, || self.progress.has_heard_everything()).await;
     }
 
     /// The endpoints of a later round that packets ask.
@@ -432,12 +436,17 @@ impl Sweep {
 
     /// Until every question has its answer, or answers have had their time.
     async fn wait_for_answers(&self, work: &Work) {
-        let end = Instant::now() + self.patience();
-        while Instant::now() < end && !self.stop.is_cancelled() {
-            if self.progress.has_heard_all(work) {
-                return;
-            }
-            sleep(LOOK.min(end - Instant::now())).await;
+        self.look_until(Instant::now() + self.patience(), || self.progress.has_heard_all(work)).await;
+    }
+
+    /// Until it is so, time is over, or the sweep is stopped.
+    async fn look_until(&self, end: Instant, is_so: impl Fn() -> bool) {
+        let (mut heard, mut look) = (self.progress.has_heard_of(), LOOK);
+        while Instant::now() < end && !self.stop.is_cancelled() && !is_so() {
+            sleep(look.min(end.saturating_duration_since(Instant::now()))).await;
+            let now = self.progress.has_heard_of();
+            look = if now == heard { (look * 3 / 2).min(SELDOM) } else { LOOK };
+            heard = now;
         }
     }
 

@@ -66,7 +66,7 @@ struct Host {
     late: u8,
     answers_everything: bool,
     listed: BTreeMap<(Transport, u16), PortObservation>,
-    first_answer: Option<PortObservation>,
+    first_answer: Option<Box<PortObservation>>,
 }
 
 impl Host {
@@ -200,7 +200,7 @@ impl Progress {
                 lock(&self.heard_second).insert(number);
             }
             if host.first_answer.is_none() {
-                host.first_answer = Some(observation.clone());
+                host.first_answer = Some(Box::new(observation.clone()));
             }
         }
         if outcome.is_open() {
@@ -272,7 +272,12 @@ impl Progress {
     }
 
     pub(super) fn has_heard_everything(&self) -> bool {
-        self.heard_of.load(Relaxed) >= self.hosts.len() as u64 * self.ports
+        self.has_heard_of() >= self.hosts.len() as u64 * self.ports
+    }
+
+    /// Of how many endpoints anything was heard.
+    pub(super) fn has_heard_of(&self) -> u64 {
+        self.heard_of.load(Relaxed)
     }
 
     /// Our own trouble kept these from being asked.
@@ -435,7 +440,12 @@ impl Progress {
         let mut batch = Vec::new();
         let mut next = from;
         let first = usize::try_from(from / self.ports.max(1)).unwrap_or(usize::MAX);
+        // Of a host that has not answered only what is known of it is ever asked again: in the dark there is nobody to look at.
+        let in_the_dark = lock(&self.known_silent).is_empty();
         for (index, host) in self.hosts.iter().enumerate().skip(first) {
+            if in_the_dark && !self.is_alive(index) {
+                continue;
+            }
             let begin = (index as u64 * self.ports).max(from);
             next = (index as u64 + 1) * self.ports;
             gather(&lock(host), begin, next, &mut batch);
@@ -464,7 +474,7 @@ impl Progress {
             }
             let mut ports: Vec<PortObservation> = host.listed.values().cloned().collect();
             if host.opens == 0
-                && let Some(first) = &host.first_answer
+                && let Some(first) = host.first_answer.as_deref()
                 && !ports.contains(first)
             {
                 ports.push(first.clone());

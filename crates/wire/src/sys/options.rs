@@ -8,6 +8,7 @@ use std::{
 pub(crate) trait Value: Copy {}
 impl Value for c_int {}
 impl Value for c_uint {}
+impl Value for libc::tpacket_req {}
 impl Value for libc::tpacket_req3 {}
 
 /// `setsockopt(2)`.

@@ -16,7 +16,7 @@ use model::{
 use probe::{
     AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
     conversation::{self, Ask, Timeouts},
-    sweep,
+    sweep_and_tell,
 };
 use scope::{Groups, Permutation};
 use std::{
@@ -25,11 +25,11 @@ use std::{
     net::IpAddr,
     num::NonZeroU32,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinSet,
     time::Instant,
 };
@@ -54,6 +54,31 @@ const PER_LOOPBACK: usize = 32;
 const MOST_IDENTIFIED: usize = 512;
 /// Conversations at once with a host that answers everything: most of its ports say nothing, and that takes its time.
 const PER_TRAP: usize = 8;
+
+/// Groups under way at once, where packets of our own ask: while one waits for its last answers, others are asked. No more than the
+/// engine hears for at a time, and no more endpoints, or of few ports addresses, than fit into some megabytes.
+const MOST_GROUPS: u64 = 14;
+const MOST_ENDPOINTS: u64 = 1 << 25;
+const MOST_ADDRESSES: u64 = 1 << 20;
+
+/// What is common to all groups of a scan.
+#[derive(Debug, Clone)]
+struct Common {
+    job: Arc<Job>,
+    tally: Arc<Mutex<Tally>>,
+    /// Room for conversations.
+    conversations: Arc<Semaphore>,
+    cancel: CancellationToken,
+    progress: Progress,
+    json: bool,
+}
+
+impl Common {
+    /// Nothing that holds it can panic half-way.
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What the whole scan has come to.
 #[derive(Debug, Default)]
@@ -103,13 +128,21 @@ pub(super) async fn run(job: Job, json: bool) -> Outcome {
     let cancel = CancellationToken::new();
     let interrupted = tokio::spawn(interruption(cancel.clone(), job.dialer.clone()));
 
-    let mut tally = Tally::default();
-    let swept = sweep_all(&job, &mut tally, &cancel, &progress, json).await;
+    let common = Common {
+        job: Arc::clone(&job),
+        tally: Arc::default(),
+        conversations: Arc::new(Semaphore::new(CONVERSATIONS)),
+        cancel: cancel.clone(),
+        progress: progress.clone(),
+        json,
+    };
+    let swept = sweep_all(&common).await;
     follower.abort();
     interrupted.abort();
     progress.end();
     swept?;
 
+    let mut tally = std::mem::take(&mut *common.tally());
     tally.incomplete |= cancel.is_cancelled();
     let summary = summary(&job, &tally, begun.elapsed());
     if json {
@@ -133,19 +166,17 @@ async fn interruption(cancel: CancellationToken, dialer: probe::Dialer) {
     }
 }
 
-async fn sweep_all(
-    job: &Arc<Job>,
-    tally: &mut Tally,
-    cancel: &CancellationToken,
-    progress: &Progress,
-    json: bool,
-) -> Result<(), Failure> {
+async fn sweep_all(common: &Common) -> Result<(), Failure> {
+    let job = &common.job;
     let seed = RandomState::new().build_hasher().finish();
-    let groups = Groups::new(job.space.clone(), group_size(job));
+    let size = group_size(job);
+    let most = groups_at_once(job, size);
+    let groups = Groups::new(job.space.clone(), size);
     let order = Permutation::new(groups.count(), seed);
     let ports = u64::from(job.tcp.len()) + u64::from(job.udp.len());
+    let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
     for index in 0..order.len() {
-        if cancel.is_cancelled() {
+        if common.cancel.is_cancelled() {
             break;
         }
         let Some(number) = order.at(index) else { break };
@@ -166,34 +197,46 @@ async fn sweep_all(
             trap: Arc::new(|_| ()),
             knock: ports >= u64::from(MANY_PORTS),
         };
-        one_group(job, sweep_job, tally, cancel, progress, json).await?;
+        let (tell, gone_through) = oneshot::channel();
+        running.spawn(one_group(common.clone(), sweep_job, tell));
+        // Connections are under way all the time: there is nothing to do beside them, and no more than one group is asked.
+        let left = if gone_through.await.is_ok() { most - 1 } else { 0 };
+        while running.len() > left
+            && let Some(done) = running.join_next().await
+        {
+            done.map_err(|error| Failure::World(error.into()))??;
+        }
+    }
+    while let Some(done) = running.join_next().await {
+        done.map_err(|error| Failure::World(error.into()))??;
     }
     Ok(())
+}
+
+/// How many groups of this size may be under way at once.
+fn groups_at_once(job: &Job, size: NonZeroU32) -> usize {
+    let each = u64::from(size.get()) * u64::from(job.tcp.len() + job.udp.len()).max(1);
+    let most = (MOST_ENDPOINTS / each).min(MOST_ADDRESSES / u64::from(size.get()));
+    usize::try_from(most.clamp(1, MOST_GROUPS)).unwrap_or(1)
 }
 
 /// Many ports: the usual groups. Few: more addresses at a time, so that pacing has hosts to choose from.
 fn group_size(job: &Job) -> NonZeroU32 {
     const ENDPOINTS: u32 = 1 << 22;
     let ports = (job.tcp.len() + job.udp.len()).max(1);
-    NonZeroU32::new((ENDPOINTS / ports).clamp(Groups::MULTI_PORT.get(), 1 << 16)).unwrap_or(Groups::MULTI_PORT)
+    NonZeroU32::new((ENDPOINTS / ports).clamp(Groups::MULTI_PORT.get(), 1 << 17)).unwrap_or(Groups::MULTI_PORT)
 }
 
-async fn one_group(
-    job: &Arc<Job>,
-    mut sweep_job: SweepJob,
-    tally: &mut Tally,
-    cancel: &CancellationToken,
-    progress: &Progress,
-    json: bool,
-) -> Result<(), Failure> {
+async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: oneshot::Sender<()>) -> Result<(), Failure> {
+    let Common { job, cancel, progress, json, .. } = &common;
     let (sender, mut found) = mpsc::channel::<Found>(1024);
     let traps = Arc::new(Traps::default());
     let seen = Arc::clone(&traps);
     sweep_job.trap = Arc::new(move |ip| seen.see(ip));
-    let mut sweeping = std::pin::pin!(sweep(&job.dialer, sweep_job, sender, cancel.clone()));
+    let mut sweeping = std::pin::pin!(sweep_and_tell(&job.dialer, sweep_job, sender, cancel.clone(), gone_through));
     let mut outcome: Option<SweepOutcome> = None;
     let mut running: JoinSet<Confirmed> = JoinSet::new();
-    let mut slots = Slots::default();
+    let mut slots = Slots { all: Arc::clone(&common.conversations), hosts: HashMap::new() };
     let mut systems: BTreeMap<IpAddr, Os> = BTreeMap::new();
     loop {
         if outcome.is_some() && job.identify {
@@ -215,12 +258,13 @@ async fn one_group(
             }
             Some(confirmed) = running.join_next() => {
                 let confirmed = confirmed.map_err(|error| Failure::World(error.into()))?;
-                take(confirmed, tally, &mut systems, progress, json)?;
+                take(confirmed, &mut common.tally(), &mut systems, progress, *json)?;
             }
             else => break,
         }
     }
     let outcome = outcome.unwrap_or_default();
+    let mut tally = common.tally();
     tally.counts.add(&outcome.counts);
     let answering = |host: &&HostResult| host.ports.iter().any(|port| port.outcome.is_answer());
     let everything = traps.known();
@@ -230,7 +274,7 @@ async fn one_group(
         tally.hosts_up += 1;
         let now = SystemClock.now();
         let names = job.scope.load().names_of(host.ip, now).iter().map(ToString::to_string).collect();
-        if json {
+        if *json {
             let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip), by: Vec::new() };
             progress.around(|| output::json(&Line::Host(line)))?;
         }
@@ -242,7 +286,7 @@ async fn one_group(
             *tally.discovered.entry(knock).or_default() += 1;
         }
         let names = job.scope.load().names_of(found.ip, SystemClock.now()).iter().map(ToString::to_string).collect();
-        if json {
+        if *json {
             let line = HostLine { ip: found.ip, state: "up", names, os: None, by };
             progress.around(|| output::json(&Line::Host(line)))?;
         }
@@ -252,7 +296,7 @@ async fn one_group(
         let accepting = accepting.map_or(0, |host| host.ports.iter().filter(|port| port.outcome.is_open()).count());
         let evidence = traps.evidence(ip, accepting);
         let finding = FindingLine { ip, id: "answers-every-port", verdict: "confirmed", evidence };
-        if json {
+        if *json {
             progress.around(|| output::json(&Line::Finding(finding)))?;
         } else {
             tally.findings.push(finding);
@@ -266,12 +310,6 @@ async fn one_group(
 struct Slots {
     all: Arc<Semaphore>,
     hosts: HashMap<IpAddr, (Arc<Semaphore>, usize)>,
-}
-
-impl Default for Slots {
-    fn default() -> Self {
-        Self { all: Arc::new(Semaphore::new(CONVERSATIONS)), hosts: HashMap::new() }
-    }
 }
 
 impl Slots {
