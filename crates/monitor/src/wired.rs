@@ -9,7 +9,7 @@ use probe::{
     conversation::{self, Ask, Timeouts},
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// For one question to a known endpoint: the kernel's first two repetitions of a SYN fit in.
@@ -52,6 +52,16 @@ impl Wired {
 impl Network for Wired {
     fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome> {
         Box::pin(async move { probe::sweep(&self.dialer, job, found, cancel).await })
+    }
+
+    fn sweep_and_tell(
+        &self,
+        job: SweepJob,
+        found: mpsc::Sender<Found>,
+        cancel: CancellationToken,
+        gone_through: oneshot::Sender<()>,
+    ) -> Answer<'_, SweepOutcome> {
+        Box::pin(async move { probe::sweep_and_tell(&self.dialer, job, found, cancel, gone_through).await })
     }
 
     fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>> {

@@ -18,7 +18,7 @@ use scope::{
 };
 use slip::{Few, Many, Swept};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Endpoints asked at once and without spreading them over time that share a row with others of their errand.
@@ -64,9 +64,10 @@ impl Accounted {
         job: SweepJob,
         found: mpsc::Sender<Found>,
         cancel: CancellationToken,
+        gone_through: oneshot::Sender<()>,
     ) -> SweepOutcome {
         let slip = Swept::begin(self, &job);
-        let outcome = self.network.sweep(job, found, cancel).await;
+        let outcome = self.network.sweep_and_tell(job, found, cancel, gone_through).await;
         slip.end(&outcome);
         outcome
     }

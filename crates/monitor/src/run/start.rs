@@ -72,6 +72,7 @@ impl<J: Journal> Monitor<J> {
             tcp: state.tcp.clone(),
             udp: state.udp.clone(),
             identify: state.identify,
+            dark: 1,
         };
         let cancel = CancellationToken::new();
         state.running = Some(Running { record, cancel: cancel.clone() });
