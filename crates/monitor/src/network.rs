@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
-use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -105,6 +105,19 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     fn try_packets(&self, _due: Due) -> Answer<'_, ()> {
         Box::pin(async {})
     }
+
+    /// The addresses questions are sent from: the configured one, and another that can stand in for it where it is banned.
+    fn sources(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (None, None)
+    }
+
+    /// Asks each endpoint from both at one time.
+    fn compare_sources(&self, _endpoints: Vec<Endpoint>) -> Answer<'_, Vec<Compared>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    /// From now on these are asked from the second source.
+    fn ask_from_second(&self, _hosts: AddressSet) {}
 
     /// Stops every probe within a second, or lets them go on.
     fn halt(&self, halted: bool);

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::{
     AddressSet, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName, ServiceObservation,
 };
-use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
 use scope::{
     ScopeHandle,
     ledger::{Errand, Why},
@@ -136,6 +136,23 @@ impl Accounted {
         let slip = Few::begin(&network, &asked);
         self.network.try_packets(due).await;
         slip.end(asked);
+    }
+
+    pub(crate) fn sources(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        self.network.sources()
+    }
+
+    pub(crate) async fn compare_sources(&self, endpoints: Vec<Endpoint>) -> Vec<Compared> {
+        let network = self.because(Why::Canary);
+        let slip = Few::begin(&network, &endpoints);
+        let compared = self.network.compare_sources(endpoints).await;
+        let left = compared.iter().filter(|compared| has_left(compared.first) || has_left(compared.second));
+        slip.end(left.map(|compared| compared.endpoint).collect::<Vec<_>>());
+        compared
+    }
+
+    pub(crate) fn ask_from_second(&self, hosts: AddressSet) {
+        self.network.ask_from_second(hosts);
     }
 
     pub(crate) fn halt(&self, halted: bool) {

@@ -33,6 +33,7 @@ impl<J: Journal> Monitor<J> {
             }
         }
         self.start_check();
+        self.start_comparison();
         while self.confirming.len() < CONFIRMATIONS_AT_ONCE
             && !self.restraint.borrow().everything
             && let Some(request) = self.confirmations.take(now)
