@@ -213,7 +213,7 @@ pub struct TrustPath {
 }
 
 /// What a server staples of the certificate's standing (OCSP, RFC 6960), as it says it: the signature is not looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Staple {
     pub status: StapleStatus,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -80,7 +80,7 @@ impl ClientAuth {
 
 /// How a service does TLS. Every part is none where it was not looked at; what one look does not say stays as it was
 /// ([`TlsPosture::learn`]).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct TlsPosture {
     /// When any part was last looked at.
     #[serde(skip_serializing_if = "Option::is_none", default)]
