@@ -1,3 +1,4 @@
+use crate::base64::base64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -232,9 +233,25 @@ pub enum StapleStatus {
     Unreadable,
 }
 
+/// A certificate's DER as text (RFC 7468 §5), with a line break at the end.
+pub fn certificate_pem(der: &[u8]) -> String {
+    let body = base64(der, true);
+    let lines = body.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n");
+    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pem_has_lines_of_64() {
+        let begin = "-----BEGIN CERTIFICATE-----\n";
+        assert_eq!(certificate_pem(&[0; 3]), format!("{begin}AAAA\n-----END CERTIFICATE-----\n"));
+        let long = certificate_pem(&[0; 49]);
+        let lines: Vec<usize> = long.lines().map(str::len).collect();
+        assert_eq!(lines, [27, 64, 4, 25]);
+    }
 
     #[test]
     fn a_record_of_before_reads_and_writes_the_same() {

@@ -5,6 +5,7 @@
 //! Times are [`jiff::Timestamp`]s in UTC with millisecond resolution (see [`Clock`]).
 
 mod alert;
+mod base64;
 mod certificate;
 mod clock;
 mod duration;
@@ -28,7 +29,9 @@ mod target;
 mod top_ports;
 
 pub use alert::{Alert, AlertId, Delivery, Notice};
-pub use certificate::{Certificate, CertificateField, KeyInfo, Sha256, Staple, StapleStatus, TrustPath, Verdict};
+pub use certificate::{
+    Certificate, CertificateField, KeyInfo, Sha256, Staple, StapleStatus, TrustPath, Verdict, certificate_pem,
+};
 pub use clock::{Clock, SystemClock, to_millisecond};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use endpoint::{Endpoint, HostKey, ServiceKey, ServiceName, Transport, Vantage};

@@ -20,7 +20,7 @@ use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
 use jiff::Timestamp;
 use model::{
     Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
-    TlsObservation, Transport, to_millisecond,
+    TlsObservation, TlsPosture, Transport, to_millisecond,
 };
 use plan::{Approach, Layer};
 use std::{net::Ipv4Addr, time::Duration};

@@ -18,7 +18,13 @@ use model::{
 };
 use monitor::{Batch, Journal as _, LeaseRecord, PassRecord, Restored, Violations};
 use notifiers::Owed;
-use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -115,6 +121,10 @@ fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> S
                 certificate: Some(sha256),
                 alternates: std::iter::once((Sha256([9; 32]), at(5))).collect(),
                 verdicts: Vec::new(),
+                chain: Vec::new(),
+                path: None,
+                posture: None,
+                weaknesses: BTreeMap::new(),
             })
         }),
         first_seen: at(0),
@@ -166,6 +176,9 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
         expiry_told: Some(30),
         expired_told: false,
         rogue_told: BTreeSet::new(),
+        rogue: BTreeMap::new(),
+        replaced: BTreeMap::new(),
+        weaknesses: BTreeSet::new(),
         standing: Standing::default(),
     }
 }
