@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) alpn: Option<String>,
     /// DER, leaf first.
     pub(super) chain: Vec<Vec<u8>>,
+    /// The OCSP answer that came with it.
+    pub(super) staple: Option<Vec<u8>>,
 }
 
 /// How a handshake ended.
@@ -94,6 +96,7 @@ fn session(stream: &TlsStream<Tee<Conn>>, recorder: &Recorder) -> Session {
         cipher: cipher.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1),
         alpn: connection.alpn_protocol().map(identify::printable),
         chain: shown.chain,
+        staple: shown.staple,
     }
 }
 
@@ -127,6 +130,7 @@ struct Recorder(Mutex<Shown>);
 #[derive(Debug, Default, Clone)]
 struct Shown {
     chain: Vec<Vec<u8>>,
+    staple: Option<Vec<u8>>,
     version: Option<&'static str>,
 }
 
@@ -147,6 +151,7 @@ impl Recorder {
             cipher: "unknown".to_owned(),
             alpn: None,
             chain: shown.chain,
+            staple: shown.staple,
         })
     }
 }
@@ -157,11 +162,12 @@ impl ServerCertVerifier for Recorder {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.to_vec()).collect();
-        self.note(|shown| shown.chain = chain);
+        let staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
+        self.note(|shown| (shown.chain, shown.staple) = (chain, staple));
         Ok(ServerCertVerified::assertion())
     }
 
