@@ -15,6 +15,7 @@ mod reader;
 mod reply;
 mod roots;
 mod text;
+pub mod tls;
 
 #[cfg(test)]
 mod tests;
