@@ -75,6 +75,8 @@ impl<'a> Details<'a> {
         let certificate = Certificate {
             sha256: sha256(der),
             spki_sha256: sha256(anatomy.spki),
+            tbs_sha256: Some(sha256(anatomy.tbs)),
+            version: None,
             subject: subject.join(", "),
             issuer: issuer.join(", "),
             issuer_attributes: issuer,
@@ -85,6 +87,8 @@ impl<'a> Details<'a> {
             key: key::read(anatomy.spki),
             signature: key::signature_name(anatomy.signature_oid),
             self_signed: self_signed(&anatomy),
+            scts: 0,
+            unreadable: Vec::new(),
         };
         Ok(Self {
             certificate,

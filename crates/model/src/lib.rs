@@ -18,6 +18,7 @@ mod observation;
 mod pass;
 mod policy;
 mod port;
+mod posture;
 mod range;
 mod rate;
 mod service;
@@ -27,7 +28,7 @@ mod target;
 mod top_ports;
 
 pub use alert::{Alert, AlertId, Delivery, Notice};
-pub use certificate::{Certificate, KeyInfo, Sha256, Verdict};
+pub use certificate::{Certificate, CertificateField, KeyInfo, Sha256, Staple, StapleStatus, TrustPath, Verdict};
 pub use clock::{Clock, SystemClock, to_millisecond};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use endpoint::{Endpoint, HostKey, ServiceKey, ServiceName, Transport, Vantage};
@@ -46,6 +47,7 @@ pub use observation::{
 pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
 pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};
 pub use port::{PortSet, PortSetError};
+pub use posture::{ClientAuth, TlsAudit, TlsPosture, TlsVersion, UnknownWeakness, Weakness};
 pub use range::{AddressRange, AddressSet, Addresses};
 pub use rate::{HOSTS_OF_A_PREFIX, Rate, RateError};
 pub use service::{Os, Service, Software, SshKey};

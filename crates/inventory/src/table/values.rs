@@ -30,22 +30,9 @@ struct Tls {
     cipher: Id,
     alpn: Id,
     certificate: Option<Sha256>,
-    /// Four bits each, the first in the lowest: one more than its place in [`VERDICTS`].
+    /// Four bits each, the first in the lowest: one more than its place in [`Verdict::ALL`].
     verdicts: u64,
 }
-
-const VERDICTS: [Verdict; 10] = [
-    Verdict::Expired,
-    Verdict::NotYetValid,
-    Verdict::NameMismatch,
-    Verdict::SelfSigned,
-    Verdict::IncompleteChain,
-    Verdict::UntrustedRoot,
-    Verdict::WeakKey,
-    Verdict::WeakSignature,
-    Verdict::WrongUse,
-    Verdict::Malformed,
-];
 
 /// Every method that interns adds a user and gives none where the value does not fit; every `release` takes one away.
 #[derive(Debug, Clone, Default)]
@@ -272,7 +259,7 @@ fn pack_verdicts(verdicts: &[Verdict]) -> Option<u64> {
         return None;
     }
     verdicts.iter().rev().try_fold(0_u64, |packed, verdict| {
-        let place = VERDICTS.iter().position(|known| known == verdict)?;
+        let place = Verdict::ALL.iter().position(|known| known == verdict)?;
         Some(packed << 4 | (u64::try_from(place).ok()? + 1))
     })
 }
@@ -281,7 +268,7 @@ fn unpack_verdicts(mut packed: u64) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     while packed != 0 {
         let place = usize::try_from(packed & 0xf).unwrap_or_default();
-        verdicts.extend(place.checked_sub(1).and_then(|place| VERDICTS.get(place)));
+        verdicts.extend(place.checked_sub(1).and_then(|place| Verdict::ALL.get(place)));
         packed >>= 4;
     }
     verdicts

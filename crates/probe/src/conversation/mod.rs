@@ -353,12 +353,12 @@ impl<'a> Interview<'a> {
         let verdicts = identify::judge(&session.chain, self.ask.roots, name, self.dialer.clock().now());
         let certificate = session.chain.first().and_then(|leaf| identify::read_certificate(leaf).ok());
         TlsObservation {
-            version: session.version,
-            cipher: session.cipher,
             alpn: session.alpn,
             certificate,
             verdicts,
+            presented: session.chain.iter().map(|der| identify::sha256(der)).collect(),
             chain: session.chain,
+            ..TlsObservation::new(session.version, session.cipher)
         }
     }
 

@@ -145,6 +145,8 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
         certificate: Certificate {
             sha256: Sha256([digest; 32]),
             spki_sha256: Sha256([digest ^ 0xff; 32]),
+            tbs_sha256: None,
+            version: Some(3),
             subject: format!("CN=www{digest}.example.org"),
             issuer: "CN=Example CA, O=Example CA Inc".to_owned(),
             issuer_attributes: vec!["CN=Example CA".to_owned(), "O=Example CA Inc".to_owned()],
@@ -155,6 +157,8 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
             key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
             signature: "ecdsa-with-SHA256".to_owned(),
             self_signed: false,
+            scts: 0,
+            unreadable: Vec::new(),
         },
         first_seen: at(0),
         last_seen: at(60),

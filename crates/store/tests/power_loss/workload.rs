@@ -306,6 +306,8 @@ fn certificate(number: usize) -> CertificateState {
         certificate: Certificate {
             sha256: digest(number),
             spki_sha256: digest(number),
+            tbs_sha256: None,
+            version: Some(3),
             subject: "CN=www.example.org".to_owned(),
             issuer: "CN=Example CA".to_owned(),
             issuer_attributes: Vec::new(),
@@ -316,6 +318,8 @@ fn certificate(number: usize) -> CertificateState {
             key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
             signature: "ecdsa-with-SHA256".to_owned(),
             self_signed: false,
+            scts: 0,
+            unreadable: Vec::new(),
         },
         first_seen: at(number),
         last_seen: at(number),
