@@ -5,11 +5,13 @@ pub mod cipher;
 pub mod extension;
 pub mod flight;
 mod hello;
+mod posture;
 mod record;
 mod version;
 
 pub use cipher::{Cipher, Class, Ssl2Cipher};
 pub use flight::{Alert, ClientAuth, End, FlightReader, KeyExchange, ServerFlight, ServerHello, Ssl2Hello};
 pub use hello::{Hello, ssl2_hello};
+pub use posture::{is_modern, posture, profile};
 pub use record::{NoRecord, Record, Records};
 pub use version::Version;

@@ -23,6 +23,7 @@ mod raw;
 mod resolver;
 mod self_probe;
 mod sweep;
+mod tls;
 
 pub use ask::{AskOptions, ask};
 pub use counters::DialerCounters;

@@ -7,7 +7,7 @@ use names::NAMES;
 use std::fmt;
 
 /// A cipher suite by its number (RFC 5246 §A.5). Prints as its IANA name, or as its number where it has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cipher(pub u16);
 
 /// A property that suites are chosen or judged by. A suite has one of a kind of encryption, and may have others beside.

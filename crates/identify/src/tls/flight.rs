@@ -57,7 +57,7 @@ pub enum End {
     Malformed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerHello {
     /// What it has chosen, wherever it says so.
     pub version: Version,

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// A protocol version by its number on the wire. Versions sort by age within TLS; prints as `TLSv1.2`, `SSLv3`, `DTLSv1.2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u16);
 
 impl Version {

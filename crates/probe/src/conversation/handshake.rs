@@ -6,10 +6,11 @@ use model::ServiceName;
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, DistinguishedName, SignatureScheme,
     client::{
-        Resumption,
+        ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs},
+    sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::{
@@ -27,6 +28,14 @@ pub(super) struct Session {
     pub(super) alpn: Option<String>,
     /// DER, leaf first.
     pub(super) chain: Vec<Vec<u8>>,
+    /// It asked for a certificate of ours.
+    pub(super) asked: bool,
+    /// An alert of its ended the handshake after that.
+    pub(super) refused: bool,
+    /// It stapled an answer of its authority.
+    pub(super) stapled: bool,
+    /// What it said first, as it was on the wire.
+    pub(super) first: Vec<u8>,
 }
 
 /// How a handshake ended.
@@ -35,6 +44,8 @@ pub(super) enum Shaken {
     /// It speaks TLS and would not have us (it wants a certificate of ours, another version, another name); what it showed
     /// until then.
     Partly(Option<Session>),
+    /// It speaks TLS, and knows no host by the name it was asked for, or wants to be asked for one (RFC 6066 §3).
+    Nameless,
     /// It speaks TLS, but none of the protocols we offered inside it (RFC 7301 §3.2): worth another try that offers none.
     OtherProtocols,
     /// It does not speak TLS; what it said instead.
@@ -58,7 +69,8 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
         return Shaken::Plain(Vec::new());
     };
     let verifier: Arc<dyn ServerCertVerifier> = Arc::<Recorder>::clone(&recorder);
-    let mut config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let config = config.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = config.with_client_cert_resolver(Arc::<Recorder>::clone(&recorder));
     config.resumption = Resumption::disabled();
     if alpn {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -71,8 +83,12 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
         Ok(Err((error, tee))) => {
             let cut = is_break(&error);
             match recorder.partly() {
-                Some(session) if cut => Shaken::Cut(Some(session)),
-                Some(session) => Shaken::Partly(Some(session)),
+                Some(session) if cut => Shaken::Cut(Some(Session { first: tee.first, ..session })),
+                Some(session) => {
+                    let refused = session.asked && alert_of(&error).is_some();
+                    Shaken::Partly(Some(Session { refused, first: tee.first, ..session }))
+                }
+                None if is_alert(&error, AlertDescription::UnrecognisedName) => Shaken::Nameless,
                 None if alpn && is_alert(&error, AlertDescription::NoApplicationProtocol) => Shaken::OtherProtocols,
                 None if cut && tee.first.is_empty() => Shaken::Broken,
                 None if speaks_tls(&error, &tee.first) && cut => Shaken::Cut(None),
@@ -94,6 +110,10 @@ fn session(stream: &TlsStream<Tee<Conn>>, recorder: &Recorder) -> Session {
         cipher: cipher.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1),
         alpn: connection.alpn_protocol().map(identify::printable),
         chain: shown.chain,
+        asked: shown.asked,
+        refused: false,
+        stapled: shown.stapled,
+        first: stream.get_ref().0.first.clone(),
     }
 }
 
@@ -108,8 +128,22 @@ const TLS_1_2: &str = "TLSv1.2";
 const TLS_1_3: &str = "TLSv1.3";
 
 fn is_alert(error: &std::io::Error, alert: AlertDescription) -> bool {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(tls, Some(rustls::Error::AlertReceived(received)) if *received == alert)
+    alert_of(error) == Some(alert)
+}
+
+/// The alert by which the other end ended it.
+pub(super) fn alert_of(error: &std::io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// Bytes for a hello. None where the system has no randomness to give.
+pub(super) fn random() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    PROVIDER.secure_random.fill(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// It sent an alert, or a handshake we could not go along with.
@@ -128,6 +162,8 @@ struct Recorder(Mutex<Shown>);
 struct Shown {
     chain: Vec<Vec<u8>>,
     version: Option<&'static str>,
+    asked: bool,
+    stapled: bool,
 }
 
 impl Recorder {
@@ -147,6 +183,9 @@ impl Recorder {
             cipher: "unknown".to_owned(),
             alpn: None,
             chain: shown.chain,
+            asked: shown.asked,
+            stapled: shown.stapled,
+            ..Session::default()
         })
     }
 }
@@ -157,11 +196,14 @@ impl ServerCertVerifier for Recorder {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.to_vec()).collect();
-        self.note(|shown| shown.chain = chain);
+        self.note(|shown| {
+            shown.chain = chain;
+            shown.stapled = !ocsp_response.is_empty();
+        });
         Ok(ServerCertVerified::assertion())
     }
 
@@ -194,5 +236,17 @@ impl ServerCertVerifier for Recorder {
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
         None
+    }
+}
+
+/// Notes that a certificate of ours is asked for, and has none.
+impl ResolvesClientCert for Recorder {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.note(|shown| shown.asked = true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }

@@ -5,15 +5,17 @@
 //! or on the first where it is likely, and what is inside it in the same session. What was recognised last time is asked for
 //! first, so that verifying takes one connection.
 
+mod alert;
 mod budget;
 mod dialogue;
 mod handshake;
 mod plan;
+mod second;
 mod tee;
 #[cfg(test)]
 mod tests;
 
-use crate::Dialer;
+use crate::{Conn, Dialer};
 use budget::Budget;
 use dialogue::Heard;
 use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
@@ -23,8 +25,11 @@ use model::{
     TlsObservation, Transport, to_millisecond,
 };
 use plan::{Approach, Layer};
+use second::Modern;
 use std::{net::Ipv4Addr, time::Duration};
 use tokio::time::{Instant, timeout_at};
+
+pub use second::Earlier;
 
 /// Whom to ask, and what is known.
 #[derive(Debug, Clone, Copy)]
@@ -88,15 +93,34 @@ const MARGIN: Duration = Duration::from_millis(500);
 
 /// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, not counting the waits
 /// for its turn under the ceilings; at once when the dialer is halted. Reads at most 16 KiB of each connection beside TLS' own.
+///
+/// One that speaks TLS is looked at a second time ([`Earlier`]) where it is met the first time.
 pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
+    identify_known(dialer, endpoint, ask, None).await
+}
+
+/// The same where more is known of its TLS than that it spoke it: the second look is taken where it is due.
+pub async fn identify_known(
+    dialer: &Dialer,
+    endpoint: Endpoint,
+    ask: Ask<'_>,
+    earlier: Option<Earlier>,
+) -> Conversation {
     if endpoint.transport == Transport::Udp {
         return identify_udp(dialer, endpoint, ask.timeouts).await;
     }
     let mut interview = Interview::new(dialer, endpoint, ask);
+    interview.earlier = earlier;
     let complete = tokio::select! {
         biased;
         () = dialer.halted() => false,
-        complete = interview.run() => complete,
+        complete = async {
+            let complete = interview.run().await;
+            if complete {
+                interview.look_again().await;
+            }
+            complete
+        } => complete,
     };
     interview.conclude(complete)
 }
@@ -152,6 +176,12 @@ struct Interview<'a> {
     offer_http: bool,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
+    /// What is known of its TLS from before.
+    earlier: Option<Earlier>,
+    /// What a modern handshake said beside its certificates.
+    modern: Modern,
+    /// The second look has been taken.
+    has_looked: bool,
     /// Something was asked in vain, because connections broke or for want of time: silence there is none.
     doubtful: bool,
 }
@@ -173,12 +203,22 @@ impl<'a> Interview<'a> {
             tls: None,
             offer_http: true,
             denied_tls: false,
+            earlier: None,
+            modern: Modern::default(),
+            has_looked: false,
             doubtful: false,
         }
     }
 
     /// False where a connection of ours failed before everything had been asked.
     async fn run(&mut self) -> bool {
+        if self.ask.prior_tls && self.earlier.is_some_and(|earlier| earlier.by_hand) {
+            match self.look().await {
+                Some(true) => return true,
+                Some(false) => {}
+                None => return false,
+            }
+        }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
         let mut asked_http = false;
         for layer in plan.layers {
@@ -258,28 +298,18 @@ impl<'a> Interview<'a> {
         self.ask.prior.is_some() || self.ask.prior_tls
     }
 
+    fn may_connect(&self) -> bool {
+        self.connections < MAX_CONNECTIONS && !self.budget.is_spent()
+    }
+
     /// One connection. None: it failed.
     async fn visit(&mut self, layer: Layer, approach: Approach) -> Option<Heard> {
-        if self.connections >= MAX_CONNECTIONS || self.budget.is_spent() {
+        if !self.may_connect() {
             self.doubt(layer);
             return Some(Heard::Nothing);
         }
-        let authorized = match self.ask.name {
-            Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
-            None => self.dialer.authorize(self.endpoint),
-        };
-        let Ok(target) = authorized else {
-            self.record(Outcome::NotProbed(NotProbed::OutOfScope), None);
-            return None;
-        };
-        let asked = Instant::now();
-        match self.dialer.connect(target, self.budget.capped(self.ask.timeouts.connect)).await {
-            Ok(conn) => {
-                self.connections += 1;
-                let rtt = conn.rtt();
-                self.budget.waited(asked.elapsed().saturating_sub(rtt));
-                self.record(Outcome::Open(OpenReason::Connected), Some(rtt));
-                self.budget.met(rtt);
+        match self.connect().await? {
+            Some(conn) => {
                 let limit = self.budget.end() + MARGIN;
                 let talk = async {
                     match layer {
@@ -297,11 +327,34 @@ impl<'a> Interview<'a> {
                     heard => heard,
                 })
             }
-            // Accepted, and hung up before anything could be said.
+            None => Some(Heard::Broken(None)),
+        }
+    }
+
+    /// A new connection. `Some(None)`: accepted, and hung up before anything could be said. None: it failed.
+    async fn connect(&mut self) -> Option<Option<Conn>> {
+        let authorized = match self.ask.name {
+            Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
+            None => self.dialer.authorize(self.endpoint),
+        };
+        let Ok(target) = authorized else {
+            self.record(Outcome::NotProbed(NotProbed::OutOfScope), None);
+            return None;
+        };
+        let asked = Instant::now();
+        match self.dialer.connect(target, self.budget.capped(self.ask.timeouts.connect)).await {
+            Ok(conn) => {
+                self.connections += 1;
+                let rtt = conn.rtt();
+                self.budget.waited(asked.elapsed().saturating_sub(rtt));
+                self.record(Outcome::Open(OpenReason::Connected), Some(rtt));
+                self.budget.met(rtt);
+                Some(Some(conn))
+            }
             Err(Outcome::Open(reason)) => {
                 self.connections += 1;
                 self.record(Outcome::Open(reason), None);
-                Some(Heard::Broken(None))
+                Some(None)
             }
             Err(outcome) => {
                 self.record(outcome, None);
@@ -324,15 +377,22 @@ impl<'a> Interview<'a> {
         let alpn = self.offer_http && !approach.waits_for_server();
         match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
             handshake::Shaken::Session(session, mut stream) => {
-                self.tls = Some(self.judged(session));
-                self.talk(stream.as_mut(), approach, true).await
+                self.take_session(session);
+                let mut stream = alert::Listening::new(stream.as_mut());
+                let heard = self.talk(&mut stream, approach, true).await;
+                self.modern.judge_client_auth(stream.is_refused(), &heard);
+                heard
             }
             handshake::Shaken::Partly(session) => {
-                self.tls = session.map(|session| self.judged(session));
+                session.into_iter().for_each(|session| self.take_session(session));
+                Heard::Answer(bare_tls())
+            }
+            handshake::Shaken::Nameless => {
+                self.modern.wants_name = self.ask.name.is_none();
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Cut(session) => {
-                self.tls = session.map(|session| self.judged(session));
+                session.into_iter().for_each(|session| self.take_session(session));
                 Heard::Broken(Some(bare_tls()))
             }
             handshake::Shaken::OtherProtocols => {
@@ -346,6 +406,11 @@ impl<'a> Interview<'a> {
             handshake::Shaken::Broken => Heard::Broken(None),
             handshake::Shaken::Silent => Heard::Nothing,
         }
+    }
+
+    fn take_session(&mut self, session: handshake::Session) {
+        self.modern = Modern::of(&session);
+        self.tls = Some(self.judged(session));
     }
 
     fn judged(&self, session: handshake::Session) -> TlsObservation {
