@@ -2,7 +2,8 @@
 //!
 //! Every answer goes through every parser (`identify`), whatever was asked, and a reader stops as soon as one has understood.
 //! A server that speaks first is listened to; one that does not is asked on the same connection; TLS is spoken on a second one,
-//! or on the first where it is likely, and what is inside it in the same session. What was recognised last time is asked for
+//! or on the first where it is likely, and what is inside it in the same session. Where the protocol itself can go over to TLS
+//! (STARTTLS), it does so on the connection on which it was recognised. What was recognised last time is asked for
 //! first, so that verifying takes one connection.
 
 mod alert;
@@ -11,13 +12,14 @@ mod dialogue;
 mod handshake;
 mod plan;
 mod second;
+mod secure;
 mod tee;
 #[cfg(test)]
 mod tests;
 
 use crate::{Conn, Dialer};
 use budget::Budget;
-use dialogue::Heard;
+use dialogue::{Heard, Talked};
 use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
 use jiff::Timestamp;
 use model::{
@@ -182,6 +184,12 @@ struct Interview<'a> {
     modern: Modern,
     /// The second look has been taken.
     has_looked: bool,
+    /// It went over to TLS, by these words.
+    gone_over: Option<crate::starttls::Protocol>,
+    /// It went over to TLS the last time, by the protocol's own words.
+    upgraded_before: bool,
+    /// How it goes with that now.
+    upgrade: secure::Progress,
     /// Something was asked in vain, because connections broke or for want of time: silence there is none.
     doubtful: bool,
 }
@@ -190,6 +198,9 @@ impl<'a> Interview<'a> {
     fn new(dialer: &'a Dialer, endpoint: Endpoint, ask: Ask<'a>) -> Self {
         let identity = dialer.identity();
         let contact = identity.contact.as_deref().map(|contact| format!(" ({contact})")).unwrap_or_default();
+        let upgraded_before = ask.prior_tls && ask.prior.is_some_and(|prior| prior.facts.contains_key(STARTTLS));
+        // TLS then is not what it begins with.
+        let ask = Ask { prior_tls: ask.prior_tls && !upgraded_before, ..ask };
         Self {
             dialer,
             endpoint,
@@ -206,13 +217,16 @@ impl<'a> Interview<'a> {
             earlier: None,
             modern: Modern::default(),
             has_looked: false,
+            gone_over: None,
+            upgraded_before,
+            upgrade: secure::Progress::default(),
             doubtful: false,
         }
     }
 
     /// False where a connection of ours failed before everything had been asked.
     async fn run(&mut self) -> bool {
-        if self.ask.prior_tls && self.earlier.is_some_and(|earlier| earlier.by_hand) {
+        if self.ask.prior_tls && self.takes_a_hand() {
             match self.look().await {
                 Some(true) => return true,
                 Some(false) => {}
@@ -267,6 +281,9 @@ impl<'a> Interview<'a> {
             let again = self.visit(layer, approach).await?;
             heard = self.settle(layer, first, again);
         }
+        if let Heard::Answer(answer) = &mut heard {
+            self.finish_upgrade(answer).await;
+        }
         Some(self.take(layer, heard))
     }
 
@@ -315,7 +332,8 @@ impl<'a> Interview<'a> {
                     match layer {
                         Layer::Plain => {
                             let mut conn = conn;
-                            self.talk(&mut conn, approach, false).await
+                            let talked = self.talk(&mut conn, approach, false).await;
+                            self.go_over(conn, talked).await
                         }
                         Layer::Tls => self.shake(conn, approach).await,
                     }
@@ -363,7 +381,7 @@ impl<'a> Interview<'a> {
         }
     }
 
-    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Heard
+    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Talked
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
@@ -372,14 +390,14 @@ impl<'a> Interview<'a> {
     }
 
     /// A handshake, and what is inside it.
-    async fn shake(&mut self, conn: crate::Conn, approach: Approach) -> Heard {
+    async fn shake(&mut self, conn: Conn, approach: Approach) -> Heard {
         let limit = self.budget.answer();
         let alpn = self.offer_http && !approach.waits_for_server();
         match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
             handshake::Shaken::Session(session, mut stream) => {
                 self.take_session(session);
                 let mut stream = alert::Listening::new(stream.as_mut());
-                let heard = self.talk(&mut stream, approach, true).await;
+                let heard = self.talk(&mut stream, approach, true).await.heard;
                 self.modern.judge_client_auth(stream.is_refused(), &heard);
                 heard
             }
@@ -423,6 +441,7 @@ impl<'a> Interview<'a> {
             verdicts,
             presented: session.chain.iter().map(|der| identify::sha256(der)).collect(),
             chain: session.chain,
+            starttls: self.gone_over.map(|protocol| protocol.as_str().to_owned()),
             ..TlsObservation::new(session.version, session.cipher)
         }
     }
@@ -478,6 +497,8 @@ impl<'a> Interview<'a> {
         let within = self.tls.is_some();
         match &self.best {
             _ if self.connections == 0 => false,
+            // Its certificate is in doubt, and would seem to be gone.
+            _ if self.upgraded_before && self.upgrade.is_doubtful() => false,
             // It says that it speaks TLS, and has shown none.
             Some(best) if best.next == Next::Tls && !within => false,
             Some(best) if best.next != Next::Tls && best.service.name != TLS => true,
@@ -488,6 +509,8 @@ impl<'a> Interview<'a> {
     }
 }
 
+/// The fact of a service that went over to TLS: by the words of which protocol.
+const STARTTLS: &str = "starttls";
 /// TLS with nothing recognised inside.
 const TLS: &str = "tls";
 

@@ -2,7 +2,12 @@
 //! everything a server tells in the clear. It is due on first sight, when the certificate is another one, and daily; and it is
 //! what is left where a modern handshake comes to nothing, which then is how that server is verified from there on.
 
-use super::{Interview, TLS, dialogue::Heard, handshake::Session};
+use super::{
+    Interview, TLS,
+    dialogue::Heard,
+    handshake::{self, Session},
+    secure::{Progress, Reached, mark},
+};
 use crate::tls;
 use identify::{
     Next,
@@ -10,11 +15,13 @@ use identify::{
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{ClientAuth, ServiceName, Sha256, TlsObservation, TlsPosture};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What is known of an endpoint's TLS from before. The default is what nobody has looked at yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Earlier {
-    pub certificate: Option<Sha256>,
+    /// Those it has shown: several where it stands behind a balancer.
+    pub certificates: Vec<Sha256>,
     /// When the second look was taken.
     pub looked: Option<Timestamp>,
     /// A modern handshake does not get as far as a certificate there.
@@ -25,7 +32,7 @@ impl Earlier {
     /// From what was observed. Where the version says that a name is missing, a modern handshake is not to blame.
     pub fn of(tls: &TlsObservation) -> Self {
         Self {
-            certificate: tls.certificate.as_ref().map(|leaf| leaf.sha256),
+            certificates: tls.certificate.iter().map(|leaf| leaf.sha256).collect(),
             looked: tls.posture.as_ref().and_then(|posture| posture.at),
             by_hand: Self::takes_a_hand(&tls.version, &tls.cipher),
         }
@@ -41,6 +48,9 @@ impl Earlier {
 const UNKNOWN: &str = "unknown";
 /// A day, less what a daily pass may be early.
 const AGAIN: SignedDuration = SignedDuration::from_hours(23);
+
+/// Certificates that come and go are no reason to look more often than this.
+const SOON: SignedDuration = SignedDuration::from_mins(10);
 
 /// What a modern handshake said beside its certificates.
 #[derive(Debug, Default)]
@@ -106,11 +116,13 @@ impl Interview<'_> {
     pub(super) async fn look_again(&mut self) {
         let is_bare = self.ask.name.is_none();
         let shown = self.tls.as_ref().and_then(|tls| tls.certificate.as_ref()).map(|leaf| leaf.sha256);
-        if !self.has_looked && self.speaks_tls() && !self.is_upgraded() {
+        if !self.has_looked && self.speaks_tls() {
             let now = self.dialer.clock().now();
             let is_due = is_bare
-                && self.earlier.map_or(!self.ask.prior_tls, |earlier| {
-                    shown != earlier.certificate || earlier.looked.is_none_or(|then| now.duration_since(then) >= AGAIN)
+                && self.earlier.as_ref().map_or(!self.ask.prior_tls && !self.upgraded_before, |earlier| {
+                    let is_news = shown.is_some_and(|shown| !earlier.certificates.contains(&shown));
+                    let wait = if is_news { SOON } else { AGAIN };
+                    earlier.looked.is_none_or(|then| now.duration_since(then) >= wait)
                 });
             let is_last_resort = shown.is_none() && !self.modern.wants_name;
             if is_last_resort || (is_due && shown.is_some()) {
@@ -130,14 +142,33 @@ impl Interview<'_> {
         if !self.may_connect() {
             return Some(false);
         }
-        let Some(mut conn) = self.connect().await? else { return Some(false) };
-        let name = self.ask.name.map(ServiceName::as_str);
-        let hello = Hello::broad(Version::TLS1_2, super::handshake::random()?).server_name(name);
-        let flight = tls::exchange(&mut conn, &hello.to_record(), self.budget.answer()).await;
-        Some(self.learn(&flight))
+        let Some(conn) = self.connect().await? else { return Some(false) };
+        let flight = match self.reach(conn).await {
+            Some(Reached::First(mut conn)) => self.exchange(&mut conn).await,
+            Some(Reached::Upgraded(mut stream)) => self.exchange(stream.as_mut()).await,
+            None => None,
+        };
+        let has_shown = flight.is_some_and(|flight| self.learn(&flight));
+        if let (Some(protocol), Some(best), true) = (self.gone_over, &mut self.best, has_shown) {
+            mark(best, protocol);
+            self.upgrade = Progress::Settled;
+        }
+        Some(has_shown)
     }
 
-    fn learn(&mut self, flight: &ServerFlight) -> bool {
+    /// The broad hello, and what is said to it. None where the system has no randomness to give.
+    pub(super) async fn exchange<S>(&mut self, stream: &mut S) -> Option<ServerFlight>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.has_looked = true;
+        let name = self.ask.name.map(ServiceName::as_str);
+        let hello = Hello::broad(Version::TLS1_2, handshake::random()?).server_name(name);
+        Some(tls::exchange(stream, &hello.to_record(), self.budget.answer()).await)
+    }
+
+    /// Takes what a flight showed. True: there is a certificate.
+    pub(super) fn learn(&mut self, flight: &ServerFlight) -> bool {
         if let (Some(hello), None) = (&flight.hello, self.shown()) {
             let alpn = hello.alpn.as_deref().map(identify::printable);
             let session = Session {
@@ -192,14 +223,14 @@ impl Interview<'_> {
         tls.posture = (posture != TlsPosture::default()).then(|| Box::new(posture));
     }
 
+    /// A modern handshake came to nothing the last time.
+    pub(super) fn takes_a_hand(&self) -> bool {
+        self.earlier.as_ref().is_some_and(|earlier| earlier.by_hand)
+    }
+
     /// Whatever came of a handshake.
     fn speaks_tls(&self) -> bool {
         let seems = |best: &identify::Answer| best.next == Next::Tls || best.service.name == TLS;
-        self.tls.is_some() || self.best.as_deref().is_some_and(seems)
-    }
-
-    /// TLS came in the middle of a conversation: a hello of ours would not be understood at its beginning.
-    fn is_upgraded(&self) -> bool {
-        false
+        self.tls.is_some() || self.gone_over.is_some() || self.best.as_deref().is_some_and(seems)
     }
 }

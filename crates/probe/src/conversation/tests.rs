@@ -1,5 +1,6 @@
 mod broken;
 mod second;
+mod starttls;
 
 use super::*;
 use crate::{DialerSettings, Identity};

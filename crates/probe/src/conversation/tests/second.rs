@@ -49,13 +49,18 @@ async fn it_is_due_on_first_sight_on_change_and_daily() {
     let looked = Earlier::of(tls(&first));
     assert!(looked.looked.is_some() && !looked.by_hand);
     let ago = |hours| looked.looked.map(|at| at - SignedDuration::from_hours(hours));
+    let of =
+        |certificates: &[_], hours| Earlier { certificates: certificates.to_vec(), looked: ago(hours), by_hand: false };
+    let shown = looked.certificates[0];
     let another = identify::sha256(b"another");
     for (earlier, connections, what) in [
-        (looked, 1, "just looked at"),
-        (Earlier { looked: ago(22), ..looked }, 1, "looked at today"),
-        (Earlier { looked: ago(23), ..looked }, 2, "looked at yesterday"),
-        (Earlier { looked: None, ..looked }, 2, "never looked at"),
-        (Earlier { certificate: Some(another), ..looked }, 2, "another certificate"),
+        (looked.clone(), 1, "just looked at"),
+        (of(&[shown], 22), 1, "looked at today"),
+        (of(&[shown], 23), 2, "looked at yesterday"),
+        (of(&[another, shown], 22), 1, "one of a balancer's"),
+        (Earlier { looked: None, ..looked.clone() }, 2, "never looked at"),
+        (of(&[another], 1), 2, "another certificate"),
+        (of(&[another], 0), 1, "another certificate, a moment ago"),
     ] {
         let again = meet(&server, known, Some(earlier)).await;
         assert_eq!(again.connections, connections, "{what}");
