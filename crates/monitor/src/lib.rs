@@ -23,6 +23,7 @@ mod lanes;
 mod leases;
 mod live;
 mod look;
+mod looks;
 mod mirage;
 mod network;
 mod pass;

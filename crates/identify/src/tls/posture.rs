@@ -33,6 +33,7 @@ pub fn posture(flight: &ServerFlight, at: Timestamp) -> Option<TlsPosture> {
         extended_master_secret: extended(hello.extended_master_secret),
         dh_bits,
         stapled: extended(flight.ocsp.is_some()).filter(|_| is_whole),
+        staple: flight.ocsp.as_deref().map(crate::read_staple),
         scts: extended(true).map(|_| u16::try_from(hello.timestamps).unwrap_or(u16::MAX)),
         ..TlsPosture::default()
     })

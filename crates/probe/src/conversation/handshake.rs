@@ -34,8 +34,8 @@ pub(super) struct Session {
     pub(super) asked: bool,
     /// An alert of its ended the handshake after that.
     pub(super) refused: bool,
-    /// It stapled an answer of its authority.
-    pub(super) stapled: bool,
+    /// The answer of its authority that it stapled (OCSP, DER).
+    pub(super) staple: Option<Vec<u8>>,
     /// What it said first, as it was on the wire.
     pub(super) first: Vec<u8>,
 }
@@ -117,7 +117,7 @@ fn session<S>(stream: &TlsStream<Tee<S>>, recorder: &Recorder) -> Session {
         chain: shown.chain,
         asked: shown.asked,
         refused: false,
-        stapled: shown.stapled,
+        staple: shown.staple,
         first: stream.get_ref().0.first.clone(),
     }
 }
@@ -168,7 +168,7 @@ struct Shown {
     chain: Vec<Vec<u8>>,
     version: Option<&'static str>,
     asked: bool,
-    stapled: bool,
+    staple: Option<Vec<u8>>,
 }
 
 impl Recorder {
@@ -189,7 +189,7 @@ impl Recorder {
             alpn: None,
             chain: shown.chain,
             asked: shown.asked,
-            stapled: shown.stapled,
+            staple: shown.staple,
             ..Session::default()
         })
     }
@@ -207,7 +207,7 @@ impl ServerCertVerifier for Recorder {
         let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.to_vec()).collect();
         self.note(|shown| {
             shown.chain = chain;
-            shown.stapled = !ocsp_response.is_empty();
+            shown.staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
         });
         Ok(ServerCertVerified::assertion())
     }

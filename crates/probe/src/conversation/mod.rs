@@ -10,6 +10,7 @@ mod alert;
 mod budget;
 mod dialogue;
 mod handshake;
+mod names;
 mod plan;
 mod second;
 mod secure;
@@ -20,7 +21,7 @@ mod tests;
 use crate::{Conn, Dialer};
 use budget::Budget;
 use dialogue::{Heard, Talked};
-use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
+use identify::{Answer, Asking, Assessment, Next, Parse, Received, Roots, Served, Strength};
 use jiff::Timestamp;
 use model::{
     Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
@@ -31,7 +32,8 @@ use second::Modern;
 use std::{net::Ipv4Addr, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-pub use second::Earlier;
+pub use names::{MOST_LEARNT, learn_names};
+pub use second::{Earlier, settle_names};
 
 /// Whom to ask, and what is known.
 #[derive(Debug, Clone, Copy)]
@@ -113,18 +115,19 @@ pub async fn identify_known(
     }
     let mut interview = Interview::new(dialer, endpoint, ask);
     interview.earlier = earlier;
-    let complete = tokio::select! {
-        biased;
-        () = dialer.halted() => false,
-        complete = async {
-            let complete = interview.run().await;
-            if complete {
-                interview.look_again().await;
-            }
-            complete
-        } => complete,
-    };
-    interview.conclude(complete)
+    interview.hold().await
+}
+
+/// The same under a name that was learnt from the network: it gives no leave, so the address must be in scope without it.
+pub async fn identify_learnt(
+    dialer: &Dialer,
+    endpoint: Endpoint,
+    ask: Ask<'_>,
+    earlier: Option<Earlier>,
+) -> Conversation {
+    let mut interview = Interview::new(dialer, endpoint, ask);
+    (interview.earlier, interview.is_learnt) = (earlier, true);
+    interview.hold().await
 }
 
 /// Asks a UDP endpoint again, with the datagram its port calls for.
@@ -178,6 +181,8 @@ struct Interview<'a> {
     offer_http: bool,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
+    /// The name gives no leave by itself.
+    is_learnt: bool,
     /// What is known of its TLS from before.
     earlier: Option<Earlier>,
     /// What a modern handshake said beside its certificates.
@@ -214,6 +219,7 @@ impl<'a> Interview<'a> {
             tls: None,
             offer_http: true,
             denied_tls: false,
+            is_learnt: false,
             earlier: None,
             modern: Modern::default(),
             has_looked: false,
@@ -224,12 +230,28 @@ impl<'a> Interview<'a> {
         }
     }
 
+    async fn hold(mut self) -> Conversation {
+        let complete = tokio::select! {
+            biased;
+            () = self.dialer.halted() => false,
+            complete = async {
+                let complete = self.run().await;
+                if complete {
+                    self.look_again().await;
+                }
+                complete
+            } => complete,
+        };
+        self.conclude(complete)
+    }
+
     /// False where a connection of ours failed before everything had been asked.
     async fn run(&mut self) -> bool {
         if self.ask.prior_tls && self.takes_a_hand() {
             match self.look().await {
                 Some(true) => return true,
-                Some(false) => {}
+                // It may have become modern.
+                Some(false) => self.tls = None,
                 None => return false,
             }
         }
@@ -352,8 +374,10 @@ impl<'a> Interview<'a> {
     /// A new connection. `Some(None)`: accepted, and hung up before anything could be said. None: it failed.
     async fn connect(&mut self) -> Option<Option<Conn>> {
         let authorized = match self.ask.name {
-            Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
-            None => self.dialer.authorize(self.endpoint),
+            Some(name) if !self.is_learnt => {
+                self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now())
+            }
+            _ => self.dialer.authorize(self.endpoint),
         };
         let Ok(target) = authorized else {
             self.record(Outcome::NotProbed(NotProbed::OutOfScope), None);
@@ -406,7 +430,7 @@ impl<'a> Interview<'a> {
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Nameless => {
-                self.modern.wants_name = self.ask.name.is_none();
+                self.modern.wants_name = true;
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Cut(session) => {
@@ -432,14 +456,19 @@ impl<'a> Interview<'a> {
     }
 
     fn judged(&self, session: handshake::Session) -> TlsObservation {
-        let name = self.ask.name.map(ServiceName::as_str);
-        let verdicts = identify::judge(&session.chain, self.ask.roots, name, self.dialer.clock().now());
-        let certificate = session.chain.first().and_then(|leaf| identify::read_certificate(leaf).ok());
+        let served = Served {
+            chain: &session.chain,
+            name: self.ask.name.map(ServiceName::as_str),
+            staple: session.staple.as_deref(),
+        };
+        let Assessment { certificate, verdicts, presented, path, .. } =
+            identify::assess(served, self.ask.roots, self.dialer.clock().now());
         TlsObservation {
             alpn: session.alpn,
             certificate,
             verdicts,
-            presented: session.chain.iter().map(|der| identify::sha256(der)).collect(),
+            presented,
+            path: path.map(Box::new),
             chain: session.chain,
             starttls: self.gone_over.map(|protocol| protocol.as_str().to_owned()),
             ..TlsObservation::new(session.version, session.cipher)

@@ -14,7 +14,7 @@ use identify::{
     tls::{Alert, End, FlightReader, Hello, ServerFlight, Version},
 };
 use jiff::{SignedDuration, Timestamp};
-use model::{ClientAuth, ServiceName, Sha256, TlsObservation, TlsPosture};
+use model::{ClientAuth, ServiceName, ServiceObservation, Sha256, Staple, TlsObservation, TlsPosture};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What is known of an endpoint's TLS from before. The default is what nobody has looked at yet.
@@ -44,6 +44,20 @@ impl Earlier {
     }
 }
 
+/// Says of the service under no name that a name is required, where it shows nothing and one of the others does: servers refuse
+/// whoever names nobody in many ways, and not all of them give the reason.
+pub fn settle_names(services: &mut [ServiceObservation]) {
+    let shows = |service: &ServiceObservation| service.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
+    if !services.iter().any(|service| service.name.is_some() && shows(service)) {
+        return;
+    }
+    for bare in services.iter_mut().filter(|service| service.name.is_none() && !shows(service)) {
+        if let Some(tls) = bare.tls.as_mut().filter(|tls| tls.chain.is_empty()) {
+            tls.posture.get_or_insert_default().name_required = Some(true);
+        }
+    }
+}
+
 /// A version or suite that nobody was shown.
 const UNKNOWN: &str = "unknown";
 /// A day, less what a daily pass may be early.
@@ -59,8 +73,8 @@ pub(super) struct Modern {
     flight: Option<ServerFlight>,
     /// Whether a certificate of ours was asked for, and what became of having none; none where it did not get as far.
     pub(super) client_auth: Option<ClientAuth>,
-    stapled: Option<bool>,
-    /// It answers to nobody who names nobody.
+    staple: Option<Staple>,
+    /// It knows nobody by the name it was asked for, or answers to nobody who names nobody.
     pub(super) wants_name: bool,
 }
 
@@ -82,7 +96,7 @@ impl Modern {
                 (true, true) => ClientAuth::Required,
                 (true, false) => ClientAuth::Asked,
             }),
-            stapled: Some(session.stapled),
+            staple: session.staple.as_deref().map(identify::read_staple),
             wants_name: false,
         }
     }
@@ -124,7 +138,13 @@ impl Interview<'_> {
                     let wait = if is_news { SOON } else { AGAIN };
                     earlier.looked.is_none_or(|then| now.duration_since(then) >= wait)
                 });
-            let is_last_resort = shown.is_none() && !self.modern.wants_name;
+            // Who has refused everything a while ago will do so again.
+            let is_lost = |earlier: &Earlier| {
+                let lately = earlier.looked.is_some_and(|then| now.duration_since(then) < AGAIN);
+                earlier.certificates.is_empty() && lately
+            };
+            let is_last_resort =
+                shown.is_none() && !self.modern.wants_name && !self.earlier.as_ref().is_some_and(is_lost);
             if is_last_resort || (is_due && shown.is_some()) {
                 // Where even that connection fails, what was learnt before stands.
                 _ = self.look().await;
@@ -176,6 +196,7 @@ impl Interview<'_> {
                 cipher: hello.cipher.to_string(),
                 alpn,
                 chain: flight.certificates.clone(),
+                staple: flight.ocsp.clone(),
                 ..Session::default()
             };
             // Some suites come without a certificate; a flight that was cut off before it does not say so.
@@ -183,11 +204,8 @@ impl Interview<'_> {
                 self.tls = Some(self.judged(session));
             }
         }
-        self.modern.wants_name |= self.ask.name.is_none()
-            && self.shown().is_none()
-            && flight.certificates.is_empty()
-            && flight.alerted(Alert::UNRECOGNIZED_NAME);
-        if self.modern.wants_name && self.tls.is_none() {
+        self.modern.wants_name |= self.shown().is_none() && flight.alerted(Alert::UNRECOGNIZED_NAME);
+        if self.tls.is_none() && flight.speaks_tls() {
             self.tls = Some(TlsObservation::new(UNKNOWN, UNKNOWN));
         }
         self.note_posture(Some(flight));
@@ -209,10 +227,13 @@ impl Interview<'_> {
             posture.at = Some(now);
             posture.profile = Some(identify::tls::profile(self.modern.flight.as_ref(), Some(flight)));
         }
+        let is_modern = self.modern.client_auth.is_some();
         let modern = TlsPosture {
             client_auth: self.modern.client_auth,
             client_authorities: posture.client_authorities.clone(),
-            stapled: self.modern.stapled.filter(|&stapled| stapled || posture.stapled.is_none()),
+            stapled: (self.modern.staple.is_some() || (is_modern && posture.stapled.is_none()))
+                .then_some(self.modern.staple.is_some()),
+            staple: self.modern.staple.clone(),
             ..TlsPosture::default()
         };
         posture.learn(&modern);

@@ -2,8 +2,8 @@
 
 use crate::output::{self, Table};
 use model::{
-    Certificate, NotEnumerable, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, Transport,
-    Verdict,
+    Certificate, NotEnumerable, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, TlsPosture,
+    Transport, Verdict,
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, io, net::IpAddr};
@@ -64,6 +64,10 @@ pub(super) struct TlsLine {
     /// The protocol that went over to TLS in the middle of a connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starttls: Option<String>,
+    /// How it does TLS beside: whether it wants a certificate or a name of clients, what it staples, renegotiation, compression,
+    /// heartbeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posture: Option<Box<TlsPosture>>,
     /// Findings about the configuration; filled by the audit that is to come.
     pub weak: Vec<String>,
 }
@@ -179,6 +183,7 @@ impl TlsLine {
             certificate: tls.certificate.as_ref().map(|certificate| CertificateLine::new(certificate, &tls.verdicts)),
             chain_length: tls.chain.len(),
             starttls: tls.starttls.clone(),
+            posture: tls.posture.clone(),
             weak: Vec::new(),
         }
     }
