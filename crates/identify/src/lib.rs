@@ -24,7 +24,7 @@ pub use certificate::{CertificateError, read_certificate, sha256};
 pub use chain::judge;
 pub use classify::classify;
 pub use protocol::ssh::exchange as ssh_exchange;
-pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, tls_is_likely};
+pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, reply_to, tls_is_likely};
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};
 pub use text::{printable, stable};

@@ -227,6 +227,10 @@ pub struct TlsObservation {
     /// The chain as presented, leaf first, each certificate's DER. Not kept in memory by the inventory.
     #[serde(skip)]
     pub chain: Vec<Vec<u8>>,
+    /// The protocol that went over to TLS in the middle of a connection, as [`Service::name`](crate::Service::name) has it; none
+    /// where TLS comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starttls: Option<String>,
 }
 
 /// Where a name of a host comes from.

@@ -128,6 +128,7 @@ pub(crate) fn tls(port: u16, text: &str, certificate: &Certificate) -> Seen {
         certificate: Some(certificate.clone()),
         verdicts: Vec::new(),
         chain: Vec::new(),
+        starttls: None,
     };
     conversation(port, Some(service(text)), Some(tls))
 }

@@ -1,7 +1,6 @@
 //! A TLS handshake that records what it is shown. Nothing is refused: judging comes later and elsewhere.
 
 use super::{dialogue::is_break, tee::Tee};
-use crate::Conn;
 use model::ServiceName;
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, DistinguishedName, SignatureScheme,
@@ -16,7 +15,10 @@ use std::{
     net::IpAddr,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, timeout_at},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// What a handshake showed.
@@ -30,8 +32,8 @@ pub(super) struct Session {
 }
 
 /// How a handshake ended.
-pub(super) enum Shaken {
-    Session(Session, Box<TlsStream<Tee<Conn>>>),
+pub(super) enum Shaken<S> {
+    Session(Session, Box<TlsStream<Tee<S>>>),
     /// It speaks TLS and would not have us (it wants a certificate of ours, another version, another name); what it showed
     /// until then.
     Partly(Option<Session>),
@@ -50,7 +52,10 @@ pub(super) enum Shaken {
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// Shakes hands until `limit`. The name goes into SNI; an address never does (RFC 6066 §3).
-pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, alpn: bool, limit: Instant) -> Shaken {
+pub(super) async fn shake<S>(stream: S, ip: IpAddr, name: Option<&ServiceName>, alpn: bool, limit: Instant) -> Shaken<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let recorder = Arc::new(Recorder::default());
     let Ok(config) = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -65,7 +70,7 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
     }
     let name = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
     let name = name.unwrap_or_else(|| ServerName::IpAddress(ip.into()));
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tee::new(conn)).into_fallible();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tee::new(stream)).into_fallible();
     match timeout_at(limit, connecting).await {
         Ok(Ok(stream)) => Shaken::Session(session(&stream, &recorder), Box::new(stream)),
         Ok(Err((error, tee))) => {
@@ -84,7 +89,7 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
     }
 }
 
-fn session(stream: &TlsStream<Tee<Conn>>, recorder: &Recorder) -> Session {
+fn session<S>(stream: &TlsStream<Tee<S>>, recorder: &Recorder) -> Session {
     let (_, connection) = stream.get_ref();
     let shown = recorder.shown();
     let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());

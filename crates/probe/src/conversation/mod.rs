@@ -2,20 +2,22 @@
 //!
 //! Every answer goes through every parser (`identify`), whatever was asked, and a reader stops as soon as one has understood.
 //! A server that speaks first is listened to; one that does not is asked on the same connection; TLS is spoken on a second one,
-//! or on the first where it is likely, and what is inside it in the same session. What was recognised last time is asked for
+//! or on the first where it is likely, and what is inside it in the same session. Where the protocol itself can go over to TLS
+//! (STARTTLS), it does so on the connection on which it was recognised. What was recognised last time is asked for
 //! first, so that verifying takes one connection.
 
 mod budget;
 mod dialogue;
 mod handshake;
 mod plan;
+mod secure;
 mod tee;
 #[cfg(test)]
 mod tests;
 
-use crate::Dialer;
+use crate::{Conn, Dialer};
 use budget::Budget;
-use dialogue::Heard;
+use dialogue::{Heard, Talked};
 use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
 use jiff::Timestamp;
 use model::{
@@ -152,6 +154,10 @@ struct Interview<'a> {
     offer_http: bool,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
+    /// It went over to TLS the last time, by the protocol's own words.
+    upgraded_before: bool,
+    /// How it goes with that now.
+    upgrade: secure::Progress,
     /// Something was asked in vain, because connections broke or for want of time: silence there is none.
     doubtful: bool,
 }
@@ -160,6 +166,9 @@ impl<'a> Interview<'a> {
     fn new(dialer: &'a Dialer, endpoint: Endpoint, ask: Ask<'a>) -> Self {
         let identity = dialer.identity();
         let contact = identity.contact.as_deref().map(|contact| format!(" ({contact})")).unwrap_or_default();
+        let upgraded_before = ask.prior_tls && ask.prior.is_some_and(|prior| prior.facts.contains_key(STARTTLS));
+        // TLS then is not what it begins with.
+        let ask = Ask { prior_tls: ask.prior_tls && !upgraded_before, ..ask };
         Self {
             dialer,
             endpoint,
@@ -173,6 +182,8 @@ impl<'a> Interview<'a> {
             tls: None,
             offer_http: true,
             denied_tls: false,
+            upgraded_before,
+            upgrade: secure::Progress::default(),
             doubtful: false,
         }
     }
@@ -227,6 +238,9 @@ impl<'a> Interview<'a> {
             let again = self.visit(layer, approach).await?;
             heard = self.settle(layer, first, again);
         }
+        if let Heard::Answer(answer) = &mut heard {
+            self.finish_upgrade(answer).await;
+        }
         Some(self.take(layer, heard))
     }
 
@@ -258,12 +272,42 @@ impl<'a> Interview<'a> {
         self.ask.prior.is_some() || self.ask.prior_tls
     }
 
+    fn may_connect(&self) -> bool {
+        self.connections < MAX_CONNECTIONS && !self.budget.is_spent()
+    }
+
     /// One connection. None: it failed.
     async fn visit(&mut self, layer: Layer, approach: Approach) -> Option<Heard> {
-        if self.connections >= MAX_CONNECTIONS || self.budget.is_spent() {
+        if !self.may_connect() {
             self.doubt(layer);
             return Some(Heard::Nothing);
         }
+        match self.connect().await? {
+            Some(conn) => {
+                let limit = self.budget.end() + MARGIN;
+                let talk = async {
+                    match layer {
+                        Layer::Plain => {
+                            let mut conn = conn;
+                            let talked = self.talk(&mut conn, approach, false).await;
+                            self.go_over(conn, talked).await
+                        }
+                        Layer::Tls => self.shake(conn, approach).await,
+                    }
+                };
+                Some(match timeout_at(limit, talk).await.unwrap_or(Heard::Unfinished) {
+                    // Who was understood before would have come to the end of his word; a stranger may not have one.
+                    Heard::Unfinished if self.has_prior() => Heard::Broken(None),
+                    Heard::Unfinished => Heard::Nothing,
+                    heard => heard,
+                })
+            }
+            None => Some(Heard::Broken(None)),
+        }
+    }
+
+    /// A new connection. `Some(None)`: accepted, and hung up before anything could be said. None: it failed.
+    async fn connect(&mut self) -> Option<Option<Conn>> {
         let authorized = match self.ask.name {
             Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
             None => self.dialer.authorize(self.endpoint),
@@ -280,28 +324,12 @@ impl<'a> Interview<'a> {
                 self.budget.waited(asked.elapsed().saturating_sub(rtt));
                 self.record(Outcome::Open(OpenReason::Connected), Some(rtt));
                 self.budget.met(rtt);
-                let limit = self.budget.end() + MARGIN;
-                let talk = async {
-                    match layer {
-                        Layer::Plain => {
-                            let mut conn = conn;
-                            self.talk(&mut conn, approach, false).await
-                        }
-                        Layer::Tls => self.shake(conn, approach).await,
-                    }
-                };
-                Some(match timeout_at(limit, talk).await.unwrap_or(Heard::Unfinished) {
-                    // Who was understood before would have come to the end of his word; a stranger may not have one.
-                    Heard::Unfinished if self.has_prior() => Heard::Broken(None),
-                    Heard::Unfinished => Heard::Nothing,
-                    heard => heard,
-                })
+                Some(Some(conn))
             }
-            // Accepted, and hung up before anything could be said.
             Err(Outcome::Open(reason)) => {
                 self.connections += 1;
                 self.record(Outcome::Open(reason), None);
-                Some(Heard::Broken(None))
+                Some(None)
             }
             Err(outcome) => {
                 self.record(outcome, None);
@@ -310,7 +338,7 @@ impl<'a> Interview<'a> {
         }
     }
 
-    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Heard
+    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Talked
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
@@ -319,13 +347,13 @@ impl<'a> Interview<'a> {
     }
 
     /// A handshake, and what is inside it.
-    async fn shake(&mut self, conn: crate::Conn, approach: Approach) -> Heard {
+    async fn shake(&mut self, conn: Conn, approach: Approach) -> Heard {
         let limit = self.budget.answer();
         let alpn = self.offer_http && !approach.waits_for_server();
         match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
             handshake::Shaken::Session(session, mut stream) => {
                 self.tls = Some(self.judged(session));
-                self.talk(stream.as_mut(), approach, true).await
+                self.talk(stream.as_mut(), approach, true).await.heard
             }
             handshake::Shaken::Partly(session) => {
                 self.tls = session.map(|session| self.judged(session));
@@ -359,6 +387,7 @@ impl<'a> Interview<'a> {
             certificate,
             verdicts,
             chain: session.chain,
+            starttls: None,
         }
     }
 
@@ -413,6 +442,8 @@ impl<'a> Interview<'a> {
         let within = self.tls.is_some();
         match &self.best {
             _ if self.connections == 0 => false,
+            // Its certificate is in doubt, and would seem to be gone.
+            _ if self.upgraded_before && self.upgrade.is_doubtful() => false,
             // It says that it speaks TLS, and has shown none.
             Some(best) if best.next == Next::Tls && !within => false,
             Some(best) if best.next != Next::Tls && best.service.name != TLS => true,
@@ -423,6 +454,8 @@ impl<'a> Interview<'a> {
     }
 }
 
+/// The fact of a service that went over to TLS: by the words of which protocol.
+const STARTTLS: &str = "starttls";
 /// TLS with nothing recognised inside.
 const TLS: &str = "tls";
 

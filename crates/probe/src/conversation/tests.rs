@@ -1,4 +1,5 @@
 mod broken;
+mod starttls;
 
 use super::*;
 use crate::{DialerSettings, Identity};

@@ -406,6 +406,7 @@ impl Simulated {
             certificate: Some(certificate(number, whom.endpoint.ip, self.start)),
             verdicts: Vec::new(),
             chain: Vec::new(),
+            starttls: None,
         });
         conversation.observation = Some(ServiceObservation {
             endpoint: whom.endpoint,
