@@ -123,12 +123,10 @@ impl Interview<'_> {
                 }
                 Some(session)
             }
-            Shaken::Partly(session) => session,
-            Shaken::Cut(session @ Some(_)) => session,
+            Shaken::Partly(session) | Shaken::Cut(session @ Some(_)) => session,
+            Shaken::OtherProtocols => None,
             // It agreed, and went on in plain text: that is no TLS, whatever it said before.
             Shaken::Plain(bytes) if !bytes.is_empty() => None,
-            // A stranger's alert, or a library's refusal of its own.
-            Shaken::OtherProtocols => None,
             Shaken::Silent => return Attempt::Silence,
             Shaken::Plain(_) | Shaken::Cut(None) | Shaken::Broken => return Attempt::Broke,
         };
