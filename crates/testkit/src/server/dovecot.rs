@@ -14,16 +14,18 @@ impl Dovecot {
         let (certificate, key) = identity.write(host.dir(), "dovecot");
         let dir = host.dir().join("dovecot");
         std::fs::create_dir(&dir).expect("a directory for Dovecot");
+        let users = host.write("dovecot.users", "");
         let configuration = format!(
             "base_dir = {dir}\nstate_dir = {dir}\nprotocols = imap pop3 lmtp sieve\nlisten = {}\nlog_path = /dev/stderr\n\
              ssl = yes\nssl_cert = <{}\nssl_key = <{}\nmail_location = maildir:{dir}/mail\n\
              default_internal_user = nobody\ndefault_internal_group = nogroup\ndefault_login_user = nobody\n\
-             passdb {{\n  driver = deny\n  args = /dev/null\n}}\nuserdb {{\n  driver = static\n  args = uid=65534 gid=65534 home={dir}/mail\n}}\n\
+             passdb {{\n  driver = passwd-file\n  args = {users}\n}}\nuserdb {{\n  driver = static\n  args = uid=65534 gid=65534 home={dir}/mail\n}}\n\
              service lmtp {{\n  inet_listener lmtp {{\n    port = 24\n  }}\n}}\n",
             host.address(),
             certificate.display(),
             key.display(),
             dir = dir.display(),
+            users = users.display(),
         );
         let path = host.write("dovecot.conf", &configuration);
         let mut process = host.start("dovecot", host.server_command("dovecot").arg("-F").arg("-c").arg(path));

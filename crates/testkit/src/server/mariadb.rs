@@ -16,9 +16,13 @@ impl Mariadb {
             "mariadb-install-db",
             &["--no-defaults", "--user=root", &datadir, "--auth-root-authentication-method=normal", "--skip-test-db"],
         );
+        // Without somebody who may come from elsewhere it turns everybody away at once.
+        let users = host.write("mariadb.sql", "CREATE USER lab@'%' ACCOUNT LOCK;\n");
         let mut command = host.server_command("mariadbd");
         command.args(["--no-defaults", "--user=root", &datadir]).args([
             format!("--bind-address={}", host.address()),
+            "--skip-name-resolve".to_owned(),
+            format!("--init-file={}", users.display()),
             format!("--socket={data}/socket"),
             format!("--pid-file={data}/pid"),
             format!("--ssl-cert={}", certificate.display()),
