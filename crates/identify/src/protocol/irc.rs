@@ -1,4 +1,5 @@
-//! IRC (RFC 2812 §2.3): lines with a server's name, a number or a notice. Asked for its capabilities, which ends nothing and joins nothing.
+//! IRC (RFC 2812 §2.3): lines with a server's name, a number or a notice. Asked for TLS, which joins nothing and which every
+//! server has an answer to, be it that it does not know the word.
 
 use super::{Protocol, Speaker};
 use crate::{
@@ -12,7 +13,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     name: "irc",
     speaker: Speaker::Client,
     ports: &[6667, 6665, 6666, 6668, 6669, 194, 6697, 7000],
-    request: Some(|_| b"CAP LS 302\r\n".to_vec()),
+    request: Some(|_| b"STARTTLS\r\n".to_vec()),
     parse,
     #[cfg(test)]
     samples: &[

@@ -1,4 +1,4 @@
-//! PostgreSQL: asked whether it speaks TLS, which is all that can be asked without a login. The one byte it answers means that only to
+//! `PostgreSQL`: asked whether it speaks TLS, which is all that can be asked without a login. The one byte it answers means that only to
 //! who asked.
 
 use super::{Protocol, Speaker};

@@ -127,8 +127,7 @@ impl Interview<'_> {
                 }
                 Some(session)
             }
-            Shaken::Partly(session) => session,
-            Shaken::Cut(session @ Some(_)) => session,
+            Shaken::Partly(session) | Shaken::Cut(session @ Some(_)) => session,
             // It agreed, and went on in plain text: that is no TLS, whatever it said before.
             Shaken::Plain(bytes) if !bytes.is_empty() => {
                 self.gone_over = None;

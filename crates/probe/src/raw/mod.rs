@@ -325,7 +325,14 @@ impl Raw {
         self.0.shared.canaries.wait()
     }
 
-    /// Whether this machine itself lost packets while, or soon after, a stretch was sent.
+    /// What became of canaries at a speed that the way carries, where it carries less than is wanted; None where it carries all.
+    pub(crate) fn seen_on_a_narrow_way(&self) -> Option<model::Loss> {
+        let state = self.0.shared.state();
+        let Verdicts { asked, missed } = state.settled;
+        (state.limiting == Limiting::Path).then_some(model::Loss { asked, missed })
+    }
+
+    /// Whether packets were lost by our own doing while, or soon after, a stretch was sent.
     pub(crate) fn lost_some(&self, stretch: &Stretch, patience: Duration) -> bool {
         self.0.shared.losses.any(stretch.began, (stretch.ended + patience).min(Instant::now()))
     }

@@ -6,7 +6,7 @@ use super::{
     exit::{Entry, Exit, Owner},
     paths::Paths,
     questions::Question,
-    rate::Controller,
+    rate::{Controller, Sight},
     shared::{CANARIES, QUESTIONS, Shared, State},
     side::Side,
     volley::{Knock, Order, Report, Sink, Stretch, Target},
@@ -535,7 +535,12 @@ impl Running {
         let is_busy = !self.active.is_empty();
         let before = self.controller.limiting();
         // Answers that were lost here tell only of a rate while something is asked.
-        self.controller.tick(now, elapsed, verdicts, rate, lost > self.lost_at_tick && is_busy);
+        let sight = Sight { verdicts, sent_at: rate, lost_here: lost > self.lost_at_tick && is_busy };
+        let judged = now.checked_sub(self.it.shared.canaries.wait()).unwrap_or(now);
+        if let Some(overload) = self.controller.tick(now, judged, elapsed, sight) {
+            self.it.shared.losses.note(overload.from, overload.to);
+        }
+        tracing::trace!(rate = self.controller.rate(), sent = rate, ?verdicts, lost, "a look at how packets fare");
         let limiting = self.controller.limiting();
         if limiting != before {
             tracing::debug!(
@@ -548,7 +553,12 @@ impl Running {
         }
         let mut state = self.it.shared.state();
         state.canaries.add(verdicts);
-        self.it.shared.set_state(State { rate: self.controller.rate(), limiting, ..state });
+        self.it.shared.set_state(State {
+            rate: self.controller.rate(),
+            limiting,
+            settled: self.controller.settled(),
+            ..state
+        });
         if self.was_busy && rate > 0.0 {
             let wanted = (FEWEST_CANARIES - rate / PACKETS_OF_A_CANARY).max(0.0) * elapsed.as_secs_f64();
             let most = MOST_CANARIES * elapsed.as_secs_f64();

@@ -14,11 +14,10 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
         // "Ready in so many minutes": the greeting proper is still to come.
         (Stage::FRESH, 120) => say(reply.used, "", Stage::FRESH),
         (Stage::FRESH, 220) => say(reply.used, "AUTH TLS\r\n", ASKED),
-        (ASKED | ASKED_AGAIN, 234) => Ok(Turn::Begin { used: reply.used }),
+        // 334 is what those answered that were written before the standard was.
+        (ASKED | ASKED_AGAIN, 234) | (ASKED_AGAIN, 334) => Ok(Turn::Begin { used: reply.used }),
         // It does not know that mechanism.
         (ASKED, 504) => say(reply.used, "AUTH SSL\r\n", ASKED_AGAIN),
-        // What those answered that were written before the standard was.
-        (ASKED_AGAIN, 334) => Ok(Turn::Begin { used: reply.used }),
         _ => refuse(reply.declined()),
     }
 }

@@ -5,7 +5,9 @@ use super::{Refusal, Stage, Taken, Turn, reading, refuse, say};
 const ASKED: Stage = Stage::SECOND;
 
 pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
-    if stage != ASKED {
+    // Where it was recognised by what it made of the same question, that was the answer.
+    let answered = stage == Stage::MET && heard.split(|byte| *byte == b'\n').any(is_answer);
+    if stage != ASKED && !answered {
         return say(heard.len(), "STARTTLS\r\n", ASKED);
     }
     let mut used = 0;
@@ -31,4 +33,9 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
             _ => return refuse(Refusal::foreign(line)),
         }
     }
+}
+
+fn is_answer(line: &[u8]) -> bool {
+    let words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty() && !word.starts_with(b":"));
+    words.take(1).any(|word| matches!(word, b"670" | b"691" | b"421" | b"451" | b"462"))
 }

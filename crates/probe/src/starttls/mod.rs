@@ -52,7 +52,7 @@ pub enum Protocol {
     Ldap,
     /// `STARTTLS` and numeric 670, as `IRCv3` describes it.
     Irc,
-    /// `SSLRequest` (PostgreSQL's documentation, 55.2.10).
+    /// `SSLRequest` (`PostgreSQL`'s documentation, 55.2.10).
     PostgreSql,
     /// The `SSL Request` packet of protocol 10.
     MySql,
@@ -258,10 +258,12 @@ pub fn turn(protocol: Protocol, stage: Stage, heard: &[u8], words: &Words<'_>) -
 /// One turn of a protocol; an early end is as good as any.
 type Taken = Result<Turn, Turn>;
 
+#[expect(clippy::unnecessary_wraps, reason = "it ends a turn as the early ends do")]
 fn say(used: usize, words: impl Into<Vec<u8>>, stage: Stage) -> Taken {
     Ok(Turn::Say { used, words: words.into(), stage })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it ends a turn as the early ends do")]
 fn refuse(why: Refusal) -> Taken {
     Ok(Turn::Refused(why))
 }

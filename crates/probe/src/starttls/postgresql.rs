@@ -1,4 +1,4 @@
-//! PostgreSQL: `SSLRequest`, answered by one byte.
+//! `PostgreSQL`: `SSLRequest`, answered by one byte.
 
 use super::{Refusal, Stage, Taken, Turn, reading, refuse, say};
 use identify::Reader;

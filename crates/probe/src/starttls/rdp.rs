@@ -4,7 +4,7 @@ use super::{Refusal, Stage, Taken, Turn, reading, refuse, say};
 use identify::Reader;
 
 const ASKED: Stage = Stage::SECOND;
-/// TPKT, X.224 connection request without a cookie, and the protocols: TLS, CredSSP, CredSSP with early authorization.
+/// TPKT, X.224 connection request without a cookie, and the protocols: TLS, `CredSSP`, `CredSSP` with early authorization.
 pub(crate) const QUESTION: [u8; 19] = [3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 0x0b, 0, 0, 0];
 const CONFIRM: u8 = 0xd0;
 
@@ -26,10 +26,9 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
         return refuse(Refusal::foreign(heard));
     }
     match *packet.rest() {
-        // Nothing negotiated: RDP's own encryption, without a certificate of this kind.
-        [] => refuse(Refusal::NotOffered),
         [2, _, 8, 0, 1 | 2 | 8, 0, 0, 0, ..] => Ok(Turn::Begin { used: usize::from(length) }),
-        [2, _, 8, 0, ..] => refuse(Refusal::NotOffered),
+        // Nothing negotiated, or nothing but RDP's own encryption: no certificate of this kind.
+        [] | [2, _, 8, 0, ..] => refuse(Refusal::NotOffered),
         [3, _, 8, 0, code, ..] => refuse(Refusal::Declined(match code {
             2 => "TLS is not allowed by the server".to_owned(),
             3 => "the server has no certificate".to_owned(),

@@ -284,7 +284,7 @@ async fn what_is_no_agreement() {
     use Refusal::{Anonymous, Declined, NotOffered, PlainText, Silent, TooMuch, UnknownName};
     let declined = |words: &str| Declined(words.to_owned());
     let plain = |words: &str| PlainText(words.to_owned());
-    let flood = [b'2'; 20_000];
+    let (flood, noise) = (vec![b'2'; 20_000], vec![0xff; 20_000]);
     let cases: Vec<(Protocol, &[u8], Refusal)> = vec![
         (Smtp, b"220 a\r\n250-a\r\n250 PIPELINING\r\n", NotOffered),
         (Smtp, b"554 not you\r\n", declined("554 not you")),
@@ -340,7 +340,7 @@ async fn what_is_no_agreement() {
         (Vnc, b"RFB 003.008\n\x00\x00\x00\x00\x03bad", declined("bad")),
         (Smtp, b"", Silent),
         (Smtp, &flood, Refusal::Foreign("2".repeat(120))),
-        (Telnet, &[0xff; 20_000], TooMuch),
+        (Telnet, &noise, TooMuch),
     ];
     for (protocol, says, expect) in cases {
         let why = refusal(protocol, says).await;
@@ -382,6 +382,15 @@ async fn packets_without_end_or_content_are_refused() {
 
 async fn read_some(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<usize> {
     stream.read(&mut [0; 16]).await
+}
+
+#[test]
+fn an_answer_to_the_question_it_was_recognised_by() {
+    let met = |heard: &[u8]| turn(Protocol::Irc, Stage::MET, heard, &WORDS);
+    let agreed = b":irc NOTICE * :hello\r\n:irc 670 * :STARTTLS successful\r\n";
+    assert_eq!(met(agreed), Turn::Begin { used: agreed.len() });
+    assert!(matches!(met(b":irc 421 * STARTTLS :Unknown command\r\n"), Turn::Refused(Refusal::Declined(_))));
+    assert!(matches!(met(b":irc NOTICE * :hello\r\n"), Turn::Say { .. }), "it has not been asked");
 }
 
 #[test]
