@@ -41,6 +41,11 @@ pub fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256(Hasher::digest(bytes).into())
 }
 
+/// A distinguished name's DER as a string, as [`Certificate::subject`] has it; empty where it is none.
+pub(crate) fn distinguished_name(der: &[u8]) -> String {
+    name::attributes(der).join(", ")
+}
+
 /// A certificate with what a judgement needs beside it.
 #[derive(Debug)]
 pub(crate) struct Details<'a> {

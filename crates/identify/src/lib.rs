@@ -16,6 +16,7 @@ mod reply;
 mod roots;
 mod staple;
 mod text;
+pub mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ pub use certificate::{CertificateError, count_scts, read_certificate, sha256};
 pub use chain::{Assessment, Served, assess, judge};
 pub use classify::classify;
 pub use protocol::ssh::exchange as ssh_exchange;
-pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, tls_is_likely};
+pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, reply_to, tls_is_likely};
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};
 pub use staple::read_staple;

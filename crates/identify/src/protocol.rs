@@ -5,18 +5,27 @@ mod dns_tcp;
 mod ftp;
 mod http;
 mod imap;
+mod irc;
+mod ldap;
+mod lmtp;
 mod mysql;
+mod nntp;
 mod ntp;
 mod pop3;
+mod postgresql;
+mod rdp;
 mod redis;
 mod rfb;
 mod rsync;
+mod sieve;
 mod smtp;
 mod snmp;
+mod sql_server;
 pub(crate) mod ssh;
 mod telnet;
 mod text_line;
 mod tls;
+mod xmpp;
 
 use crate::answer::{Parse, Received};
 use model::{Endpoint, ServiceName, Transport};
@@ -56,7 +65,7 @@ pub enum Speaker {
     Client,
 }
 
-static TCP: [&Protocol; 14] = [
+static TCP: [&Protocol; 24] = [
     &ssh::PROTOCOL,
     &http::PROTOCOL,
     &tls::PROTOCOL,
@@ -70,6 +79,16 @@ static TCP: [&Protocol; 14] = [
     &rsync::PROTOCOL,
     &redis::PROTOCOL,
     &telnet::PROTOCOL,
+    &lmtp::PROTOCOL,
+    &sieve::PROTOCOL,
+    &nntp::PROTOCOL,
+    &irc::PROTOCOL,
+    &xmpp::CLIENT,
+    &xmpp::SERVER,
+    &ldap::PROTOCOL,
+    &postgresql::PROTOCOL,
+    &sql_server::PROTOCOL,
+    &rdp::PROTOCOL,
     &text_line::PROTOCOL,
 ];
 
@@ -86,6 +105,11 @@ pub fn protocols(transport: Transport) -> &'static [&'static Protocol] {
 /// The protocol of that IANA name.
 pub fn by_name(transport: Transport, name: &str) -> Option<&'static Protocol> {
     protocols(transport).iter().copied().find(|protocol| protocol.name == name)
+}
+
+/// What an answer says to who has just asked that protocol's question: some answers mean nothing to anybody else.
+pub fn reply_to(asked: &Protocol, received: Received<'_>) -> Parse {
+    if asked.name == postgresql::PROTOCOL.name { postgresql::reply(received) } else { Parse::No }
 }
 
 /// The protocol this port makes likely, in TLS or not: one whose server speaks first or that has a question.

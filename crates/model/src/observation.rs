@@ -242,6 +242,10 @@ pub struct TlsObservation {
     /// What looking for weaknesses found; none where nobody looked this time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub audit: Option<Box<TlsAudit>>,
+    /// The protocol that went over to TLS in the middle of a connection, as [`Service::name`](crate::Service::name) has it; none
+    /// where TLS comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starttls: Option<String>,
 }
 
 impl TlsObservation {
@@ -258,6 +262,7 @@ impl TlsObservation {
             path: None,
             posture: None,
             audit: None,
+            starttls: None,
         }
     }
 }

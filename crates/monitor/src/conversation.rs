@@ -1,8 +1,9 @@
 //! Asking open endpoints who they are, politely: few at a time, and at most two at once on one host.
 
-use crate::{account::Accounted, fruitless::Fruitless, index::Index, network::Introduction};
+use crate::{account::Accounted, fruitless::Fruitless, index::Index, looks::Looks, network::Introduction};
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
+use probe::conversation::Earlier;
 use scope::ScopeHandle;
 use std::{
     collections::{HashMap, HashSet},
@@ -39,6 +40,7 @@ pub(crate) struct Conversations {
     hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
     under_way: Arc<Mutex<Talks>>,
     pub(crate) fruitless: Fruitless,
+    pub(crate) looks: Looks,
 }
 
 /// The right to talk to an endpoint: nobody else does meanwhile.
@@ -70,6 +72,7 @@ impl Conversations {
             hosts: Arc::default(),
             under_way: Arc::default(),
             fruitless: Fruitless::default(),
+            looks: Looks::default(),
         }
     }
 
@@ -106,12 +109,14 @@ impl Conversations {
             return answered;
         }
         let known = self.index.get(&endpoint).unwrap_or_default();
-        let bare = Introduction { endpoint, name: None, prior: known.prior.clone(), prior_tls: known.tls };
+        let earlier = self.looks.earlier(&self.index, &endpoint, None, now);
+        let bare = Introduction { endpoint, name: None, prior: known.prior.clone(), prior_tls: known.tls, earlier };
         let named = self.ask(bare, &mut answered).await;
         if endpoint.transport == Transport::Tcp && named {
             for name in self.scope.load().names_of(endpoint.ip, now) {
                 self.ask(Self::under(endpoint, name, &answered), &mut answered).await;
             }
+            probe::conversation::settle_names(&mut answered.services);
         }
         answered
     }
@@ -123,6 +128,7 @@ impl Conversations {
             name: Some(name),
             prior: first.and_then(|first| first.service.clone()).map(Arc::new),
             prior_tls: first.is_some_and(|first| first.tls.is_some()),
+            earlier: first.and_then(|first| first.tls.as_ref()).map(Earlier::of),
         }
     }
 
@@ -138,6 +144,7 @@ impl Conversations {
             self.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
         }
         answered.ports.extend(conversation.ports);
+        self.looks.note(conversation.observation.as_ref());
         let Some(observation) = conversation.observation else { return false };
         let named =
             observation.tls.is_some() || observation.service.as_ref().is_some_and(|service| service.name == "http");

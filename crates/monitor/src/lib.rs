@@ -26,6 +26,7 @@ mod leases;
 mod likely;
 mod live;
 mod look;
+mod looks;
 mod mirage;
 mod network;
 mod pass;

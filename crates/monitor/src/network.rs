@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
-use probe::{Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome, conversation::Earlier};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ pub struct Introduction {
     /// What it said last time: the question that worked then is asked first.
     pub prior: Option<Arc<Service>>,
     pub prior_tls: bool,
+    /// What is known of its TLS beside: whether a second look is due.
+    pub earlier: Option<Earlier>,
 }
 
 /// The sensor's own place in the network.

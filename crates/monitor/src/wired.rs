@@ -37,7 +37,7 @@ impl Wired {
     }
 
     async fn talk(&self, whom: Introduction) -> Conversation {
-        let Introduction { endpoint, name, prior, prior_tls } = whom;
+        let Introduction { endpoint, name, prior, prior_tls, earlier } = whom;
         if endpoint.transport == Transport::Udp {
             return conversation::identify_udp(&self.dialer, endpoint, Timeouts::default()).await.into();
         }
@@ -48,7 +48,7 @@ impl Wired {
             roots: &self.roots,
             timeouts: Timeouts::default(),
         };
-        conversation::identify(&self.dialer, endpoint, ask).await.into()
+        conversation::identify_known(&self.dialer, endpoint, ask, earlier).await.into()
     }
 }
 

@@ -5,6 +5,7 @@
 //! * [`sweep()`]: a group of addresses times a list of ports, in permuted order, with memory for that group only.
 //! * [`ask()`]: endpoints one by one, with spaced attempts: the known, and confirmations.
 //! * [`conversation`]: who is there, on as few connections as possible.
+//! * [`starttls`]: from plain bytes to the point where TLS begins.
 //! * [`Resolve`]: the addresses of host names, for leases, and the names of addresses.
 //! * [`Place`]: the sensor's own links, addresses and routes.
 //! * [`Routes`]: where packets to the targets go below IP.
@@ -22,7 +23,9 @@ mod place;
 mod raw;
 mod resolver;
 mod self_probe;
+pub mod starttls;
 mod sweep;
+mod tls;
 
 pub use ask::{AskOptions, ask};
 pub use counters::DialerCounters;

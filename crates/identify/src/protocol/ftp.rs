@@ -1,6 +1,6 @@
 //! FTP (RFC 959): the greeting. One that could be SMTP's too is told by what it makes of EHLO.
 
-use super::{Protocol, Speaker};
+use super::{Protocol, Speaker, lmtp};
 use crate::{
     answer::{Next, Parse, Received, Strength},
     distribution, product,
@@ -37,6 +37,9 @@ fn parse(received: Received<'_>) -> Parse {
     }
     if !greeting.complete {
         return Parse::need_more(received);
+    }
+    if lmtp::is_spoken(greeting, rest) {
+        return Parse::No;
     }
     // A server that does not know EHLO, or wants a login first, is no SMTP server.
     let refuses_ehlo = greeting.code == 220 && matches!(rest.first().map(|reply| reply.code), Some(500..=504 | 530));

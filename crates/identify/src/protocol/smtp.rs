@@ -1,6 +1,6 @@
 //! SMTP (RFC 5321): the greeting, and after it the reply to EHLO.
 
-use super::{Protocol, Speaker};
+use super::{Protocol, Speaker, lmtp};
 use crate::{
     answer::{Next, Parse, Received, Strength},
     distribution, product,
@@ -41,6 +41,9 @@ fn parse(received: Received<'_>) -> Parse {
         return Parse::need_more(received);
     }
     let kind = reply::kind(greeting);
+    if lmtp::is_spoken(greeting, rest) {
+        return Parse::No;
+    }
     let ehlo = rest.iter().find(|reply| reply.code == 250);
     match (kind, ehlo) {
         (Kind::Ftp, _) | (Kind::Unclear, None) => Parse::No,

@@ -1,8 +1,9 @@
 //! What is said on one connection, in TLS or not.
 
 use super::{budget::Budget, plan::Approach};
+use crate::starttls;
 use identify::{
-    Answer, Asking, Next, Parse, Received, Speaker, Strength, classify,
+    Answer, Asking, Next, Parse, Protocol, Received, Speaker, Strength, classify,
     ssh_exchange::{self, Exchange},
 };
 use model::{SshKey, Transport};
@@ -26,6 +27,20 @@ pub(super) enum Heard {
     Unfinished,
 }
 
+/// What came of talking in the clear or within TLS.
+#[derive(Debug)]
+pub(super) struct Talked {
+    pub(super) heard: Heard,
+    /// Everything that was heard, where the connection still stands as the protocol itself left it: it could go over to TLS.
+    pub(super) met: Option<Vec<u8>>,
+}
+
+impl From<Heard> for Talked {
+    fn from(heard: Heard) -> Self {
+        Self { heard, met: None }
+    }
+}
+
 /// Whether the connection itself failed, in contrast to one that was ended in order or whose TLS was.
 pub(super) fn is_break(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some()
@@ -38,17 +53,15 @@ pub(super) async fn talk<S>(
     asking: &Asking<'_>,
     helo: &str,
     budget: &Budget,
-) -> Heard
+) -> Talked
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut line = Line { stream, heard: Vec::new(), open: true, broken: false, unfinished: false };
+    let mut line = Line { stream, heard: Vec::new(), asked: None, open: true, broken: false, unfinished: false };
     let question = match approach {
-        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) => protocol.request,
-        Approach::Listen | Approach::Unknown => None,
+        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) if protocol.request.is_some() => Some(protocol),
+        _ => identify::by_name(Transport::Tcp, "http"),
     };
-    let question =
-        question.or_else(|| identify::by_name(Transport::Tcp, "http")?.request).map(|request| request(asking));
     let listen_until = match approach {
         Approach::Ask(_) => Instant::now(),
         Approach::Listen => budget.patience(),
@@ -57,16 +70,18 @@ where
     let mut answer = if listen_until > Instant::now() { line.listen(0, listen_until, budget).await } else { None };
     if answer.is_none() && line.open {
         if line.heard.is_empty() {
-            line.say(&question.unwrap_or_default(), budget).await;
+            line.asked = question;
+            let words = question.and_then(|protocol| protocol.request).map(|request| request(asking));
+            line.say(&words.unwrap_or_default(), budget).await;
         }
         answer = line.listen(0, budget.answer(), budget).await;
     }
     let mut answer = match answer {
         // Understood before it broke: what is missing would have said no more.
         Some(answer) if !(line.broken && line.unfinished) => answer,
-        remains if line.broken => return Heard::Broken(remains),
-        _ if line.unfinished && line.open && line.heard.len() < MAX_BYTES => return Heard::Unfinished,
-        _ => return Heard::Nothing,
+        remains if line.broken => return Heard::Broken(remains).into(),
+        _ if line.unfinished && line.open && line.heard.len() < MAX_BYTES => return Heard::Unfinished.into(),
+        _ => return Heard::Nothing.into(),
     };
     if answer.next == Next::Ehlo && line.open {
         let before = line.heard.len();
@@ -80,16 +95,44 @@ where
     if answer.next == Next::HostKey && line.open {
         answer.service.ssh_key = line.host_key(asking.agent, budget).await;
     }
+    // Where it could go over to TLS, nobody takes leave yet.
+    if !asking.tls && line.open && !line.broken && starttls::Protocol::of(&answer.service).is_some() {
+        let own_question = line.asked.is_none_or(|asked| asked.name == answer.service.name);
+        if own_question {
+            return Talked { heard: Heard::Answer(answer), met: Some(line.heard) };
+        }
+    }
     let farewell = match answer.next {
         Next::Farewell(words) => Some(words),
         Next::Ehlo => Some("QUIT\r\n"),
         Next::Nothing | Next::HostKey | Next::Tls => None,
     };
     if let Some(words) = farewell.filter(|_| line.open) {
-        line.say(words.as_bytes(), budget).await;
-        line.hear_out(budget).await;
+        leave(line.stream, words.as_bytes(), budget).await;
     }
-    Heard::Answer(answer)
+    Heard::Answer(answer).into()
+}
+
+/// Says goodbye and lets the other end do so, so that it does not log a broken connection.
+pub(super) async fn leave<S>(stream: &mut S, words: &[u8], budget: &Budget)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut buffer = [0; 512];
+    let all = async {
+        stream.write_all(words).await?;
+        stream.flush().await?;
+        let mut count = 0;
+        while let Ok(more @ 1..) = stream.read(&mut buffer).await {
+            count += more;
+            if count > MAX_BYTES {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // Whoever has gone already needs no goodbye.
+    _ = timeout(budget.quiet(), all).await;
 }
 
 /// What a server said that was spoken to in TLS and does not speak it. Taken only where asking in the clear would learn no
@@ -119,6 +162,8 @@ pub(super) fn host_word(sensor: &str) -> String {
 struct Line<'a, S> {
     stream: &'a mut S,
     heard: Vec<u8>,
+    /// The protocol whose question was asked.
+    asked: Option<&'static Protocol>,
     /// The other end may still say something.
     open: bool,
     /// The connection failed, and was not ended in order.
@@ -134,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
         let mut deadline = until;
         loop {
             if self.heard.len() > before {
-                let parsed = classify(Transport::Tcp, Received::open(&self.heard));
+                let parsed = self.parse(Received::open(&self.heard));
                 self.unfinished = parsed == Parse::NeedMore;
                 match parsed {
                     Parse::Yes(answer) if answer.strength > Strength::Weak => return Some(answer),
@@ -151,10 +196,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
         if self.heard.len() <= before {
             return None;
         }
-        match classify(Transport::Tcp, Received::ended(&self.heard)) {
+        match self.parse(Received::ended(&self.heard)) {
             Parse::Yes(answer) => Some(answer),
             Parse::No | Parse::NeedMore => None,
         }
+    }
+
+    fn parse(&self, received: Received<'_>) -> Parse {
+        let reply = self.asked.map_or(Parse::No, |asked| identify::reply_to(asked, received));
+        if matches!(reply, Parse::Yes(_)) { reply } else { classify(Transport::Tcp, received) }
     }
 
     /// Exchanges keys with an SSH server as far as it takes to see its own, and leaves. None where it has not shown it in time.
@@ -178,8 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             }
         };
         if self.open {
-            self.say(&ssh_exchange::farewell(agent), budget).await;
-            self.hear_out(budget).await;
+            leave(self.stream, &ssh_exchange::farewell(agent), budget).await;
         }
         key
     }
@@ -213,21 +262,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             // Told once: the next read would only find an end.
             self.broken |= is_break(&error);
         }
-    }
-
-    /// Lets the other end say goodbye, so that it does not log a broken connection.
-    async fn hear_out(&mut self, budget: &Budget) {
-        let mut buffer = [0; 512];
-        let rest = async {
-            let mut count = 0;
-            while let Ok(more @ 1..) = self.stream.read(&mut buffer).await {
-                count += more;
-                if count > MAX_BYTES {
-                    break;
-                }
-            }
-        };
-        _ = timeout(budget.quiet(), rest).await;
     }
 }
 

@@ -1,22 +1,25 @@
 //! A TLS handshake that records what it is shown. Nothing is refused: judging comes later and elsewhere.
 
 use super::{dialogue::is_break, tee::Tee};
-use crate::Conn;
 use model::ServiceName;
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, DistinguishedName, SignatureScheme,
     client::{
-        Resumption,
+        ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs},
+    sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::{
     net::IpAddr,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, timeout_at},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// What a handshake showed.
@@ -27,16 +30,24 @@ pub(super) struct Session {
     pub(super) alpn: Option<String>,
     /// DER, leaf first.
     pub(super) chain: Vec<Vec<u8>>,
-    /// The OCSP answer that came with it.
+    /// It asked for a certificate of ours.
+    pub(super) asked: bool,
+    /// An alert of its ended the handshake after that.
+    pub(super) refused: bool,
+    /// The answer of its authority that it stapled (OCSP, DER).
     pub(super) staple: Option<Vec<u8>>,
+    /// What it said first, as it was on the wire.
+    pub(super) first: Vec<u8>,
 }
 
 /// How a handshake ended.
-pub(super) enum Shaken {
-    Session(Session, Box<TlsStream<Tee<Conn>>>),
+pub(super) enum Shaken<S> {
+    Session(Session, Box<TlsStream<Tee<S>>>),
     /// It speaks TLS and would not have us (it wants a certificate of ours, another version, another name); what it showed
     /// until then.
     Partly(Option<Session>),
+    /// It speaks TLS, and knows no host by the name it was asked for, or wants to be asked for one (RFC 6066 §3).
+    Nameless,
     /// It speaks TLS, but none of the protocols we offered inside it (RFC 7301 §3.2): worth another try that offers none.
     OtherProtocols,
     /// It does not speak TLS; what it said instead.
@@ -52,7 +63,10 @@ pub(super) enum Shaken {
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// Shakes hands until `limit`. The name goes into SNI; an address never does (RFC 6066 §3).
-pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, alpn: bool, limit: Instant) -> Shaken {
+pub(super) async fn shake<S>(stream: S, ip: IpAddr, name: Option<&ServiceName>, alpn: bool, limit: Instant) -> Shaken<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let recorder = Arc::new(Recorder::default());
     let Ok(config) = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -60,21 +74,26 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
         return Shaken::Plain(Vec::new());
     };
     let verifier: Arc<dyn ServerCertVerifier> = Arc::<Recorder>::clone(&recorder);
-    let mut config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let config = config.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = config.with_client_cert_resolver(Arc::<Recorder>::clone(&recorder));
     config.resumption = Resumption::disabled();
     if alpn {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
     }
     let name = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
     let name = name.unwrap_or_else(|| ServerName::IpAddress(ip.into()));
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tee::new(conn)).into_fallible();
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tee::new(stream)).into_fallible();
     match timeout_at(limit, connecting).await {
         Ok(Ok(stream)) => Shaken::Session(session(&stream, &recorder), Box::new(stream)),
         Ok(Err((error, tee))) => {
             let cut = is_break(&error);
             match recorder.partly() {
-                Some(session) if cut => Shaken::Cut(Some(session)),
-                Some(session) => Shaken::Partly(Some(session)),
+                Some(session) if cut => Shaken::Cut(Some(Session { first: tee.first, ..session })),
+                Some(session) => {
+                    let refused = session.asked && alert_of(&error).is_some();
+                    Shaken::Partly(Some(Session { refused, first: tee.first, ..session }))
+                }
+                None if is_alert(&error, AlertDescription::UnrecognisedName) => Shaken::Nameless,
                 None if alpn && is_alert(&error, AlertDescription::NoApplicationProtocol) => Shaken::OtherProtocols,
                 None if cut && tee.first.is_empty() => Shaken::Broken,
                 None if speaks_tls(&error, &tee.first) && cut => Shaken::Cut(None),
@@ -86,7 +105,7 @@ pub(super) async fn shake(conn: Conn, ip: IpAddr, name: Option<&ServiceName>, al
     }
 }
 
-fn session(stream: &TlsStream<Tee<Conn>>, recorder: &Recorder) -> Session {
+fn session<S>(stream: &TlsStream<Tee<S>>, recorder: &Recorder) -> Session {
     let (_, connection) = stream.get_ref();
     let shown = recorder.shown();
     let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
@@ -96,7 +115,10 @@ fn session(stream: &TlsStream<Tee<Conn>>, recorder: &Recorder) -> Session {
         cipher: cipher.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1),
         alpn: connection.alpn_protocol().map(identify::printable),
         chain: shown.chain,
+        asked: shown.asked,
+        refused: false,
         staple: shown.staple,
+        first: stream.get_ref().0.first.clone(),
     }
 }
 
@@ -111,8 +133,22 @@ const TLS_1_2: &str = "TLSv1.2";
 const TLS_1_3: &str = "TLSv1.3";
 
 fn is_alert(error: &std::io::Error, alert: AlertDescription) -> bool {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(tls, Some(rustls::Error::AlertReceived(received)) if *received == alert)
+    alert_of(error) == Some(alert)
+}
+
+/// The alert by which the other end ended it.
+pub(super) fn alert_of(error: &std::io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// Bytes for a hello. None where the system has no randomness to give.
+pub(super) fn random() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    PROVIDER.secure_random.fill(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// It sent an alert, or a handshake we could not go along with.
@@ -130,8 +166,9 @@ struct Recorder(Mutex<Shown>);
 #[derive(Debug, Default, Clone)]
 struct Shown {
     chain: Vec<Vec<u8>>,
-    staple: Option<Vec<u8>>,
     version: Option<&'static str>,
+    asked: bool,
+    staple: Option<Vec<u8>>,
 }
 
 impl Recorder {
@@ -151,7 +188,9 @@ impl Recorder {
             cipher: "unknown".to_owned(),
             alpn: None,
             chain: shown.chain,
+            asked: shown.asked,
             staple: shown.staple,
+            ..Session::default()
         })
     }
 }
@@ -166,8 +205,10 @@ impl ServerCertVerifier for Recorder {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.to_vec()).collect();
-        let staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
-        self.note(|shown| (shown.chain, shown.staple) = (chain, staple));
+        self.note(|shown| {
+            shown.chain = chain;
+            shown.staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
+        });
         Ok(ServerCertVerified::assertion())
     }
 
@@ -200,5 +241,17 @@ impl ServerCertVerifier for Recorder {
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
         None
+    }
+}
+
+/// Notes that a certificate of ours is asked for, and has none.
+impl ResolvesClientCert for Recorder {
+    fn resolve(&self, _hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.note(|shown| shown.asked = true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }

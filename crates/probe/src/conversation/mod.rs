@@ -2,29 +2,38 @@
 //!
 //! Every answer goes through every parser (`identify`), whatever was asked, and a reader stops as soon as one has understood.
 //! A server that speaks first is listened to; one that does not is asked on the same connection; TLS is spoken on a second one,
-//! or on the first where it is likely, and what is inside it in the same session. What was recognised last time is asked for
+//! or on the first where it is likely, and what is inside it in the same session. Where the protocol itself can go over to TLS
+//! (STARTTLS), it does so on the connection on which it was recognised. What was recognised last time is asked for
 //! first, so that verifying takes one connection.
 
+mod alert;
 mod budget;
 mod dialogue;
 mod handshake;
+mod names;
 mod plan;
+mod second;
+mod secure;
 mod tee;
 #[cfg(test)]
 mod tests;
 
-use crate::Dialer;
+use crate::{Conn, Dialer};
 use budget::Budget;
-use dialogue::Heard;
-use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
+use dialogue::{Heard, Talked};
+use identify::{Answer, Asking, Assessment, Next, Parse, Received, Roots, Served, Strength};
 use jiff::Timestamp;
 use model::{
     Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
     TlsObservation, TlsPosture, Transport, to_millisecond,
 };
 use plan::{Approach, Layer};
+use second::Modern;
 use std::{net::Ipv4Addr, time::Duration};
 use tokio::time::{Instant, timeout_at};
+
+pub use names::{MOST_LEARNT, learn_names};
+pub use second::{Earlier, settle_names};
 
 /// Whom to ask, and what is known.
 #[derive(Debug, Clone, Copy)]
@@ -88,17 +97,37 @@ const MARGIN: Duration = Duration::from_millis(500);
 
 /// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, not counting the waits
 /// for its turn under the ceilings; at once when the dialer is halted. Reads at most 16 KiB of each connection beside TLS' own.
+///
+/// One that speaks TLS is looked at a second time ([`Earlier`]) where it is met the first time.
 pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
+    identify_known(dialer, endpoint, ask, None).await
+}
+
+/// The same where more is known of its TLS than that it spoke it: the second look is taken where it is due.
+pub async fn identify_known(
+    dialer: &Dialer,
+    endpoint: Endpoint,
+    ask: Ask<'_>,
+    earlier: Option<Earlier>,
+) -> Conversation {
     if endpoint.transport == Transport::Udp {
         return identify_udp(dialer, endpoint, ask.timeouts).await;
     }
     let mut interview = Interview::new(dialer, endpoint, ask);
-    let complete = tokio::select! {
-        biased;
-        () = dialer.halted() => false,
-        complete = interview.run() => complete,
-    };
-    interview.conclude(complete)
+    interview.earlier = earlier;
+    interview.hold().await
+}
+
+/// The same under a name that was learnt from the network: it gives no leave, so the address must be in scope without it.
+pub async fn identify_learnt(
+    dialer: &Dialer,
+    endpoint: Endpoint,
+    ask: Ask<'_>,
+    earlier: Option<Earlier>,
+) -> Conversation {
+    let mut interview = Interview::new(dialer, endpoint, ask);
+    (interview.earlier, interview.is_learnt) = (earlier, true);
+    interview.hold().await
 }
 
 /// Asks a UDP endpoint again, with the datagram its port calls for.
@@ -152,6 +181,20 @@ struct Interview<'a> {
     offer_http: bool,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
+    /// The name gives no leave by itself.
+    is_learnt: bool,
+    /// What is known of its TLS from before.
+    earlier: Option<Earlier>,
+    /// What a modern handshake said beside its certificates.
+    modern: Modern,
+    /// The second look has been taken.
+    has_looked: bool,
+    /// It went over to TLS, by these words.
+    gone_over: Option<crate::starttls::Protocol>,
+    /// It went over to TLS the last time, by the protocol's own words.
+    upgraded_before: bool,
+    /// How it goes with that now.
+    upgrade: secure::Progress,
     /// Something was asked in vain, because connections broke or for want of time: silence there is none.
     doubtful: bool,
 }
@@ -160,6 +203,9 @@ impl<'a> Interview<'a> {
     fn new(dialer: &'a Dialer, endpoint: Endpoint, ask: Ask<'a>) -> Self {
         let identity = dialer.identity();
         let contact = identity.contact.as_deref().map(|contact| format!(" ({contact})")).unwrap_or_default();
+        let upgraded_before = ask.prior_tls && ask.prior.is_some_and(|prior| prior.facts.contains_key(STARTTLS));
+        // TLS then is not what it begins with.
+        let ask = Ask { prior_tls: ask.prior_tls && !upgraded_before, ..ask };
         Self {
             dialer,
             endpoint,
@@ -173,12 +219,42 @@ impl<'a> Interview<'a> {
             tls: None,
             offer_http: true,
             denied_tls: false,
+            is_learnt: false,
+            earlier: None,
+            modern: Modern::default(),
+            has_looked: false,
+            gone_over: None,
+            upgraded_before,
+            upgrade: secure::Progress::default(),
             doubtful: false,
         }
     }
 
+    async fn hold(mut self) -> Conversation {
+        let complete = tokio::select! {
+            biased;
+            () = self.dialer.halted() => false,
+            complete = async {
+                let complete = self.run().await;
+                if complete {
+                    self.look_again().await;
+                }
+                complete
+            } => complete,
+        };
+        self.conclude(complete)
+    }
+
     /// False where a connection of ours failed before everything had been asked.
     async fn run(&mut self) -> bool {
+        if self.ask.prior_tls && self.takes_a_hand() {
+            match self.look().await {
+                Some(true) => return true,
+                // It may have become modern.
+                Some(false) => self.tls = None,
+                None => return false,
+            }
+        }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
         let mut asked_http = false;
         for layer in plan.layers {
@@ -227,6 +303,9 @@ impl<'a> Interview<'a> {
             let again = self.visit(layer, approach).await?;
             heard = self.settle(layer, first, again);
         }
+        if let Heard::Answer(answer) = &mut heard {
+            self.finish_upgrade(answer).await;
+        }
         Some(self.take(layer, heard))
     }
 
@@ -258,15 +337,47 @@ impl<'a> Interview<'a> {
         self.ask.prior.is_some() || self.ask.prior_tls
     }
 
+    fn may_connect(&self) -> bool {
+        self.connections < MAX_CONNECTIONS && !self.budget.is_spent()
+    }
+
     /// One connection. None: it failed.
     async fn visit(&mut self, layer: Layer, approach: Approach) -> Option<Heard> {
-        if self.connections >= MAX_CONNECTIONS || self.budget.is_spent() {
+        if !self.may_connect() {
             self.doubt(layer);
             return Some(Heard::Nothing);
         }
+        match self.connect().await? {
+            Some(conn) => {
+                let limit = self.budget.end() + MARGIN;
+                let talk = async {
+                    match layer {
+                        Layer::Plain => {
+                            let mut conn = conn;
+                            let talked = self.talk(&mut conn, approach, false).await;
+                            self.go_over(conn, talked).await
+                        }
+                        Layer::Tls => self.shake(conn, approach).await,
+                    }
+                };
+                Some(match timeout_at(limit, talk).await.unwrap_or(Heard::Unfinished) {
+                    // Who was understood before would have come to the end of his word; a stranger may not have one.
+                    Heard::Unfinished if self.has_prior() => Heard::Broken(None),
+                    Heard::Unfinished => Heard::Nothing,
+                    heard => heard,
+                })
+            }
+            None => Some(Heard::Broken(None)),
+        }
+    }
+
+    /// A new connection. `Some(None)`: accepted, and hung up before anything could be said. None: it failed.
+    async fn connect(&mut self) -> Option<Option<Conn>> {
         let authorized = match self.ask.name {
-            Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),
-            None => self.dialer.authorize(self.endpoint),
+            Some(name) if !self.is_learnt => {
+                self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now())
+            }
+            _ => self.dialer.authorize(self.endpoint),
         };
         let Ok(target) = authorized else {
             self.record(Outcome::NotProbed(NotProbed::OutOfScope), None);
@@ -280,28 +391,12 @@ impl<'a> Interview<'a> {
                 self.budget.waited(asked.elapsed().saturating_sub(rtt));
                 self.record(Outcome::Open(OpenReason::Connected), Some(rtt));
                 self.budget.met(rtt);
-                let limit = self.budget.end() + MARGIN;
-                let talk = async {
-                    match layer {
-                        Layer::Plain => {
-                            let mut conn = conn;
-                            self.talk(&mut conn, approach, false).await
-                        }
-                        Layer::Tls => self.shake(conn, approach).await,
-                    }
-                };
-                Some(match timeout_at(limit, talk).await.unwrap_or(Heard::Unfinished) {
-                    // Who was understood before would have come to the end of his word; a stranger may not have one.
-                    Heard::Unfinished if self.has_prior() => Heard::Broken(None),
-                    Heard::Unfinished => Heard::Nothing,
-                    heard => heard,
-                })
+                Some(Some(conn))
             }
-            // Accepted, and hung up before anything could be said.
             Err(Outcome::Open(reason)) => {
                 self.connections += 1;
                 self.record(Outcome::Open(reason), None);
-                Some(Heard::Broken(None))
+                Some(None)
             }
             Err(outcome) => {
                 self.record(outcome, None);
@@ -310,7 +405,7 @@ impl<'a> Interview<'a> {
         }
     }
 
-    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Heard
+    async fn talk<S>(&self, stream: &mut S, approach: Approach, tls: bool) -> Talked
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
@@ -319,20 +414,27 @@ impl<'a> Interview<'a> {
     }
 
     /// A handshake, and what is inside it.
-    async fn shake(&mut self, conn: crate::Conn, approach: Approach) -> Heard {
+    async fn shake(&mut self, conn: Conn, approach: Approach) -> Heard {
         let limit = self.budget.answer();
         let alpn = self.offer_http && !approach.waits_for_server();
         match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
             handshake::Shaken::Session(session, mut stream) => {
-                self.tls = Some(self.judged(session));
-                self.talk(stream.as_mut(), approach, true).await
+                self.take_session(session);
+                let mut stream = alert::Listening::new(stream.as_mut());
+                let heard = self.talk(&mut stream, approach, true).await.heard;
+                self.modern.judge_client_auth(stream.is_refused(), &heard);
+                heard
             }
             handshake::Shaken::Partly(session) => {
-                self.tls = session.map(|session| self.judged(session));
+                session.into_iter().for_each(|session| self.take_session(session));
+                Heard::Answer(bare_tls())
+            }
+            handshake::Shaken::Nameless => {
+                self.modern.wants_name = true;
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Cut(session) => {
-                self.tls = session.map(|session| self.judged(session));
+                session.into_iter().for_each(|session| self.take_session(session));
                 Heard::Broken(Some(bare_tls()))
             }
             handshake::Shaken::OtherProtocols => {
@@ -348,24 +450,27 @@ impl<'a> Interview<'a> {
         }
     }
 
+    fn take_session(&mut self, session: handshake::Session) {
+        self.modern = Modern::of(&session);
+        self.tls = Some(self.judged(session));
+    }
+
     fn judged(&self, session: handshake::Session) -> TlsObservation {
-        let name = self.ask.name.map(ServiceName::as_str);
-        let served = identify::Served { chain: &session.chain, name, staple: session.staple.as_deref() };
-        let assessment = identify::assess(served, self.ask.roots, self.dialer.clock().now());
-        // It was asked for in every handshake that came as far as a certificate.
-        let posture = (!session.chain.is_empty()).then(|| TlsPosture {
-            stapled: Some(session.staple.is_some()),
-            staple: assessment.staple,
-            ..TlsPosture::default()
-        });
+        let served = Served {
+            chain: &session.chain,
+            name: self.ask.name.map(ServiceName::as_str),
+            staple: session.staple.as_deref(),
+        };
+        let Assessment { certificate, verdicts, presented, path, .. } =
+            identify::assess(served, self.ask.roots, self.dialer.clock().now());
         TlsObservation {
             alpn: session.alpn,
-            certificate: assessment.certificate,
-            verdicts: assessment.verdicts,
-            presented: assessment.presented,
-            path: assessment.path.map(Box::new),
-            posture: posture.map(Box::new),
+            certificate,
+            verdicts,
+            presented,
+            path: path.map(Box::new),
             chain: session.chain,
+            starttls: self.gone_over.map(|protocol| protocol.as_str().to_owned()),
             ..TlsObservation::new(session.version, session.cipher)
         }
     }
@@ -421,6 +526,8 @@ impl<'a> Interview<'a> {
         let within = self.tls.is_some();
         match &self.best {
             _ if self.connections == 0 => false,
+            // Its certificate is in doubt, and would seem to be gone.
+            _ if self.upgraded_before && self.upgrade.is_doubtful() => false,
             // It says that it speaks TLS, and has shown none.
             Some(best) if best.next == Next::Tls && !within => false,
             Some(best) if best.next != Next::Tls && best.service.name != TLS => true,
@@ -431,6 +538,8 @@ impl<'a> Interview<'a> {
     }
 }
 
+/// The fact of a service that went over to TLS: by the words of which protocol.
+const STARTTLS: &str = "starttls";
 /// TLS with nothing recognised inside.
 const TLS: &str = "tls";
 

@@ -1,4 +1,6 @@
 mod broken;
+mod second;
+mod starttls;
 
 use super::*;
 use crate::{DialerSettings, Identity};
@@ -245,10 +247,11 @@ async fn http_takes_one_connection() {
 }
 
 #[tokio::test]
-async fn http_in_tls_takes_two_and_one_when_known() {
+async fn http_in_tls_takes_one_when_known() {
     for (versions, expect) in [(&BOTH[..1], "TLSv1.3"), (&BOTH[1..], "TLSv1.2")] {
         let acceptor = acceptor(versions, false);
-        for (prior, connections) in [(None, 2), (Some(("http", true)), 1)] {
+        // One to learn that it is TLS, one for each look.
+        for (prior, connections) in [(None, 3), (Some(("http", true)), 1)] {
             let acceptor = acceptor.clone();
             let server = Server::start(move |stream| {
                 let acceptor = acceptor.clone();
@@ -266,7 +269,7 @@ async fn http_in_tls_takes_two_and_one_when_known() {
             assert_eq!((tls.version.as_str(), tls.alpn.as_deref()), (expect, Some("http/1.1")));
             assert!(tls.cipher.starts_with("TLS_"), "{}", tls.cipher);
             assert_eq!(tls.certificate.unwrap().sans, ["www.example.org"]);
-            assert_eq!((tls.chain.len(), tls.verdicts), (1, vec![Verdict::SelfSigned]));
+            assert_eq!((tls.chain.len(), tls.verdicts), (1, vec![Verdict::SelfSigned, Verdict::TooLong]));
         }
     }
 }
@@ -362,7 +365,7 @@ async fn plain_http_on_a_tls_port_leads_to_tls() {
     let observation = ask(&server, None).await;
     assert_eq!(service(&observation).facts["http.status"], "200");
     assert!(observation.tls.is_some());
-    assert_eq!(observation.connections, 2);
+    assert_eq!(observation.connections, 3);
 }
 
 #[tokio::test]

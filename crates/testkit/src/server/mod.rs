@@ -3,17 +3,35 @@
 
 mod banner;
 mod bind;
+mod dovecot;
+mod inspircd;
+mod mariadb;
 mod nginx;
 mod postfix;
+mod postgresql;
+mod prosody;
 mod rsyslog;
+mod slapd;
 mod sshd;
+mod vnc;
+mod vsftpd;
+mod xrdp;
 
 pub use banner::Banner;
 pub use bind::Bind;
+pub use dovecot::Dovecot;
+pub use inspircd::Inspircd;
+pub use mariadb::Mariadb;
 pub use nginx::Nginx;
 pub use postfix::Postfix;
+pub use postgresql::Postgresql;
+pub use prosody::Prosody;
 pub use rsyslog::Rsyslog;
+pub use slapd::Slapd;
 pub use sshd::Sshd;
+pub use vnc::Vnc;
+pub use vsftpd::Vsftpd;
+pub use xrdp::Xrdp;
 
 use crate::{lab::Host, patience::eventually, process::Process};
 use std::time::Duration;

@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub udp: Arc<PortSet>,
     pub identify: bool,
     pub roots: Roots,
+    /// None where there is nobody to ask for the addresses of names.
+    pub resolver: Option<HickoryResolver>,
 }
 
 /// Without a configuration, beyond loopback.
@@ -108,6 +110,7 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         udp: Arc::new(scan.udp),
         identify: !scan.no_identify,
         roots: roots(installed.config.as_ref())?,
+        resolver: HickoryResolver::new(&resolvers).ok(),
     })
 }
 

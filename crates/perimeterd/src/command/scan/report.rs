@@ -2,8 +2,8 @@
 
 use crate::output::{self, Table};
 use model::{
-    Certificate, NotEnumerable, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, Transport,
-    Verdict,
+    Certificate, NotEnumerable, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, TlsPosture,
+    Transport, Verdict,
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, io, net::IpAddr};
@@ -61,6 +61,13 @@ pub(super) struct TlsLine {
     pub certificate: Option<CertificateLine>,
     /// Certificates as presented, the leaf among them.
     pub chain_length: usize,
+    /// The protocol that went over to TLS in the middle of a connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starttls: Option<String>,
+    /// How it does TLS beside: whether it wants a certificate or a name of clients, what it staples, renegotiation, compression,
+    /// heartbeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posture: Option<Box<TlsPosture>>,
     /// Findings about the configuration; filled by the audit that is to come.
     pub weak: Vec<String>,
 }
@@ -175,6 +182,8 @@ impl TlsLine {
             sni,
             certificate: tls.certificate.as_ref().map(|certificate| CertificateLine::new(certificate, &tls.verdicts)),
             chain_length: tls.chain.len(),
+            starttls: tls.starttls.clone(),
+            posture: tls.posture.clone(),
             weak: Vec::new(),
         }
     }
@@ -220,12 +229,14 @@ fn table(endpoints: &[EndpointLine]) -> Table {
         let service = line.service.as_ref();
         let product = [service.and_then(|s| s.product.as_deref()), service.and_then(|s| s.version.as_deref())];
         let product = product.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        let inside = if line.tls.is_some() && service.is_none_or(|s| s.name != "tls") { "tls/" } else { "" };
+        let upgraded = line.tls.as_ref().is_some_and(|tls| tls.starttls.is_some());
+        let within = line.tls.is_some() && !upgraded && service.is_none_or(|s| s.name != "tls");
+        let (before, after) = (if within { "tls/" } else { "" }, if upgraded { "+starttls" } else { "" });
         table.row([
             line.ip.to_string(),
             format!("{}/{}", line.port, line.transport),
             line.reason.to_owned(),
-            service.map(|service| format!("{inside}{}", service.name)).unwrap_or_default(),
+            service.map(|service| format!("{before}{}{after}", service.name)).unwrap_or_default(),
             if product.is_empty() { service.and_then(|s| s.banner.clone()).unwrap_or_default() } else { product },
             line.name.clone().unwrap_or_default(),
             line.tls.as_ref().and_then(|tls| tls.certificate.as_ref()).map(certificate).unwrap_or_default(),

@@ -16,7 +16,7 @@ use model::{
 };
 use probe::{
     AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
-    conversation::{self, Ask, Timeouts},
+    conversation::{self, Ask, Earlier, Timeouts},
     sweep_and_tell,
 };
 use scope::{Groups, Permutation};
@@ -444,10 +444,21 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
         return;
     }
     let names: Vec<ServiceName> = job.scope.load().names_of(endpoint.ip, SystemClock.now());
+    let shown = confirmed.services.first().and_then(|heard| heard.tls.clone());
+    let earlier = shown.as_ref().map(Earlier::of);
     for name in &names {
-        let named = conversation::identify(&job.dialer, endpoint, ask(Some(name), prior.as_ref(), tls)).await;
+        let ask = ask(Some(name), prior.as_ref(), tls);
+        let named = conversation::identify_known(&job.dialer, endpoint, ask, earlier.clone()).await;
         confirmed.services.extend(named.observation);
     }
+    if let Some((shown, resolver)) = shown.zip(job.resolver.as_ref()) {
+        for name in &conversation::learn_names(&shown, endpoint.ip, &names, resolver).await {
+            let ask = ask(Some(name), prior.as_ref(), tls);
+            let named = conversation::identify_learnt(&job.dialer, endpoint, ask, earlier.clone()).await;
+            confirmed.services.extend(named.observation);
+        }
+    }
+    conversation::settle_names(&mut confirmed.services);
 }
 
 fn take(

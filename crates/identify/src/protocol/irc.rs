@@ -1,0 +1,54 @@
+//! IRC (RFC 2812 §2.3): lines with a server's name, a number or a notice. Asked for TLS, which joins nothing and which every
+//! server has an answer to, be it that it does not know the word.
+
+use super::{Protocol, Speaker};
+use crate::{
+    Reader,
+    answer::{Next, Parse, Received, Strength},
+    text,
+};
+use model::Service;
+
+pub(super) static PROTOCOL: Protocol = Protocol {
+    name: "irc",
+    speaker: Speaker::Client,
+    ports: &[6667, 6665, 6666, 6668, 6669, 194, 6697, 7000],
+    request: Some(|_| b"STARTTLS\r\n".to_vec()),
+    parse,
+    #[cfg(test)]
+    samples: &[
+        b":irc.example.org NOTICE * :*** Looking up your hostname...\r\n",
+        b"NOTICE AUTH :*** Processing connection to irc.example.org\r\n",
+        b":irc.example.org CAP * LS :multi-prefix sasl tls\r\n",
+        b":irc.example.org 451 * :Connection not registered\r\n",
+    ],
+};
+
+fn parse(received: Received<'_>) -> Parse {
+    let Some(line) = Reader::new(received.bytes).line() else {
+        let begun = received.bytes.starts_with(b":")
+            || received.may_become(b"NOTICE AUTH ")
+            || received.bytes.starts_with(b"NOTICE AUTH ");
+        let text = received.bytes.iter().all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r'));
+        return if begun && text && received.bytes.len() < 512 { Parse::need_more(received) } else { Parse::No };
+    };
+    let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
+    let (server, command) = match words.as_slice() {
+        [prefix, command, _, ..] => match prefix.strip_prefix(b":") {
+            Some(server) => (Some(server), *command),
+            None if (*prefix, *command) == (b"NOTICE", b"AUTH") => (None, *prefix),
+            None => return Parse::No,
+        },
+        _ => return Parse::No,
+    };
+    let numeric = command.len() == 3 && command.iter().all(u8::is_ascii_digit);
+    let named = server.is_none_or(|server| !server.is_empty() && server.iter().all(u8::is_ascii_graphic));
+    if !named || !(numeric || matches!(command, b"NOTICE" | b"CAP")) {
+        return Parse::No;
+    }
+    let mut service = Service { name: "irc".into(), ..Service::default() };
+    if let Some(server) = server {
+        service.facts.insert("irc.server".into(), text::printable(server));
+    }
+    Parse::yes(service, Strength::Grammar, Next::Farewell("QUIT\r\n"))
+}

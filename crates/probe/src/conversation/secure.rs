@@ -1,0 +1,191 @@
+//! Going over to TLS in the middle of a conversation, where the protocol has words for it.
+
+use super::{
+    Interview, STARTTLS,
+    dialogue::{self, Heard, Talked},
+    handshake::{self, Shaken},
+};
+use crate::{
+    Conn,
+    starttls::{self, Protocol, Refusal, Refused, Upgraded, Words},
+};
+use identify::Answer;
+use model::ServiceName;
+
+/// How far an interview has come on the way to TLS by a protocol's own words.
+#[derive(Debug, Default)]
+pub(super) enum Progress {
+    /// Nothing there that could.
+    #[default]
+    Untried,
+    /// It takes a connection of its own, since this one was asked something else or was not understood.
+    Owed { protocol: Protocol, name: Option<String> },
+    /// It has, or it has said clearly that it will not.
+    Settled,
+    /// Connections broke or time ran out on the way.
+    Doubtful,
+}
+
+impl Progress {
+    pub(super) fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Doubtful | Self::Owed { .. })
+    }
+}
+
+/// What an attempt came to.
+enum Attempt {
+    /// TLS was spoken; what it showed is noted.
+    Done,
+    /// It would not, clearly.
+    Declined,
+    /// It calls itself so, and serves no other name.
+    OtherName(String),
+    /// Nobody knows: the connection broke.
+    Broke,
+    /// Nobody knows: time ran out.
+    Silence,
+}
+
+impl Interview<'_> {
+    /// On the connection on which a protocol has just been recognised.
+    pub(super) async fn go_over(&mut self, conn: Conn, talked: Talked) -> Heard {
+        let Talked { heard: Heard::Answer(mut answer), met } = talked else { return talked.heard };
+        let Some(protocol) = Protocol::of(&answer.service) else { return Heard::Answer(answer) };
+        if !is_welcome(&answer) {
+            return Heard::Answer(answer);
+        }
+        let owed = |name| Progress::Owed { protocol, name };
+        let Some(met) = met else {
+            self.upgrade = owed(None);
+            return Heard::Answer(answer);
+        };
+        let limit = self.budget.answer();
+        let domain = self.domain();
+        let words = Words { helo: &self.helo, domain: &domain };
+        let upgraded = starttls::resume(conn, protocol, met, &words, limit).await;
+        self.upgrade = match self.secure(protocol, upgraded).await {
+            Attempt::Done => {
+                mark(&mut answer, protocol);
+                Progress::Settled
+            }
+            Attempt::Declined => Progress::Settled,
+            Attempt::OtherName(name) => owed(Some(name)),
+            Attempt::Broke | Attempt::Silence if self.upgraded_before => owed(None),
+            // One that has never done it is asked twice only when it is met first: it may be its way.
+            Attempt::Broke if !self.has_prior() => owed(None),
+            Attempt::Broke | Attempt::Silence => Progress::Doubtful,
+        };
+        Heard::Answer(answer)
+    }
+
+    /// What could not be done on the first connection is done on one of its own, once.
+    pub(super) async fn finish_upgrade(&mut self, answer: &mut Answer) {
+        let Progress::Owed { protocol, name } = std::mem::take(&mut self.upgrade) else { return };
+        self.upgrade = Progress::Doubtful;
+        if !self.may_connect() {
+            return;
+        }
+        let Some(Some(conn)) = self.connect().await else { return };
+        let domain = name.unwrap_or_else(|| self.domain());
+        let words = Words { helo: &self.helo, domain: &domain };
+        let upgraded = starttls::upgrade(conn, protocol, &words, self.budget.patience()).await;
+        self.upgrade = match self.secure(protocol, upgraded).await {
+            Attempt::Done => {
+                mark(answer, protocol);
+                Progress::Settled
+            }
+            Attempt::Declined | Attempt::OtherName(_) => Progress::Settled,
+            Attempt::Broke | Attempt::Silence => Progress::Doubtful,
+        };
+    }
+
+    /// The handshake, and leaving in order, however it ends.
+    async fn secure(&mut self, protocol: Protocol, upgraded: Result<Upgraded<Conn>, Refused<Conn>>) -> Attempt {
+        let stream = match upgraded {
+            Ok(stream) => stream,
+            Err(Refused { why, stream }) => {
+                if let Some((mut stream, words)) = stream.zip(protocol.farewell()) {
+                    dialogue::leave(&mut stream, words, &self.budget).await;
+                }
+                return match why {
+                    Refusal::UnknownName(Some(name)) if name != self.domain() => Attempt::OtherName(name),
+                    Refusal::Silent => Attempt::Silence,
+                    why if why.is_its_word() => Attempt::Declined,
+                    _ => Attempt::Broke,
+                };
+            }
+        };
+        self.gone_over = Some(protocol);
+        if self.takes_a_hand() {
+            return self.secure_by_hand(stream).await;
+        }
+        let limit = self.budget.answer();
+        let session = match handshake::shake(stream, self.endpoint.ip, self.ask.name, false, limit).await {
+            Shaken::Session(session, mut stream) => {
+                if let Some(words) = protocol.farewell() {
+                    dialogue::leave(stream.as_mut(), words, &self.budget).await;
+                }
+                Some(session)
+            }
+            Shaken::Partly(session) | Shaken::Cut(session @ Some(_)) => session,
+            // It agreed, and went on in plain text: that is no TLS, whatever it said before.
+            Shaken::Plain(bytes) if !bytes.is_empty() => {
+                self.gone_over = None;
+                return Attempt::Declined;
+            }
+            // A stranger's alert, or a library's refusal of its own.
+            Shaken::OtherProtocols | Shaken::Nameless => None,
+            Shaken::Silent => {
+                self.gone_over = None;
+                return Attempt::Silence;
+            }
+            Shaken::Plain(_) | Shaken::Cut(None) | Shaken::Broken => {
+                self.gone_over = None;
+                return Attempt::Broke;
+            }
+        };
+        let Some(session) = session else { return Attempt::Declined };
+        self.take_session(session);
+        Attempt::Done
+    }
+
+    /// Where it is known that a modern handshake would come to nothing.
+    async fn secure_by_hand(&mut self, mut stream: Upgraded<Conn>) -> Attempt {
+        let Some(flight) = self.exchange(&mut stream).await else { return Attempt::Broke };
+        if self.learn(&flight) {
+            return Attempt::Done;
+        }
+        self.gone_over = None;
+        if flight.end.is_some() { Attempt::Declined } else { Attempt::Broke }
+    }
+
+    /// A connection on which TLS comes next, for the second look.
+    pub(super) async fn reach(&mut self, conn: Conn) -> Option<Reached> {
+        let Some(protocol) = self.gone_over else { return Some(Reached::First(conn)) };
+        let domain = self.domain();
+        let words = Words { helo: &self.helo, domain: &domain };
+        let upgraded = starttls::upgrade(conn, protocol, &words, self.budget.patience()).await;
+        upgraded.ok().map(|stream| Reached::Upgraded(Box::new(stream)))
+    }
+
+    /// Whom to ask for where a protocol wants to know.
+    fn domain(&self) -> String {
+        self.ask.name.map_or_else(|| self.endpoint.ip.to_string(), |name| ServiceName::as_str(name).to_owned())
+    }
+}
+
+/// Where TLS comes first, or by a protocol's own words.
+pub(super) enum Reached {
+    First(Conn),
+    Upgraded(Box<Upgraded<Conn>>),
+}
+
+/// What greets with a refusal is not asked for more.
+fn is_welcome(answer: &Answer) -> bool {
+    let banner = answer.service.banner.as_deref().unwrap_or_default();
+    !["421", "554", "530", "400", "502", "-ERR", "* BYE", "BYE"].iter().any(|refusal| banner.starts_with(refusal))
+}
+
+pub(super) fn mark(answer: &mut Answer, protocol: Protocol) {
+    answer.service.facts.insert(STARTTLS.to_owned(), protocol.as_str().to_owned());
+}
