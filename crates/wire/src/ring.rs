@@ -104,11 +104,12 @@ fn wall_clock() -> Duration {
     Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Realtime)).unwrap_or_default()
 }
 
-/// How large a block is, and how many there are: at least two, so that one can be read while another is filled.
+/// How large a block is, and how many there are: at least two, so that one can be read while another is filled, and in a small ring
+/// rather eight small ones. Each is handed over after a while, however little is in it: few are soon used up.
 fn shape(bytes: usize, page: usize) -> (usize, usize) {
-    let half = (bytes / 2).max(page);
+    let part = (bytes / 8).max(page);
     // The kernel wants whole pages, and finds powers of two most easily.
-    let block = (half / page).checked_ilog2().map_or(page, |power| page << power).min(BLOCK.max(page));
+    let block = (part / page).checked_ilog2().map_or(page, |power| page << power).min(BLOCK.max(page));
     (block, (bytes / block).max(2))
 }
 
@@ -134,9 +135,9 @@ mod tests {
         for (bytes, page, expect) in [
             (0, 4096, (4096, 2)),
             (8192, 4096, (4096, 2)),
-            (20_000, 4096, (8192, 2)),
-            (64 << 10, 4096, (32 << 10, 2)),
-            (1 << 20, 4096, (256 << 10, 4)),
+            (20_000, 4096, (4096, 4)),
+            (64 << 10, 4096, (8 << 10, 8)),
+            (1 << 20, 4096, (128 << 10, 8)),
             (16 << 20, 4096, (256 << 10, 64)),
             (16 << 20, 64 << 10, (256 << 10, 64)),
             (0, 64 << 10, (64 << 10, 2)),

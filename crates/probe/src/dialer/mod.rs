@@ -23,7 +23,7 @@ mod udp;
 pub use conn::Conn;
 pub(crate) use errno::{is_shortage, synchronous};
 pub use pacer::Pace;
-pub(crate) use pacer::{Buckets, Pacer, Turn};
+pub(crate) use pacer::{Buckets, Pacer, Turn, spread};
 pub(crate) use tcp::Begun;
 pub(crate) use udp::REPLIED;
 

@@ -1,4 +1,5 @@
-//! When this machine itself lost packets: what was asked then has to be asked again.
+//! When packets were lost by our own doing, in this machine or because more was sent than the way carries: what was asked then has
+//! to be asked again.
 
 use std::{
     collections::VecDeque,
@@ -18,16 +19,17 @@ const MOST: usize = 4096;
 const APART: Duration = Duration::from_millis(20);
 
 impl Losses {
-    /// Packets were lost between these two moments, the later one being now.
+    /// Packets were lost between these two moments, the later one being now or a little before.
     pub(super) fn note(&self, from: Instant, now: Instant) {
         let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while spans.front().is_some_and(|(_, to)| now.duration_since(*to) > KEPT) {
             spans.pop_front();
         }
-        if let Some((_, to)) = spans.back_mut()
+        if let Some((first, to)) = spans.back_mut()
             && from.saturating_duration_since(*to) <= APART
+            && *first <= from
         {
-            *to = now;
+            *to = now.max(*to);
             return;
         }
         if spans.len() >= MOST

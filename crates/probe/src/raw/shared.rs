@@ -65,8 +65,9 @@ pub(super) struct State {
     /// Packets a second allowed by the way.
     pub(super) rate: f64,
     pub(super) limiting: Limiting,
-    /// Every verdict there was.
+    /// Every verdict there was, and those of times in which no speed was to blame for what was lost.
     pub(super) canaries: Verdicts,
+    pub(super) settled: Verdicts,
 }
 
 /// One answer in so many becomes a canary, when there may be one for its address already.

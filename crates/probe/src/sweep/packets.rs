@@ -1,7 +1,7 @@
 //! The part of a sweep that raw packets ask.
 
 use super::{Asked, Found, Round, Sweep, SweepJob, run::Work};
-use crate::raw::{Answer, KNOCKS, Knock, Order, Report, Sink, Slot, Stretch, Target};
+use crate::raw::{Answer, KNOCKS, Knock, Order, Raw, Report, Sink, Slot, Stretch, Target};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
@@ -27,6 +27,8 @@ const MOST_REPLAYS: u32 = 2;
 const MISSED_AT_MOST: f64 = 2e-5;
 const FEW_OPEN: u64 = 50;
 const MUCH_LOST: f64 = 0.025;
+/// Of the open ports, where every question costs time.
+const MISSED_ON_A_NARROW_WAY: f64 = 5e-4;
 /// How often it is looked whether everything has answered already, and how seldom while nobody answers at all.
 const LOOK: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(100);
@@ -359,12 +361,31 @@ impl Sweep {
             if self.stop.is_cancelled() {
                 return;
             }
-            let most = if attempt == 2 { u64::MAX } else { self.worth_asking_the_dark(attempt) };
+            let most =
+                if attempt == 2 { self.worth_asking_the_dark_twice() } else { self.worth_asking_the_dark(attempt) };
             if most == 0 {
                 return;
             }
             self.send_some(packets, Arc::clone(&work), attempt, Pick::Dark, most).await;
         }
+    }
+
+    /// How many of them are worth a second question: all, except where the way carries less than is wanted. There nothing is sent that
+    /// what is lost of a canary does not call for.
+    fn worth_asking_the_dark_twice(&self) -> u64 {
+        let Some(seen) = self.dialer.raw().and_then(Raw::seen_on_a_narrow_way) else { return u64::MAX };
+        // One that was not missed among so many is taken for one that was.
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let lost = (seen.missed as f64 + 1.0) / (seen.asked as f64 + 1.0);
+        let dark = self.order.len().saturating_sub(self.progress.has_heard_of());
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share"
+        )]
+        let most = (dark as f64 * (1.0 - MISSED_ON_A_NARROW_WAY / lost).max(0.0)).ceil() as u64;
+        most
     }
 
     /// How many of them are worth another question: none where so many before leave hardly a chance that all were lost, and no
@@ -379,7 +400,7 @@ impl Sweep {
         }
         let total = self.order.len();
         let sweeps = if lost < MUCH_LOST { 2 } else { u64::from(attempt) };
-        (sweeps * total + total / 12).saturating_sub(counts.attempts)
+        (sweeps * total + total / 11).saturating_sub(counts.attempts)
     }
 
     /// A target repeats its answer after a second if ours to it did not come: it may be the only one that was heard of.

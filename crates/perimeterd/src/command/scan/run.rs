@@ -11,7 +11,8 @@ use crate::{
     output,
 };
 use model::{
-    Clock, Endpoint, Loss, Os, PortObservation, Service, ServiceName, ServiceObservation, SystemClock, Transport,
+    Clock, Endpoint, Loss, OpenReason, Os, PortObservation, Service, ServiceName, ServiceObservation, SystemClock,
+    Transport,
 };
 use probe::{
     AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
@@ -394,6 +395,9 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
         if confirmed.port.is_some() && is_sure {
             return confirmed;
         }
+    } else if has_proved_itself(&found) {
+        confirmed.port = Some(found.observation);
+        return confirmed;
     }
     let options = AskOptions {
         attempts: CONFIRMATIONS,
@@ -412,6 +416,12 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
         confirmed.port = observation.outcome.is_open().then(|| found.observation.clone());
     }
     confirmed
+}
+
+/// An answer to a packet of ours repeats what nobody else knows: asking once more would only say the same. A connection of the kernel's
+/// that came about proves as much, but may have been to somebody in between.
+fn has_proved_itself(found: &Found) -> bool {
+    found.observation.outcome == model::Outcome::Open(OpenReason::SynAck)
 }
 
 /// Asks a TCP endpoint who it is, by its address and under every name it has here.
