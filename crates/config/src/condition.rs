@@ -32,19 +32,6 @@ const OPERATORS: &[&str] = &[
 /// The keys of a condition beside the attributes.
 const CONNECTIVES: &[&str] = &["any", "all", "not"];
 
-const VERDICTS: [Verdict; 10] = [
-    Verdict::Expired,
-    Verdict::NotYetValid,
-    Verdict::NameMismatch,
-    Verdict::SelfSigned,
-    Verdict::IncompleteChain,
-    Verdict::UntrustedRoot,
-    Verdict::WeakKey,
-    Verdict::WeakSignature,
-    Verdict::WrongUse,
-    Verdict::Malformed,
-];
-
 /// What a condition is asked of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -246,7 +233,7 @@ fn operand(attribute: Attribute, value: &Value<'_>) -> Option<Operand> {
     match attribute {
         Attribute::Port | Attribute::OpenTcp | Attribute::OpenUdp => port(value),
         Attribute::Transport => one_of(value, &["tcp", "udp"]),
-        Attribute::Verdict => one_of(value, &VERDICTS.map(Verdict::as_str)),
+        Attribute::Verdict => one_of(value, &Verdict::ALL.map(Verdict::as_str)),
         Attribute::Severity | Attribute::Value =>
         {
             #[expect(clippy::cast_precision_loss, reason = "1 to 5")]

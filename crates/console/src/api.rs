@@ -38,6 +38,7 @@ pub(crate) fn router(console: Arc<Console>, shutdown: CancellationToken) -> Rout
         .route("/software", get(lists::software))
         .route("/certificates", get(lists::certificates))
         .route("/certificates/{sha256}/history", get(past::certificate_history))
+        .route("/certificates/{sha256}/pem", get(lists::certificate_pem))
         .route("/events", get(lists::events))
         .route("/probes", get(probes::probes))
         .route("/alerts", get(lists::alerts))

@@ -1,35 +1,37 @@
-//! X.509 (RFC 5280) as inventory: x509-parser reads the extensions where it accepts a certificate, and a walk of our own
-//! over the outer structure keeps serial, names, validity and key of those it refuses. Real servers present version 1
-//! certificates, negative serials, empty issuers and worse, and all of them have an expiry date that somebody cares about.
+//! X.509 (RFC 5280) as inventory, read leniently by a walk of our own: whatever can be read is kept, whatever else is broken.
+//! Real servers present version 1 certificates, negative serials, empty issuers, dates that are none and worse, and most of
+//! them have an expiry date that somebody cares about. x509-parser, which is strict, says which of them are malformed.
 
 mod anatomy;
+mod extension;
 mod key;
+#[cfg(test)]
+mod malformed;
 mod name;
+#[cfg(test)]
+mod odd;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use anatomy::Anatomy;
+pub(crate) use anatomy::{Anatomy, time};
+pub use extension::count_scts;
+pub(crate) use name::of_contents as name_of_contents;
 
-use crate::text;
-use model::{Certificate, Sha256};
+use extension::Extensions;
+use model::{Certificate, CertificateField, Sha256};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use sha2::{Digest, Sha256 as Hasher};
-use std::{fmt::Write as _, net::IpAddr};
-use x509_parser::{
-    extensions::{GeneralName, ParsedExtension},
-    prelude::{FromDer, X509Certificate},
-};
+use std::fmt::Write as _;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Why nothing useful could be read: the sender is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     #[error("the bytes presented as a certificate have not even the outline of one (RFC 5280 §4.1)")]
     NoCertificate,
-    #[error("the certificate's validity dates cannot be read")]
-    Validity,
 }
 
-/// Reads a certificate's DER, leniently.
+/// Reads a certificate's DER, leniently: what could not be read is named in [`Certificate::unreadable`].
 pub fn read_certificate(der: &[u8]) -> Result<Certificate, CertificateError> {
     Details::read(der).map(|details| details.certificate)
 }
@@ -54,42 +56,53 @@ pub(crate) struct Details<'a> {
     pub(crate) tells_issuer: bool,
 }
 
+/// What the strict reader is given at most: it keeps what it reads, and no certificate is a tenth of that.
+const MAX_STRICT: usize = 1 << 18;
+
 impl<'a> Details<'a> {
     pub(crate) fn read(der: &'a [u8]) -> Result<Self, CertificateError> {
         let anatomy = Anatomy::of(der).ok_or(CertificateError::NoCertificate)?;
-        let (not_before, not_after) = anatomy.validity.ok_or(CertificateError::Validity)?;
-        let strict = X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty());
-        let mut extensions = Extensions::default();
-        match &strict {
-            Some((_, certificate)) => {
-                certificate.iter_extensions().for_each(|one| extensions.add(one.parsed_extension()));
-            }
-            None => extensions.sans = anatomy.alternative_names(),
-        }
+        let strict = der.len() <= MAX_STRICT && X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty());
+        let extensions = Extensions::of(&anatomy);
         let (issuer, subject) = (name::attributes(anatomy.issuer), name::attributes(anatomy.subject));
-        let mut serial = String::with_capacity(anatomy.serial.len() * 2);
-        for byte in anatomy.serial.iter().take(64) {
+        let key = key::read(anatomy.spki);
+        let mut serial = String::new();
+        for byte in anatomy.serial.unwrap_or_default().iter().take(64) {
             // Writing to a String cannot fail.
             _ = write!(serial, "{byte:02x}");
         }
+        let unreadable = [
+            (anatomy.serial.is_none(), CertificateField::Serial),
+            (anatomy.issuer.is_empty(), CertificateField::Issuer),
+            (anatomy.subject.is_empty(), CertificateField::Subject),
+            (anatomy.not_before.is_none(), CertificateField::NotBefore),
+            (anatomy.not_after.is_none(), CertificateField::NotAfter),
+            (key.algorithm == key::UNKNOWN, CertificateField::Key),
+            (anatomy.signature_oid.is_empty(), CertificateField::Signature),
+            (extensions.broken, CertificateField::Extensions),
+        ];
         let certificate = Certificate {
             sha256: sha256(der),
             spki_sha256: sha256(anatomy.spki),
+            tbs_sha256: Some(sha256(anatomy.tbs)),
+            version: anatomy.version,
             subject: subject.join(", "),
             issuer: issuer.join(", "),
             issuer_attributes: issuer,
             sans: extensions.sans,
             serial,
-            not_before,
-            not_after,
-            key: key::read(anatomy.spki),
+            not_before: anatomy.not_before.unwrap_or(Certificate::NO_BEGINNING),
+            not_after: anatomy.not_after.unwrap_or(Certificate::NO_END),
+            key,
             signature: key::signature_name(anatomy.signature_oid),
             self_signed: self_signed(&anatomy),
+            scts: extensions.scts,
+            unreadable: unreadable.into_iter().filter(|(is_so, _)| *is_so).map(|(_, field)| field).collect(),
         };
         Ok(Self {
+            malformed: !strict || !certificate.unreadable.is_empty(),
             certificate,
             anatomy,
-            malformed: strict.is_none(),
             authority: extensions.authority,
             not_for_servers: extensions.not_for_servers,
             tells_issuer: extensions.tells_issuer,
@@ -97,62 +110,16 @@ impl<'a> Details<'a> {
     }
 }
 
-/// The most alternative names kept of one certificate; the largest public ones carry a hundred.
-const MAX_SANS: usize = 512;
-
-#[derive(Default)]
-struct Extensions {
-    sans: Vec<String>,
-    authority: bool,
-    not_for_servers: bool,
-    tells_issuer: bool,
-}
-
-impl Extensions {
-    fn add(&mut self, extension: &ParsedExtension<'_>) {
-        match extension {
-            ParsedExtension::SubjectAlternativeName(names) => {
-                self.sans = names.general_names.iter().filter_map(alternative_name).take(MAX_SANS).collect();
-            }
-            ParsedExtension::BasicConstraints(constraints) => self.authority = constraints.ca,
-            ParsedExtension::ExtendedKeyUsage(usage) => self.not_for_servers = !(usage.server_auth || usage.any),
-            ParsedExtension::AuthorityInfoAccess(access) => {
-                const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
-                self.tells_issuer = access.accessdescs.iter().any(|one| one.access_method.to_id_string() == CA_ISSUERS);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some(dns_name(name.as_bytes())),
-        GeneralName::IPAddress(bytes) => address(bytes),
-        _ => None,
-    }
-}
-
-fn dns_name(bytes: &[u8]) -> String {
-    text::printable(bytes).to_lowercase()
-}
-
-fn address(bytes: &[u8]) -> Option<String> {
-    let v4 = || <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    let v6 = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
-    v4().or_else(|_| v6()).ok().map(|ip| ip.to_string())
-}
-
 /// Subject and issuer are the same and its own key made the signature. Where the signature is of a kind we do not check
-/// any more (SHA-1, short keys), equal names have to do.
+/// (SHA-1, short and very long keys), equal names have to do.
 fn self_signed(anatomy: &Anatomy<'_>) -> bool {
-    if anatomy.subject != anatomy.issuer {
+    if anatomy.subject != anatomy.issuer || anatomy.subject.is_empty() {
         return false;
     }
     let spki = SubjectPublicKeyInfoDer::from(anatomy.spki);
     let Ok(key) = webpki::RawPublicKeyEntity::try_from(&spki) else { return true };
-    let short = key::read(anatomy.spki);
-    if short.algorithm == "RSA" && short.bits.is_none_or(|bits| bits < 2048) {
+    let known = key::read(anatomy.spki);
+    if known.algorithm == "RSA" && known.bits.is_none_or(|bits| !(2048..=8192).contains(&bits)) {
         return true;
     }
     let mut checked = false;

@@ -1,8 +1,8 @@
 //! What is wrong with a chain as it was served, each reason by itself.
 
-use crate::{Roots, certificate::Details};
-use jiff::Timestamp;
-use model::Verdict;
+use crate::{Roots, certificate, certificate::Details, read_staple};
+use jiff::{SignedDuration, Timestamp};
+use model::{Certificate, Sha256, Staple, StapleStatus, TrustPath, Verdict};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::{collections::BTreeSet, time::Duration};
 use webpki::{EndEntityCert, KeyUsage};
@@ -13,15 +13,50 @@ mod tests;
 /// More presented certificates than this are not looked at.
 const MAX_CHAIN: usize = 16;
 
-/// Judges a chain (DER, leaf first) at `now`. `name` is the name it was asked under; without one no name can be wrong.
-/// Sorted, without repetition; empty when it verifies.
-///
-/// Trust is asked at a moment when the leaf is valid, so that an expired certificate of a trusted authority is called
-/// expired and nothing else.
+/// What a server served of certificates.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Served<'a> {
+    /// DER, leaf first.
+    pub chain: &'a [Vec<u8>],
+    /// The name it was asked under; without one no name can be wrong.
+    pub name: Option<&'a str>,
+    /// An `OCSPResponse`, where one came along.
+    pub staple: Option<&'a [u8]>,
+}
+
+/// What to make of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Assessment {
+    /// The leaf, as far as it can be read.
+    pub certificate: Option<Certificate>,
+    /// Sorted, without repetition; empty when it verifies.
+    pub verdicts: Vec<Verdict>,
+    /// All that was presented, leaf first.
+    pub presented: Vec<Sha256>,
+    /// None where it does not verify; an expired leaf does when nothing but time is against it.
+    pub path: Option<TrustPath>,
+    pub staple: Option<Staple>,
+}
+
+/// The verdicts of [`assess`] on a chain (DER, leaf first) that was asked for under a name, or none, at `now`.
 pub fn judge(chain: &[Vec<u8>], roots: &Roots, name: Option<&str>, now: Timestamp) -> Vec<Verdict> {
-    let chain = chain.get(..MAX_CHAIN).unwrap_or(chain);
-    let Some((leaf_der, rest)) = chain.split_first() else { return Vec::new() };
-    let Ok(leaf) = Details::read(leaf_der) else { return vec![Verdict::Malformed] };
+    assess(Served { chain, name, staple: None }, roots, now).verdicts
+}
+
+/// Judges what was served at `now`. Trust is asked at a moment when the leaf is valid, so that an expired certificate of a
+/// trusted authority is called expired and nothing else.
+pub fn assess(served: Served<'_>, roots: &Roots, now: Timestamp) -> Assessment {
+    let chain = served.chain.get(..MAX_CHAIN).unwrap_or(served.chain);
+    let mut assessment = Assessment {
+        presented: chain.iter().map(|der| certificate::sha256(der)).collect(),
+        staple: served.staple.map(read_staple),
+        ..Assessment::default()
+    };
+    let Some((leaf_der, rest)) = chain.split_first() else { return assessment };
+    let Ok(leaf) = Details::read(leaf_der) else {
+        assessment.verdicts = vec![Verdict::Malformed];
+        return assessment;
+    };
     let presented: Vec<Details<'_>> = rest.iter().filter_map(|der| Details::read(der).ok()).collect();
     let mut verdicts = BTreeSet::new();
     let (not_before, not_after) = (leaf.certificate.not_before, leaf.certificate.not_after);
@@ -32,6 +67,9 @@ pub fn judge(chain: &[Vec<u8>], roots: &Roots, name: Option<&str>, now: Timestam
     }
     if leaf.malformed {
         verdicts.insert(Verdict::Malformed);
+    }
+    if assessment.staple.as_ref().is_some_and(|staple| staple.status == StapleStatus::Revoked) {
+        verdicts.insert(Verdict::Revoked);
     }
     // A root's own signature proves nothing and is nobody's weakness; everyone's key is.
     for one in std::iter::once(&leaf).chain(&presented) {
@@ -50,21 +88,59 @@ pub fn judge(chain: &[Vec<u8>], roots: &Roots, name: Option<&str>, now: Timestam
     if leaf.not_for_servers || (leaf.authority && !self_signed) {
         verdicts.insert(Verdict::WrongUse);
     }
-    if name.is_some_and(|name| !matches_name(leaf_der, &leaf, name)) {
+    if served.name.is_some_and(|name| !matches_name(leaf_der, &leaf, name)) {
         verdicts.insert(Verdict::NameMismatch);
     }
+    let mut longest = LONGEST_PRIVATE;
     if self_signed {
-        if !roots.contains(leaf_der) {
+        if roots.contains(leaf_der) {
+            assessment.path = Some(TrustPath { issuers: Vec::new(), root: leaf.certificate.subject.clone() });
+        } else {
             verdicts.insert(Verdict::SelfSigned);
         }
     } else {
         let moment = if now > not_after { not_after } else { now.max(not_before) };
-        verdicts.extend(trust(leaf_der, rest, &leaf, &presented, roots, moment));
+        match trust(leaf_der, rest, &leaf, &presented, roots, moment) {
+            Ok((path, is_public)) => {
+                assessment.path = Some(path);
+                if is_public {
+                    longest = longest_public(not_before);
+                }
+            }
+            Err(verdict) => verdicts.extend(verdict),
+        }
     }
-    verdicts.into_iter().collect()
+    // Both ends belong to the period (RFC 5280 §4.1.2.5). An authority's lives longer, and has no business here anyway.
+    let is_known =
+        (self_signed || !leaf.authority) && !leaf.certificate.unreadable.contains(&model::CertificateField::NotAfter);
+    if is_known && leaf.certificate.life().is_none_or(|life| life + 1 > longest.as_secs()) {
+        verdicts.insert(Verdict::TooLong);
+    }
+    assessment.verdicts = verdicts.into_iter().collect();
+    assessment.certificate = Some(leaf.certificate);
+    assessment
 }
 
-/// What keeps the path from the leaf to a root from being trusted at that moment.
+/// Nobody knows today what a key is worth in ten years. Leap days and a clock's last second are nobody's fault.
+const LONGEST_PRIVATE: SignedDuration = SignedDuration::from_hours(24 * 3_654);
+
+/// CA/Browser Forum, Baseline Requirements §6.3.2, by when it was issued: 39 months, 825, 398, 200, 100 and 47 days.
+fn longest_public(issued: Timestamp) -> SignedDuration {
+    const LIMITS: [(Timestamp, i64); 6] = [
+        // From 2029-03-15, 2027-03-15, 2026-03-15, 2020-09-01, 2018-03-01, and before.
+        (Timestamp::constant(1_868_227_200, 0), 47),
+        (Timestamp::constant(1_805_068_800, 0), 100),
+        (Timestamp::constant(1_773_532_800, 0), 200),
+        (Timestamp::constant(1_598_918_400, 0), 398),
+        (Timestamp::constant(1_519_862_400, 0), 825),
+        (Timestamp::MIN, 1_188),
+    ];
+    let days = LIMITS.iter().find(|(from, _)| issued >= *from).map_or(0, |(_, days)| *days);
+    SignedDuration::from_hours(24 * days)
+}
+
+/// The path from the leaf to a root at that moment, and whether that root is public; else what keeps it from being trusted,
+/// if that is not told by the certificates themselves.
 fn trust(
     leaf_der: &[u8],
     rest: &[Vec<u8>],
@@ -72,31 +148,37 @@ fn trust(
     presented: &[Details<'_>],
     roots: &Roots,
     moment: Timestamp,
-) -> Option<Verdict> {
+) -> Result<(TrustPath, bool), Option<Verdict>> {
     let leaf_der = CertificateDer::from(leaf_der);
     // Version 1 certificates and the like: nothing vouches for them.
-    let Ok(end_entity) = EndEntityCert::try_from(&leaf_der) else { return Some(Verdict::UntrustedRoot) };
+    let end_entity = EndEntityCert::try_from(&leaf_der).map_err(|_| Some(Verdict::UntrustedRoot))?;
     let intermediates: Vec<CertificateDer<'_>> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-    let error = end_entity
-        .verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            roots.anchors(),
-            &intermediates,
-            unix_time(moment),
-            KeyUsage::server_auth(),
-            None,
-            None,
-        )
-        .err()?;
-    match error {
-        webpki::Error::CertExpired { .. } => Some(Verdict::Expired),
-        webpki::Error::CertNotValidYet { .. } => Some(Verdict::NotYetValid),
-        // Told by the certificates themselves, above.
-        webpki::Error::RequiredEkuNotFoundContext(_) if leaf.not_for_servers => None,
-        webpki::Error::CaUsedAsEndEntity if leaf.authority => None,
-        webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => Some(Verdict::WrongUse),
-        _ if issuer_missing(leaf, presented) => Some(Verdict::IncompleteChain),
-        _ => Some(Verdict::UntrustedRoot),
+    let verified = end_entity.verify_for_usage(
+        webpki::ALL_VERIFICATION_ALGS,
+        roots.anchors(),
+        &intermediates,
+        unix_time(moment),
+        KeyUsage::server_auth(),
+        None,
+        None,
+    );
+    match verified {
+        Ok(path) => {
+            let issuers =
+                path.intermediate_certificates().filter_map(|one| certificate::read_certificate(&one.der()).ok());
+            let root = certificate::name_of_contents(&path.anchor().subject).join(", ");
+            Ok((TrustPath { issuers: issuers.collect(), root }, roots.is_public(path.anchor())))
+        }
+        Err(error) => Err(match error {
+            webpki::Error::CertExpired { .. } => Some(Verdict::Expired),
+            webpki::Error::CertNotValidYet { .. } => Some(Verdict::NotYetValid),
+            // Told by the certificates themselves, above.
+            webpki::Error::RequiredEkuNotFoundContext(_) if leaf.not_for_servers => None,
+            webpki::Error::CaUsedAsEndEntity if leaf.authority => None,
+            webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => Some(Verdict::WrongUse),
+            _ if issuer_missing(leaf, presented) => Some(Verdict::IncompleteChain),
+            _ => Some(Verdict::UntrustedRoot),
+        }),
     }
 }
 

@@ -14,17 +14,19 @@ mod protocol;
 mod reader;
 mod reply;
 mod roots;
+mod staple;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answer, Next, Parse, Received, Strength};
-pub use certificate::{CertificateError, read_certificate, sha256};
-pub use chain::judge;
+pub use certificate::{CertificateError, count_scts, read_certificate, sha256};
+pub use chain::{Assessment, Served, assess, judge};
 pub use classify::classify;
 pub use protocol::ssh::exchange as ssh_exchange;
 pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, reply_to, tls_is_likely};
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};
+pub use staple::read_staple;
 pub use text::{printable, stable};

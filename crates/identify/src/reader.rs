@@ -82,6 +82,25 @@ impl<'a> Reader<'a> {
         Some(Element { tag, contents, whole })
     }
 
+    /// The same, where an element that claims to be longer than what is left is what is left: for the outer shells of
+    /// something whose inside may be sound.
+    pub fn element_or_rest(&mut self) -> Option<Element<'a>> {
+        if let Some(element) = self.element() {
+            return Some(element);
+        }
+        let mut ahead = *self;
+        let tag = ahead.u8()?;
+        let more = match ahead.u8()? {
+            0..=0x7f => 0,
+            long @ 0x81..=0x84 => usize::from(long & 0x7f),
+            _ => return None,
+        };
+        ahead.take(more)?;
+        let (contents, whole) = (ahead.rest, self.rest);
+        self.rest = &[];
+        Some(Element { tag, contents, whole })
+    }
+
     /// The contents of the next element if it carries this tag.
     pub fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
@@ -123,6 +142,9 @@ mod tests {
         assert_eq!(reader.expect(0x30), Some([2, 1, 7].as_slice()));
         assert!(reader.element().is_none(), "the length reaches beyond the end");
         assert_eq!(reader.rest(), [4, 5, 0]);
+        let rest = reader.element_or_rest().map(|element| (element.tag, element.contents, element.whole.len()));
+        assert_eq!(rest, Some((4, [0].as_slice(), 3)));
+        assert!(reader.is_empty());
     }
 
     proptest! {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Roots {
     anchors: Arc<[TrustAnchor<'static>]>,
+    /// How many of them, the first ones, are public authorities'.
+    public: usize,
     /// The operator's, whole: a server may present one of them itself.
     own: Arc<[CertificateDer<'static>]>,
 }
@@ -28,7 +30,8 @@ pub enum RootsError {
 impl Roots {
     /// The public roots (Mozilla's list).
     pub fn public() -> Self {
-        Self { anchors: webpki_roots::TLS_SERVER_ROOTS.into(), own: Arc::new([]) }
+        let anchors = webpki_roots::TLS_SERVER_ROOTS;
+        Self { anchors: anchors.into(), public: anchors.len(), own: Arc::new([]) }
     }
 
     /// These and every certificate of a PEM text.
@@ -46,11 +49,23 @@ impl Roots {
         if own.len() == before {
             return Err(RootsError::Empty);
         }
-        Ok(Self { anchors: anchors.into(), own: own.into() })
+        Ok(Self { anchors: anchors.into(), public: self.public, own: own.into() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count_all_as_public(&mut self) {
+        self.public = self.anchors.len();
     }
 
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
+    }
+
+    /// Whether one of [`Roots::anchors`] is a public authority's.
+    pub(crate) fn is_public(&self, anchor: &TrustAnchor<'_>) -> bool {
+        let (subject, key) = (&anchor.subject, &anchor.subject_public_key_info);
+        let mut public = self.anchors.iter().take(self.public);
+        public.any(|one| one.subject == *subject && one.subject_public_key_info == *key)
     }
 
     /// The operator trusts this very certificate.

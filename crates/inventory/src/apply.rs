@@ -212,6 +212,9 @@ impl<'a> Plan<'a> {
         self.forget_predecessor();
         let (lane, vantage) = (self.slice.pass.lane, &self.inventory.vantage);
         flap::damp(self.before, &mut self.host, &mut events, lane, vantage, self.now);
+        if self.policy.pool.is_none() {
+            events.extend(self.removed_leaves(&events));
+        }
         let (shown, words) = (event::host(&self.host), |words: &[std::sync::Arc<str>]| -> Vec<String> {
             words.iter().map(ToString::to_string).collect()
         });

@@ -1,21 +1,41 @@
 //! Certificates on services: new, replaced, taking turns, not allowed.
 
 use crate::{
-    CertificateState, EndpointState, Pending, PendingCertificate, ServiceState, Standing, TlsState,
+    CertificateState, EndpointState, PathState, Pending, PendingCertificate, ServiceState, Standing, TlsState,
     apply::Plan,
-    confirm, event,
+    confirm, event, renewal,
     turns::{self, CENSUS, CENSUS_GAP, CENSUS_OF, FORSAKEN, MOST_TURNS, is_forsaken, rule_for},
 };
 use jiff::Timestamp;
-use model::{AllowList, Certificate, Endpoint, Event, EventType, ServiceName, Severity, Sha256, Verdict};
+use model::{
+    Certificate, Endpoint, Event, EventEndpoint, EventType, PartOf, ServiceName, Sha256, TlsObservation, TrustPath,
+    Verdict,
+};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A certificate remembers so many that it took the place of.
+const MOST_REPLACED: usize = 64;
 
 /// A leaf as a handshake showed it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaf<'a> {
     pub(crate) certificate: &'a Certificate,
     pub(crate) verdicts: &'a [Verdict],
+    pub(crate) presented: &'a [Sha256],
+    pub(crate) path: Option<&'a TrustPath>,
     pub(crate) at: Timestamp,
+}
+
+impl<'a> Leaf<'a> {
+    pub(crate) fn of(seen: &'a TlsObservation, at: Timestamp) -> Option<Self> {
+        let certificate = seen.certificate.as_ref()?;
+        Some(Self { certificate, verdicts: &seen.verdicts, presented: &seen.presented, path: seen.path.as_deref(), at })
+    }
+
+    /// One met before, about which this handshake says nothing.
+    fn remembered(known: &'a CertificateState, at: Timestamp) -> Self {
+        Self { certificate: &known.certificate, verdicts: &[], presented: &[], path: None, at }
+    }
 }
 
 impl Plan<'_> {
@@ -29,8 +49,7 @@ impl Plan<'_> {
         told: &mut Vec<Event>,
     ) {
         let Some(tls) = &mut state.tls else { return };
-        tls.certificate = Some(leaf.certificate.sha256);
-        tls.verdicts = leaf.verdicts.to_vec();
+        tls.show(leaf);
         self.note(leaf.certificate, leaf.at);
         self.serve(endpoint, state, leaf, news, told);
     }
@@ -73,7 +92,7 @@ impl Plan<'_> {
             }
         }
         if sha256 == primary {
-            tls.verdicts = leaf.verdicts.to_vec();
+            tls.show(leaf);
         } else {
             pending = Some(self.gather(pending, leaf));
         }
@@ -94,10 +113,13 @@ impl Plan<'_> {
         if let Some((member, _)) = joined
             && let Some(known) = self.known(&member)
         {
-            let member = Leaf { certificate: &known.certificate, verdicts: &[], at: leaf.at };
-            let news =
-                !endpoint.learnt || confirm::between(state.first_seen, leaf.at) > turns::learning(self.policy.identify);
-            self.serve(endpoint, state, member, news, told);
+            let member = Leaf::remembered(&known, leaf.at);
+            // Who takes turns comes to light in the first day; who joins them later is a change.
+            let is_known = confirm::between(state.first_seen, leaf.at) > turns::learning(self.policy.identify);
+            if is_known {
+                self.join_leaf(endpoint, state, member, told);
+            }
+            self.serve(endpoint, state, member, !is_known && !endpoint.learnt, told);
         }
         if !is_stranger {
             self.serve(endpoint, state, leaf, false, told);
@@ -212,26 +234,70 @@ impl Plan<'_> {
             self.unserve(&service, member);
         }
         let old = tls.certificate.and_then(|sha256| self.known(&sha256));
-        tls.certificate = Some(leaf.certificate.sha256);
+        tls.show(leaf);
         tls.alternates = if rest.len() > 1 { rest } else { BTreeMap::new() };
-        tls.verdicts = leaf.verdicts.to_vec();
         state.tls = Some(tls);
-        let subject = (place, &state.name, leaf.certificate.sha256);
-        let mut event = Event::new(EventType::SslChanged, self.now, &self.inventory.vantage, &subject);
-        event::on_service(&mut event, endpoint, state);
-        event::certificate(&mut event, leaf.certificate, leaf.verdicts);
+        let mut event = self.changed_leaf(endpoint, state, old.as_ref(), leaf);
         event.evidence.extend(event::gathered(evidence));
-        event.new = Some(leaf.certificate.sha256.to_string());
-        if let Some(old) = &old {
-            event.old = Some(old.certificate.sha256.to_string());
-            let (reason, severity) = what_changed(&old.certificate, leaf.certificate, leaf.at);
-            event.reason = Some(reason);
-            event.severity = severity.unwrap_or(event.severity);
-        } else {
-            event.reason = Some("another certificate".to_owned());
-        }
         told.push(event);
         self.serve(endpoint, state, leaf, false, told);
+    }
+
+    /// `SSL_CHANGED`: one more takes turns with those that are known.
+    fn join_leaf(&mut self, endpoint: &EndpointState, state: &ServiceState, leaf: Leaf<'_>, told: &mut Vec<Event>) {
+        let Some(tls) = &state.tls else { return };
+        let sha256 = leaf.certificate.sha256;
+        let members: Vec<_> = tls
+            .certificates()
+            .into_iter()
+            .filter(|member| *member != sha256)
+            .filter_map(|member| self.known(&member))
+            .collect();
+        // The one whose renewal it is, if it is anybody's.
+        let nearest = members.iter().min_by_key(|old| {
+            let (_, severity) = renewal::what_changed(&old.certificate, leaf.certificate, true, leaf.at);
+            (severity, old.certificate.sans != leaf.certificate.sans, Some(old.certificate.sha256) != tls.certificate)
+        });
+        let mut event = self.changed_leaf(endpoint, state, nearest, leaf);
+        event.reason = event.reason.map(|reason| format!("{reason}; takes turns with {}", members.len()));
+        told.push(event);
+    }
+
+    /// From the old one to this, on that service. The same change on another endpoint is part of the first.
+    fn changed_leaf(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &ServiceState,
+        old: Option<&CertificateState>,
+        leaf: Leaf<'_>,
+    ) -> Event {
+        let sha256 = leaf.certificate.sha256;
+        let step = old.map(|old| format!("{} {}", old.certificate.sha256, self.policy.assets.join(", ")));
+        let known = self.certificates.get_mut(&sha256);
+        let first = known.as_ref().zip(step.as_ref()).and_then(|(known, step)| known.replaced.get(step).copied());
+        let place = (first.is_some() || step.is_none()).then(|| (self.host.endpoint_at(endpoint), &state.name));
+        let subject = (place, &step, sha256);
+        let mut event = Event::new(EventType::SslChanged, self.now, &self.inventory.vantage, &subject);
+        event.part_of = first;
+        if let (Some(known), Some(step), None) = (known, step, first)
+            && known.replaced.len() < MOST_REPLACED
+        {
+            known.replaced.insert(step, PartOf { id: event.id, kind: event.kind });
+        }
+        event::on_service(&mut event, endpoint, state);
+        event::certificate(&mut event, leaf.certificate, leaf.verdicts);
+        event.new = Some(sha256.to_string());
+        let Some(old) = old else {
+            event.reason = Some("another certificate".to_owned());
+            return event;
+        };
+        event.old = Some(old.certificate.sha256.to_string());
+        let mut carriers = self.inventory.carriers(&leaf.certificate.spki_sha256);
+        let is_known_key = carriers.any(|carrier| carrier.certificate.sha256 != sha256);
+        let (reason, severity) = renewal::what_changed(&old.certificate, leaf.certificate, is_known_key, leaf.at);
+        event.reason = Some(reason);
+        event.severity = severity;
+        event
     }
 
     /// Records where a certificate is served; `SSL_NEW` where it is news and never seen, `SSL_ROGUE` where it is not
@@ -246,7 +312,10 @@ impl Plan<'_> {
     ) {
         let pass = self.slice.pass.id;
         let place = (self.host.endpoint_at(endpoint), state.name.clone());
-        let allowed = self.policy.certificates.as_deref().map(|list| is_allowed(leaf.certificate, list));
+        let wrong = self.policy.certificates.as_deref().and_then(|list| {
+            let asked = state.name.is_some();
+            crate::allowed::objection(leaf.certificate, leaf.verdicts, asked, list)
+        });
         let Some(known) = self.certificates.get_mut(&leaf.certificate.sha256) else { return };
         known.endpoints.insert(place.clone());
         let unseen = match known.standing {
@@ -260,10 +329,13 @@ impl Plan<'_> {
         } else if known.standing == Standing::Unsettled {
             known.standing = Standing::Learnt(pass);
         }
-        let is_rogue = if allowed == Some(false) {
+        let is_rogue = if wrong.is_some() {
             known.rogue_told.insert(place)
         } else {
             known.rogue_told.remove(&place);
+            if known.rogue_told.is_empty() {
+                known.rogue.clear();
+            }
             false
         };
         let vantage = &self.inventory.vantage;
@@ -275,32 +347,35 @@ impl Plan<'_> {
             event.reason = Some("a certificate never seen in scope".to_owned());
             told.push(event);
         }
-        if is_rogue {
-            let subject = (self.host.endpoint_at(endpoint), &state.name, leaf.certificate.sha256);
+        if let Some(wrong) = wrong.filter(|_| is_rogue) {
+            let assets = self.policy.assets.join(", ");
+            let first = known.rogue.get(&assets).copied();
+            // The first one's id does not tell where it was met: another order of hosts would have met it elsewhere.
+            let subject = first.map(|_| (self.host.endpoint_at(endpoint), &state.name));
+            let subject = (subject, leaf.certificate.sha256, &assets);
             let mut event = Event::new(EventType::SslRogue, self.now, vantage, &subject);
             event::on_service(&mut event, endpoint, state);
             event::certificate(&mut event, leaf.certificate, leaf.verdicts);
             event.new = Some(leaf.certificate.issuer.clone());
-            event.reason = Some("issuer not allowed, nor its key".to_owned());
+            event.reason = Some(wrong);
+            event.part_of = first;
+            known.rogue.entry(assets).or_insert(PartOf { id: event.id, kind: event.kind });
             told.push(event);
         }
+        self.judge_certificate(endpoint, state, leaf, told);
     }
 
     /// Makes sure a certificate is among those touched, and that its times include this one.
     fn note(&mut self, certificate: &Certificate, at: Timestamp) {
         let stored = self.inventory.certificates.get(&certificate.sha256);
-        let state = self.certificates.entry(certificate.sha256).or_insert_with(|| {
-            stored.cloned().unwrap_or_else(|| CertificateState {
-                certificate: certificate.clone(),
-                first_seen: at,
-                last_seen: at,
-                endpoints: BTreeSet::new(),
-                expiry_told: None,
-                expired_told: false,
-                rogue_told: BTreeSet::new(),
-                standing: Standing::Unsettled,
-            })
-        });
+        let state = self
+            .certificates
+            .entry(certificate.sha256)
+            .or_insert_with(|| stored.cloned().unwrap_or_else(|| CertificateState::new(certificate.clone(), at)));
+        // What an older version made of it may have been less.
+        if state.certificate != *certificate {
+            state.certificate = certificate.clone();
+        }
         state.first_seen = state.first_seen.min(at);
         state.last_seen = state.last_seen.max(at);
     }
@@ -319,6 +394,38 @@ impl Plan<'_> {
         if let Some(state) = self.certificates.get_mut(sha256) {
             state.endpoints.remove(place);
         }
+    }
+
+    /// `SSL_REMOVED` for each certificate that was served until now and is not any more, if nothing took its place. It is part of
+    /// what tells that the place is gone.
+    pub(crate) fn removed_leaves(&self, events: &[Event]) -> Vec<Event> {
+        let gone = self.certificates.values().filter(|state| state.endpoints.is_empty());
+        let gone = gone.filter_map(|state| {
+            let before = self.inventory.certificates.get(&state.certificate.sha256)?;
+            let (place, name) = before.endpoints.first()?;
+            let at = Some(EventEndpoint { transport: place.transport, port: place.port });
+            let name = name.as_ref().map(ToString::to_string);
+            let mut changes = events.iter().filter(|event| event.kind == EventType::SslChanged);
+            let is_replaced = changes.any(|event| event.endpoint == at && event.name == name);
+            (!is_replaced).then_some((state, *place, name))
+        });
+        gone.map(|(state, place, name)| {
+            let sha256 = state.certificate.sha256;
+            let mut event = Event::new(EventType::SslRemoved, self.now, &self.inventory.vantage, &sha256);
+            event::certificate(&mut event, &state.certificate, &[]);
+            event.endpoint = Some(EventEndpoint { transport: place.transport, port: place.port });
+            event.name = name;
+            event.old = Some(sha256.to_string());
+            event.reason = Some(format!("{place} was the last to serve it"));
+            event.first_seen = Some(state.first_seen);
+            event.last_seen = Some(state.last_seen);
+            let cause = events.iter().find(|cause| {
+                matches!(cause.kind, EventType::PortClosed | EventType::PortChanged) && cause.endpoint == event.endpoint
+            });
+            event.part_of = cause.map(|cause| cause.part_of.unwrap_or(PartOf { id: cause.id, kind: cause.kind }));
+            event
+        })
+        .collect()
     }
 
     /// The service serves none of these any more.
@@ -344,6 +451,20 @@ impl PendingCertificate {
 }
 
 impl TlsState {
+    /// That one is in force.
+    fn show(&mut self, leaf: Leaf<'_>) {
+        self.certificate = Some(leaf.certificate.sha256);
+        self.verdicts = leaf.verdicts.to_vec();
+        self.chain = leaf.presented.iter().skip(1).copied().collect();
+        self.path = leaf.path.map(|path| {
+            Box::new(PathState {
+                issuers: path.issuers.iter().map(|issuer| issuer.sha256).collect(),
+                root: path.root.clone(),
+                issuers_end: path.issuers.iter().map(|issuer| issuer.not_after).min(),
+            })
+        });
+    }
+
     /// The one in force and those that take turns with it.
     pub(crate) fn certificates(&self) -> BTreeSet<Sha256> {
         self.certificate.into_iter().chain(self.alternates.keys().copied()).collect()
@@ -355,88 +476,5 @@ impl crate::HostState {
     pub(crate) fn certificates(&self) -> BTreeSet<Sha256> {
         let services = self.endpoints.iter().flat_map(|endpoint| &endpoint.services);
         services.filter_map(|service| service.tls.as_deref()).flat_map(TlsState::certificates).collect()
-    }
-}
-
-/// In words, and the severity where it is not the usual one.
-fn what_changed(old: &Certificate, new: &Certificate, at: Timestamp) -> (String, Option<Severity>) {
-    let set = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<BTreeSet<_>>();
-    let (old_names, new_names) = (set(&old.sans), set(&new.sans));
-    let same_issuer = old.issuer == new.issuer;
-    let life = confirm::between(old.not_before, old.not_after);
-    let in_last_third = confirm::between(at, old.not_after) <= life / 3;
-    let is_renewal = same_issuer && old_names == new_names && new.not_after > old.not_after && in_last_third;
-    let mut parts = Vec::new();
-    if is_renewal {
-        parts.push("renewal by the same issuer".to_owned());
-    } else if !same_issuer {
-        parts.push(format!("another issuer ({} instead of {})", new.issuer, old.issuer));
-    }
-    parts.push(if old.spki_sha256 == new.spki_sha256 { "same key" } else { "new key" }.to_owned());
-    let mut names = |verb: &str, names: Vec<&String>| {
-        if !names.is_empty() {
-            let shown: Vec<_> = names.iter().take(8).map(|name| name.as_str()).collect();
-            let more = if names.len() > shown.len() { " and more" } else { "" };
-            parts.push(format!("{verb} {}{more}", shown.join(", ")));
-        }
-    };
-    names("names lost:", old_names.difference(&new_names).collect());
-    names("names gained:", new_names.difference(&old_names).collect());
-    match new.not_after.cmp(&old.not_after) {
-        std::cmp::Ordering::Less => parts.push("expires earlier".to_owned()),
-        std::cmp::Ordering::Greater => parts.push("expires later".to_owned()),
-        std::cmp::Ordering::Equal => {}
-    }
-    (parts.join("; "), is_renewal.then_some(Severity::INFO))
-}
-
-/// By its key, or by an entry whose every attribute is in the issuer.
-fn is_allowed(certificate: &Certificate, list: &AllowList) -> bool {
-    let normal = |attribute: &str| {
-        let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
-        format!("{}={}", key.trim().to_lowercase(), value.trim().to_lowercase())
-    };
-    let issuer: BTreeSet<String> = certificate.issuer_attributes.iter().map(|attribute| normal(attribute)).collect();
-    list.spki.contains(&certificate.spki_sha256)
-        || list.issuers.iter().any(|entry| {
-            let wanted = attributes(entry);
-            !wanted.is_empty() && wanted.iter().all(|attribute| issuer.contains(&normal(attribute)))
-        })
-}
-
-/// `O=Example, Inc., C=DE` is two attributes: a comma begins a new one only before `KEY=`.
-fn attributes(entry: &str) -> Vec<String> {
-    let mut attributes: Vec<String> = Vec::new();
-    for piece in entry.split(',') {
-        let key = piece.split_once('=').map(|(key, _)| key.trim());
-        let begins = key.is_some_and(|key| {
-            !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
-        });
-        match attributes.last_mut() {
-            Some(last) if !begins => {
-                last.push(',');
-                last.push_str(piece);
-            }
-            _ => attributes.push(piece.to_owned()),
-        }
-    }
-    attributes.retain(|attribute| !attribute.trim().is_empty());
-    attributes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::attributes;
-
-    #[test]
-    fn splits_an_entry_into_attributes() {
-        for (entry, expect) in [
-            ("O=Example CA Inc", vec!["O=Example CA Inc"]),
-            ("O=Example CA Inc, C=DE", vec!["O=Example CA Inc", " C=DE"]),
-            ("O=Example, Inc., C=DE", vec!["O=Example, Inc.", " C=DE"]),
-            ("", vec![]),
-        ] {
-            assert_eq!(attributes(entry), expect, "{entry}");
-        }
     }
 }

@@ -4,7 +4,12 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{AddressSet, Coverage, Endpoint, HostPolicy, HostSlice, Lane, ServiceName, Sha256, Transport, Vantage};
-use std::{collections::BTreeMap, net::IpAddr, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    ops::Bound,
+    sync::Arc,
+};
 
 /// What one vantage knows, and the decisions that follow from it.
 ///
@@ -22,6 +27,8 @@ pub struct Inventory {
     /// How many certificates are served now.
     served: usize,
     pub(crate) expiries: Expiries,
+    /// Keys, each with the certificates that have it.
+    pub(crate) keys: BTreeSet<(Sha256, Sha256)>,
 }
 
 /// How much is known.
@@ -51,6 +58,7 @@ impl Inventory {
             watch: Watch::default(),
             served: 0,
             expiries: Expiries::default(),
+            keys: BTreeSet::new(),
         }
     }
 
@@ -185,12 +193,14 @@ impl Inventory {
                 self.expiries.remove(old);
             }
             self.expiries.add(state);
+            self.keys.insert(state.carries());
             self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
         for sha256 in &change.removed_certificates {
             let old = self.certificates.remove(sha256);
             if let Some(old) = &old {
                 self.expiries.remove(old);
+                self.keys.remove(&old.carries());
             }
             self.served -= usize::from(old.is_some_and(|old| old.is_served()));
         }
@@ -307,6 +317,7 @@ impl Inventory {
             holders,
             watch,
             expiries: certificates.values().collect(),
+            keys: certificates.values().map(CertificateState::carries).collect(),
             served: certificates.values().filter(|state| state.is_served()).count(),
             certificates,
             regions: regions.into_iter().map(|region| ((region.profile.clone(), region.lane), region)).collect(),
@@ -316,6 +327,11 @@ impl Inventory {
 }
 
 impl CertificateState {
+    /// Its key, and itself.
+    fn carries(&self) -> (Sha256, Sha256) {
+        (self.certificate.spki_sha256, self.certificate.sha256)
+    }
+
     fn is_served(&self) -> bool {
         !self.endpoints.is_empty()
     }

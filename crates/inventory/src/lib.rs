@@ -3,6 +3,7 @@
 //! [`Inventory`] holds what is known. Its planners ([`Inventory::apply`] and its siblings) take `&self` and return a
 //! [`Change`]; the caller commits it and then calls [`Inventory::install`]. Nothing here reads a clock or does I/O.
 
+mod allowed;
 mod apply;
 mod baseline;
 mod block;
@@ -27,6 +28,7 @@ mod pool;
 mod port;
 mod purge;
 mod region;
+mod renewal;
 mod replaced;
 mod restoration;
 mod review;
@@ -39,6 +41,7 @@ mod table;
 mod turns;
 mod version;
 mod watch;
+mod weak;
 
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};
@@ -46,7 +49,8 @@ pub use restoration::Restoration;
 pub use review::Reviewed;
 pub use state::{
     Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
-    IdentityKey, NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService,
-    PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turn, Turnover,
+    IdentityKey, NameTurn, NameTurns, PathState, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs,
+    PendingService, PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turn,
+    Turnover,
 };
 pub use table::{Known, Row};

@@ -280,9 +280,11 @@ impl Plan<'_> {
         news: bool,
         told: &mut Vec<Event>,
     ) {
-        if let Some(certificate) = &tls.certificate {
-            let leaf = Leaf { certificate, verdicts: &tls.verdicts, at };
+        if let Some(leaf) = Leaf::of(tls, at) {
             self.adopt_leaf(endpoint, state, leaf, news, told);
+        }
+        if let Some(audit) = &tls.audit {
+            self.judge_audit(endpoint, state, audit, at, told);
         }
     }
 
@@ -298,10 +300,15 @@ impl Plan<'_> {
             known.version.clone_from(&tls.version);
             known.cipher.clone_from(&tls.cipher);
             known.alpn.clone_from(&tls.alpn);
+            if let Some(posture) = &tls.posture {
+                known.posture.get_or_insert_default().learn(posture);
+            }
         }
-        if let Some(certificate) = &tls.certificate {
-            let leaf = Leaf { certificate, verdicts: &tls.verdicts, at };
+        if let Some(leaf) = Leaf::of(tls, at) {
             self.compare_leaf(endpoint, state, leaf, told);
+        }
+        if let Some(audit) = &tls.audit {
+            self.judge_audit(endpoint, state, audit, at, told);
         }
     }
 }
@@ -353,6 +360,10 @@ impl TlsState {
             certificate: None,
             alternates: std::collections::BTreeMap::new(),
             verdicts: seen.verdicts.clone(),
+            chain: Vec::new(),
+            path: None,
+            posture: seen.posture.clone(),
+            weaknesses: std::collections::BTreeMap::new(),
         }
     }
 }

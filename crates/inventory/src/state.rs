@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use model::{
     AddressSet, Certificate, Endpoint, EndpointFact, HostFacts, HostKey, Lane, Mac, NameSource, Os, PartOf, PassId,
-    PortSet, Service, ServiceName, Sha256, SshKey, Transport, Verdict,
+    PortSet, Service, ServiceName, Sha256, SshKey, TlsPosture, Transport, Verdict, Weakness,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -240,6 +240,31 @@ pub struct TlsState {
     pub alternates: BTreeMap<Sha256, Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub verdicts: Vec<Verdict>,
+    /// What was presented after the leaf.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub chain: Vec<Sha256>,
+    /// The way from the leaf to a root, where it verifies.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<Box<PathState>>,
+    /// What further looks at its TLS said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub posture: Option<Box<TlsPosture>>,
+    /// What audits found, each told once while it lasts, with in how many audits since it was not found.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub weaknesses: BTreeMap<Weakness, u8>,
+}
+
+/// A chain as it was validated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PathState {
+    /// The leaf's issuer first, without the root.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub issuers: Vec<Sha256>,
+    /// The root's subject.
+    pub root: String,
+    /// When the first of the issuers ends; none where the root itself issued the leaf.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuers_end: Option<Timestamp>,
 }
 
 /// Evidence that gathers: how often, since when, in which pass last.
@@ -391,8 +416,36 @@ pub struct CertificateState {
     /// Endpoints where it was already called rogue.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub rogue_told: BTreeSet<(Endpoint, Option<ServiceName>)>,
+    /// The first `SSL_ROGUE` of those in force, by the assets it was told of: one elsewhere in the same assets is part of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rogue: BTreeMap<String, PartOf>,
+    /// The first `SSL_CHANGED` to it, by the certificate it took the place of and the assets: the same elsewhere is part of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub replaced: BTreeMap<String, PartOf>,
+    /// What is weak about it, wherever it is served; each was told once.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub weaknesses: BTreeSet<Weakness>,
     #[serde(default)]
     pub standing: Standing,
+}
+
+impl CertificateState {
+    /// Served nowhere, and nobody told.
+    pub(crate) fn new(certificate: Certificate, at: Timestamp) -> Self {
+        Self {
+            certificate,
+            first_seen: at,
+            last_seen: at,
+            endpoints: BTreeSet::new(),
+            expiry_told: None,
+            expired_told: false,
+            rogue_told: BTreeSet::new(),
+            rogue: BTreeMap::new(),
+            replaced: BTreeMap::new(),
+            weaknesses: BTreeSet::new(),
+            standing: Standing::Unsettled,
+        }
+    }
 }
 
 /// What one lane of one profile has asked completely at least once: inside it an opening is news, outside it is learnt.

@@ -87,7 +87,18 @@ fn tls() -> impl Strategy<Value = Box<TlsState>> {
     let alternates = prop_oneof![3 => Just(BTreeMap::new()), 1 => prop::collection::btree_map(digest(), time(), 0..3)];
     (text(), text(), option::of(text()), option::of(digest()), alternates, vec(verdict, 0..18)).prop_map(
         |(version, cipher, alpn, certificate, alternates, verdicts)| {
-            Box::new(TlsState { version, cipher, alpn, certificate, alternates, verdicts })
+            Box::new(TlsState {
+                version,
+                cipher,
+                alpn,
+                certificate,
+                alternates,
+                verdicts,
+                chain: certificate.into_iter().collect(),
+                path: None,
+                posture: None,
+                weaknesses: BTreeMap::new(),
+            })
         },
     )
 }

@@ -340,7 +340,10 @@ fn a_replaced_certificate_is_told_after_three_handshakes() {
     assert_eq!(changed.severity, Severity::MEDIUM);
     assert_eq!(
         changed.reason.as_deref(),
-        Some("another issuer (O=Other CA instead of O=Example CA Inc); new key; expires earlier")
+        Some(
+            "another issuer (O=Other CA instead of O=Example CA Inc); new key outside the renewal window (769 days were left); \
+             expires earlier"
+        )
     );
     assert_eq!(world.sees(20, IP, &[tls(443, "http", &new)]), NOTHING);
     assert_eq!(world.inventory.counts().certificates, 1);
@@ -513,8 +516,9 @@ fn tls_switched_off_is_a_changed_port() {
     let mut world = World::covered();
     world.sees(1, IP, &[open(80), tls(80, "http nginx", &leaf)]);
     assert_eq!(world.sees(10, IP, &[speaks(80, "http nginx")]), NOTHING);
-    assert_eq!(world.sees(11, IP, &[speaks(80, "http nginx")]), ["PORT_CHANGED"]);
-    assert_eq!(world.last().new.as_deref(), Some("http (nginx)"));
+    assert_eq!(world.sees(11, IP, &[speaks(80, "http nginx")]), ["PORT_CHANGED", "SSL_REMOVED"]);
+    assert_eq!(world.event(EventType::PortChanged).new.as_deref(), Some("http (nginx)"));
+    assert_eq!(world.last().part_of.map(|whole| whole.kind), Some(EventType::PortChanged));
     assert_eq!(world.inventory.counts().certificates, 0);
     world.sees(30_000, IP, &[tls(80, "http nginx", &leaf)]);
     assert_eq!(world.sees(30_001, IP, &[tls(80, "http nginx", &leaf)]), ["PORT_CHANGED"]);

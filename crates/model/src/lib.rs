@@ -5,6 +5,7 @@
 //! Times are [`jiff::Timestamp`]s in UTC with millisecond resolution (see [`Clock`]).
 
 mod alert;
+mod base64;
 mod certificate;
 mod clock;
 mod duration;
@@ -18,6 +19,7 @@ mod observation;
 mod pass;
 mod policy;
 mod port;
+mod posture;
 mod range;
 mod rate;
 mod service;
@@ -27,7 +29,9 @@ mod target;
 mod top_ports;
 
 pub use alert::{Alert, AlertId, Delivery, Notice};
-pub use certificate::{Certificate, KeyInfo, Sha256, Verdict};
+pub use certificate::{
+    Certificate, CertificateField, KeyInfo, Sha256, Staple, StapleStatus, TrustPath, Verdict, certificate_pem,
+};
 pub use clock::{Clock, SystemClock, to_millisecond};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use endpoint::{Endpoint, HostKey, ServiceKey, ServiceName, Transport, Vantage};
@@ -46,9 +50,11 @@ pub use observation::{
 pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
 pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};
 pub use port::{PortSet, PortSetError};
+pub use posture::{ClientAuth, TlsAudit, TlsPosture, TlsVersion, UnknownWeakness, Weakness};
 pub use range::{AddressRange, AddressSet, Addresses};
 pub use rate::{HOSTS_OF_A_PREFIX, Rate, RateError};
 pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
 pub use status::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, NotEnumerable, StatusReport};
 pub use target::{Target, TargetError};
+pub use top_ports::ranked as ranked_ports;

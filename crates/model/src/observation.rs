@@ -1,6 +1,9 @@
 //! What came back from the network, as evidence.
 
-use crate::{Certificate, Coverage, Endpoint, Mac, PassRef, Service, ServiceName, Vantage, Verdict};
+use crate::{
+    Certificate, Coverage, Endpoint, Mac, PassRef, Service, ServiceName, Sha256, TlsAudit, TlsPosture, TrustPath,
+    Vantage, Verdict,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -227,10 +230,41 @@ pub struct TlsObservation {
     /// The chain as presented, leaf first, each certificate's DER. Not kept in memory by the inventory.
     #[serde(skip)]
     pub chain: Vec<Vec<u8>>,
+    /// The same, each by its digest.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub presented: Vec<Sha256>,
+    /// The chain as validated; none where it does not verify, or nobody tried.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<Box<TrustPath>>,
+    /// What further looks at its TLS said; none where this one brought nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub posture: Option<Box<TlsPosture>>,
+    /// What looking for weaknesses found; none where nobody looked this time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub audit: Option<Box<TlsAudit>>,
     /// The protocol that went over to TLS in the middle of a connection, as [`Service::name`](crate::Service::name) has it; none
     /// where TLS comes first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub starttls: Option<String>,
+}
+
+impl TlsObservation {
+    /// A handshake that shows nothing yet but its version and cipher.
+    pub fn new(version: impl Into<String>, cipher: impl Into<String>) -> Self {
+        Self {
+            version: version.into(),
+            cipher: cipher.into(),
+            alpn: None,
+            certificate: None,
+            verdicts: Vec::new(),
+            chain: Vec::new(),
+            presented: Vec::new(),
+            path: None,
+            posture: None,
+            audit: None,
+            starttls: None,
+        }
+    }
 }
 
 /// Where a name of a host comes from.

@@ -1,3 +1,4 @@
+use crate::base64::base64;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,13 +45,7 @@ pub struct SshKey {
 impl SshKey {
     /// As OpenSSH shows it to those who are to compare it: `SHA256:` and the digest in base64 (RFC 4648 §4) without padding.
     pub fn fingerprint(&self) -> String {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let sixes = self.sha256.0.chunks(3).flat_map(|bytes| {
-            let bits =
-                [0, 1, 2].iter().fold(0, |bits, &at| bits << 8 | usize::from(bytes.get(at).copied().unwrap_or(0)));
-            [18, 12, 6, 0].into_iter().take(bytes.len() + 1).map(move |shift| bits >> shift & 0x3f)
-        });
-        "SHA256:".chars().chain(sixes.map(|six| char::from(ALPHABET[six]))).collect()
+        format!("SHA256:{}", base64(&self.sha256.0, false))
     }
 }
 

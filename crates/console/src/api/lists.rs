@@ -4,10 +4,10 @@ use super::{cursor, past};
 use crate::{Console, ProfileView, RecipientView, query, query::Query, read::unreadable, refusal::Refusal};
 use axum::{
     Json,
-    extract::{self, State},
+    extract::{self, Path, State},
     response::{IntoResponse, Response},
 };
-use model::{Event, HostKey, ServiceKey};
+use model::{Event, HostKey, ServiceKey, Sha256};
 use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 use store::{
@@ -210,6 +210,23 @@ pub(super) async fn certificates(State(console): State<Arc<Console>>, pairs: Pai
     Ok(Page::new(rows, query.limit, |row| {
         Some(cursor::of_certificate(row.certificate.not_after, row.certificate.sha256))
     }))
+}
+
+/// The certificate, and after it what some service presents with it, each as PEM.
+pub(super) async fn certificate_pem(State(console): State<Arc<Console>>, Path(text): Path<String>) -> Answer<String> {
+    let sha256: Sha256 = text.parse().map_err(|error: String| Refusal::question(format!("`{text}`: {error}")))?;
+    let serving = ServiceFilter { certificate: Some(sha256), limit: Some(1), ..ServiceFilter::default() };
+    let services = console.reader.services(serving).await.map_err(unreadable)?;
+    let chain = services.into_iter().filter_map(|service| service.tls).flat_map(|tls| tls.chain);
+    let mut items = Vec::new();
+    for member in std::iter::once(sha256).chain(chain) {
+        let der = console.reader.certificate_der(member).await.map_err(unreadable)?;
+        items.extend(der.as_deref().map(model::certificate_pem));
+    }
+    if items.is_empty() {
+        return Err(Refusal::unknown(format!("no certificate {sha256} was ever seen here")));
+    }
+    Ok(Page::whole(items))
 }
 
 const OF_EVENTS: [&str; 12] =

@@ -28,6 +28,7 @@ async fn everything_else_that_is_read() {
         ("/api/v1/diff?from=soon", StatusCode::BAD_REQUEST, "neither a time"),
         ("/api/v1/hosts/www/history", StatusCode::BAD_REQUEST, "`www` is not an address"),
         ("/api/v1/certificates/abc/history", StatusCode::BAD_REQUEST, "SHA-256"),
+        ("/api/v1/certificates/abc/pem", StatusCode::BAD_REQUEST, "SHA-256"),
         ("/api/v1/events?after=x", StatusCode::BAD_REQUEST, "not a sequence number"),
         ("/api/v1/profiles?limit=1", StatusCode::BAD_REQUEST, "no parameter"),
         ("/api/v1/nothing", StatusCode::NOT_FOUND, "nothing here"),

@@ -7,10 +7,13 @@ const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
 const OBJECT: u8 = 0x06;
 
+/// The algorithm of a key that is not to be read.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// A key's kind and size from its `SubjectPublicKeyInfo`.
 pub(super) fn read(spki: &[u8]) -> KeyInfo {
     parts(spki).map_or_else(
-        || KeyInfo { algorithm: "unknown".into(), bits: None },
+        || KeyInfo { algorithm: UNKNOWN.into(), bits: None },
         |(object, parameters, key)| {
             let (algorithm, bits) = match dotted(object).as_str() {
                 "1.2.840.113549.1.1.1" | "1.2.840.113549.1.1.10" => ("RSA".into(), modulus(key)),

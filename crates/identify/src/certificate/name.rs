@@ -1,14 +1,20 @@
 use crate::{Reader, text};
 use std::fmt::Write as _;
 
+const SEQUENCE: u8 = 0x30;
+
 /// A distinguished name's attributes in its own order, each as `CN=www.example.org`.
 pub(super) fn attributes(name: &[u8]) -> Vec<String> {
+    of_contents(Reader::new(name).expect(SEQUENCE).unwrap_or_default())
+}
+
+/// The same of a name without its own tag and length.
+pub(crate) fn of_contents(name: &[u8]) -> Vec<String> {
     const MAX_ATTRIBUTES: usize = 64;
-    const SEQUENCE: u8 = 0x30;
     const SET: u8 = 0x31;
     const OBJECT: u8 = 0x06;
     let mut attributes = Vec::new();
-    let mut sets = Reader::new(Reader::new(name).expect(SEQUENCE).unwrap_or_default());
+    let mut sets = Reader::new(name);
     while let Some(set) = sets.expect(SET) {
         let mut set = Reader::new(set);
         while let Some(attribute) = set.expect(SEQUENCE) {

@@ -107,7 +107,7 @@ fn self_signed() {
     let trusted = Roots::public().with_pem(plain.pem().as_bytes()).unwrap();
     assert_eq!(judge(&chain, &trusted, Some("www.example.org"), day(TODAY)), []);
     let authority = [der(&root("Snake Oil"))];
-    assert_eq!(judge(&authority, &Roots::public(), None, day(TODAY)), [Verdict::SelfSigned]);
+    assert_eq!(judge(&authority, &Roots::public(), None, day(TODAY)), [Verdict::SelfSigned, Verdict::TooLong]);
 }
 
 #[test]
@@ -161,3 +161,52 @@ fn roots_from_pem() {
 }
 
 use crate::RootsError;
+
+#[test]
+fn a_path_is_told_as_it_was_validated() {
+    let own = root("Own Root");
+    let middle = below("Middle", &own);
+    let chain = [leaf(&middle, |_| {}), der(&root("In Vain")), der(&middle)];
+    let served = Served { chain: &chain, name: None, staple: None };
+    let assessment = assess(served, &trusting(&own), day(TODAY));
+    let path = assessment.path.expect("verifies");
+    assert_eq!(path.root, "CN=Own Root");
+    let issuers: Vec<_> = path.issuers.iter().map(|issuer| (issuer.sha256, issuer.subject.as_str())).collect();
+    assert_eq!(issuers, [(certificate::sha256(&chain[2]), "CN=Middle")]);
+    assert_eq!(assessment.presented, chain.each_ref().map(|der| certificate::sha256(der)));
+    assert_eq!(assess(served, &Roots::public(), day(TODAY)).path, None);
+}
+
+/// Each limit by its last day and its first: by the second, both ends counted.
+#[test]
+fn how_long_a_public_certificate_may_live() {
+    for (issued, days) in [
+        ("2017-01-01", 1_188),
+        ("2018-02-28", 1_188),
+        ("2018-03-02", 825),
+        ("2020-08-31", 825),
+        ("2020-09-01", 398),
+        ("2026-03-14", 398),
+        ("2026-03-15", 200),
+        ("2027-03-14", 200),
+        ("2027-03-15", 100),
+        ("2029-03-14", 100),
+        ("2029-03-15", 47),
+        ("2035-01-01", 47),
+    ] {
+        assert_eq!(longest_public(day(issued)), SignedDuration::from_hours(24 * days), "{issued}");
+    }
+}
+
+#[test]
+fn too_long_a_life() {
+    let own = root("Own Root");
+    let lasting = |years: i32| leaf(&own, |params| params.not_after = rcgen::date_time_ymd(2026 + years, 1, 1));
+    assert_eq!(judge(&[lasting(10)], &trusting(&own), None, day(TODAY)), []);
+    assert_eq!(judge(&[lasting(11)], &trusting(&own), None, day(TODAY)), [Verdict::TooLong]);
+    // The same authority, were it a public one.
+    let mut public = trusting(&own);
+    public.count_all_as_public();
+    assert_eq!(judge(&[lasting(1)], &public, None, day(TODAY)), []);
+    assert_eq!(judge(&[lasting(2)], &public, None, day(TODAY)), [Verdict::TooLong]);
+}

@@ -175,6 +175,10 @@ mod tests {
             certificate: Some(Sha256([key; 32])),
             alternates: BTreeMap::new(),
             verdicts: vec![Verdict::SelfSigned],
+            chain: vec![Sha256([key; 32])],
+            path: None,
+            posture: None,
+            weaknesses: BTreeMap::new(),
         };
         ServiceState {
             name: name.map(|name| name.parse().expect("a name")),
@@ -230,9 +234,9 @@ mod tests {
                 assert_eq!(table.get(&ip(number)), Some(host(number, round)));
             }
         }
-        // A key for each, a whole service for those with a name and a TLS state for the others; and what all have in common:
-        // five texts, a service, a system, the configuration's words, an approval.
-        assert_eq!(table.values.len(), 256 + 86 + 170 + 9);
+        // A key for each, a whole service for those with a name and a TLS state with its chain for the others; and what all have
+        // in common: five texts, a service, a system, the configuration's words, an approval.
+        assert_eq!(table.values.len(), 256 + 86 + 2 * 170 + 9);
         for number in 0..=255 {
             table.remove(&ip(number));
         }

@@ -1,8 +1,9 @@
 //! The values hosts share: what servers say, what the configuration says of them, keys, TLS parameters.
 
+use super::moment::Moment;
 use super::pool::{Id, NONE, Pool};
-use crate::{Approval, TlsState};
-use model::{Os, Service, Sha256, SshKey, Verdict};
+use crate::{Approval, PathState, TlsState};
+use model::{Os, Service, Sha256, SshKey, TlsPosture, Verdict, Weakness};
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
@@ -30,22 +31,21 @@ struct Tls {
     cipher: Id,
     alpn: Id,
     certificate: Option<Sha256>,
-    /// Four bits each, the first in the lowest: one more than its place in [`VERDICTS`].
+    /// Four bits each, the first in the lowest: one more than its place in [`Verdict::ALL`].
     verdicts: u64,
+    rest: Id,
+    /// Of the posture, which is otherwise the same on many.
+    looked_at: Option<Moment>,
 }
 
-const VERDICTS: [Verdict; 10] = [
-    Verdict::Expired,
-    Verdict::NotYetValid,
-    Verdict::NameMismatch,
-    Verdict::SelfSigned,
-    Verdict::IncompleteChain,
-    Verdict::UntrustedRoot,
-    Verdict::WeakKey,
-    Verdict::WeakSignature,
-    Verdict::WrongUse,
-    Verdict::Malformed,
-];
+/// What of it is often the same although the leaf differs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Rest {
+    chain: Vec<Sha256>,
+    path: Option<Box<PathState>>,
+    posture: Option<Box<TlsPosture>>,
+    weaknesses: BTreeMap<Weakness, u8>,
+}
 
 /// Every method that interns adds a user and gives none where the value does not fit; every `release` takes one away.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +55,7 @@ pub(super) struct Values {
     systems: Pool<Os>,
     words: Pool<Words>,
     tls: Pool<Tls>,
+    rests: Pool<Rest>,
     keys: Pool<Key>,
     approvals: Pool<Approval>,
     hasher: RandomState,
@@ -189,8 +190,12 @@ impl Values {
             }
             return None;
         };
-        let tls = Tls { version, cipher, alpn, certificate: state.certificate, verdicts };
-        let digest = self.hasher.hash_one((version, cipher, alpn, state.certificate, verdicts));
+        let Some((rest, looked_at)) = self.rest(state) else {
+            [version, cipher, alpn].into_iter().for_each(|id| self.release_text(id));
+            return None;
+        };
+        let tls = Tls { version, cipher, alpn, certificate: state.certificate, verdicts, rest, looked_at };
+        let digest = self.hasher.hash_one((version, cipher, alpn, state.certificate, verdicts, rest));
         let mut made = false;
         let id = self.tls.intern(
             digest,
@@ -201,13 +206,33 @@ impl Values {
             },
         );
         if !made {
-            self.release_texts_of(&tls);
+            self.release_parts_of(&tls);
         }
         id
     }
 
+    /// Its number, and when the posture was looked at; none where one of them does not fit.
+    fn rest(&mut self, state: &TlsState) -> Option<(Id, Option<Moment>)> {
+        let mut posture = state.posture.clone();
+        let looked_at = match posture.as_mut().and_then(|posture| posture.at.take()) {
+            Some(at) => Some(Moment::new(at)?),
+            None => None,
+        };
+        let TlsState { chain, path, weaknesses, .. } = state;
+        let rest = Rest { chain: chain.clone(), path: path.clone(), posture, weaknesses: weaknesses.clone() };
+        if rest == Rest::default() {
+            return Some((NONE, None));
+        }
+        let digest = self.hasher.hash_one(&rest);
+        Some((self.rests.intern(digest, |known| *known == rest, || rest.clone())?, looked_at))
+    }
+
     pub(super) fn tls_of(&self, id: Id) -> Option<TlsState> {
         let tls = self.tls.get(id)?;
+        let Rest { chain, path, mut posture, weaknesses } = self.rests.get(tls.rest).cloned().unwrap_or_default();
+        if let Some(posture) = &mut posture {
+            posture.at = tls.looked_at.map(Moment::time);
+        }
         Some(TlsState {
             version: self.text_of(tls.version).to_owned(),
             cipher: self.text_of(tls.cipher).to_owned(),
@@ -215,16 +240,21 @@ impl Values {
             certificate: tls.certificate,
             alternates: BTreeMap::new(),
             verdicts: unpack_verdicts(tls.verdicts),
+            chain,
+            path,
+            posture,
+            weaknesses,
         })
     }
 
     pub(super) fn release_tls(&mut self, id: Id) {
         if let Some(tls) = self.tls.release(id) {
-            self.release_texts_of(&tls);
+            self.release_parts_of(&tls);
         }
     }
 
-    fn release_texts_of(&mut self, tls: &Tls) {
+    fn release_parts_of(&mut self, tls: &Tls) {
+        self.rests.release(tls.rest);
         for id in [tls.version, tls.cipher, tls.alpn] {
             self.release_text(id);
         }
@@ -238,6 +268,7 @@ impl Values {
             + self.systems.len()
             + self.words.len()
             + self.tls.len()
+            + self.rests.len()
             + self.keys.len()
             + self.approvals.len()
     }
@@ -272,7 +303,7 @@ fn pack_verdicts(verdicts: &[Verdict]) -> Option<u64> {
         return None;
     }
     verdicts.iter().rev().try_fold(0_u64, |packed, verdict| {
-        let place = VERDICTS.iter().position(|known| known == verdict)?;
+        let place = Verdict::ALL.iter().position(|known| known == verdict)?;
         Some(packed << 4 | (u64::try_from(place).ok()? + 1))
     })
 }
@@ -281,7 +312,7 @@ fn unpack_verdicts(mut packed: u64) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     while packed != 0 {
         let place = usize::try_from(packed & 0xf).unwrap_or_default();
-        verdicts.extend(place.checked_sub(1).and_then(|place| VERDICTS.get(place)));
+        verdicts.extend(place.checked_sub(1).and_then(|place| Verdict::ALL.get(place)));
         packed >>= 4;
     }
     verdicts

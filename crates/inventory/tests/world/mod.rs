@@ -122,13 +122,8 @@ pub(crate) fn mute(port: u16) -> Seen {
 /// Somebody speaks there inside TLS, with that certificate.
 pub(crate) fn tls(port: u16, text: &str, certificate: &Certificate) -> Seen {
     let tls = TlsObservation {
-        version: "TLSv1.3".to_owned(),
-        cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
-        alpn: None,
         certificate: Some(certificate.clone()),
-        verdicts: Vec::new(),
-        chain: Vec::new(),
-        starttls: None,
+        ..TlsObservation::new("TLSv1.3", "TLS_AES_128_GCM_SHA256")
     };
     conversation(port, Some(service(text)), Some(tls))
 }
@@ -139,6 +134,8 @@ pub(crate) fn certificate(number: u8, issuer: &str, days: i64) -> Certificate {
     Certificate {
         sha256: Sha256([number; 32]),
         spki_sha256: Sha256([number ^ 0x80; 32]),
+        tbs_sha256: None,
+        version: Some(3),
         subject: "CN=www.example.org".to_owned(),
         issuer: issuer.to_owned(),
         issuer_attributes: issuer.split(", ").map(str::to_owned).collect(),
@@ -149,6 +146,8 @@ pub(crate) fn certificate(number: u8, issuer: &str, days: i64) -> Certificate {
         key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
         signature: "ecdsa-with-SHA256".to_owned(),
         self_signed: false,
+        scts: 0,
+        unreadable: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     output::{self, Table},
 };
 use clap::Args;
-use model::{Clock, SystemClock, format_duration, parse_duration};
+use model::{Certificate, Clock, Sha256, SystemClock, format_duration, parse_duration};
 use serde_json::Value;
 use std::{process::ExitCode, time::Duration};
 
@@ -23,6 +23,12 @@ pub(crate) struct Certificates {
     /// Also those that nothing serves any longer
     #[arg(long)]
     all: bool,
+    /// Only the one with this fingerprint
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<Sha256>,
+    /// Print the certificates themselves, each with what was presented after it
+    #[arg(long, conflicts_with = "json")]
+    pem: bool,
     /// At most this many [default: all]
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
@@ -36,11 +42,22 @@ impl Certificates {
         query.extend(self.expiring.map(|within| ("expiring", format_duration(within))));
         let texts = [("subject", self.subject), ("issuer", self.issuer)];
         query.extend(texts.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        query.extend(self.sha256.map(|sha256| ("sha256", sha256.to_string())));
         if self.all {
             query.push(("all", "true".to_owned()));
         }
-        let rows: Vec<Value> = Client::connect(global).await?.list("/api/v1/certificates", &query, self.limit).await?;
-        if self.format.json {
+        let mut client = Client::connect(global).await?;
+        let rows: Vec<Value> = client.list("/api/v1/certificates", &query, self.limit).await?;
+        if self.pem {
+            for state in &rows {
+                let sha256 = row::text(state, "/certificate/sha256");
+                let items: Vec<String> = client.list(&format!("/api/v1/certificates/{sha256}/pem"), &[], None).await?;
+                // Text before a certificate is allowed (RFC 7468 §5.2), and says whose it is.
+                let subject = row::text(state, "/certificate/subject");
+                output::line(&format!("Subject: {}", output::printable(&subject)))?;
+                items.iter().try_for_each(|pem| output::line(pem.trim_end()))?;
+            }
+        } else if self.format.json {
             rows.iter().try_for_each(output::json)?;
         } else {
             table(&rows).print()?;
@@ -53,10 +70,10 @@ pub(super) fn table(rows: &[Value]) -> Table {
     let now = SystemClock.now();
     let mut table = Table::new(&["ENDS", "DAYS", "SUBJECT", "ISSUER", "KEY", "WHERE", "SHA-256"]);
     for state in rows {
-        let ends = row::timestamp(state, "/certificate/not_after");
+        let ends = row::timestamp(state, "/certificate/not_after").filter(|ends| *ends < Certificate::NO_END);
         let days = ends.map(|ends| ends.duration_since(now).as_secs().div_euclid(86_400).to_string());
         table.row([
-            row::time(state, "/certificate/not_after"),
+            ends.map_or_else(|| no_end(state).to_owned(), |_| row::time(state, "/certificate/not_after")),
             days.unwrap_or_default(),
             row::text(state, "/certificate/subject"),
             row::text(state, "/certificate/issuer"),
@@ -66,6 +83,11 @@ pub(super) fn table(rows: &[Value]) -> Table {
         ]);
     }
     table
+}
+
+fn no_end(state: &Value) -> &'static str {
+    let unreadable = row::array(state, "/certificate/unreadable");
+    if unreadable.iter().any(|field| field == "not-after") { "unreadable" } else { "never" }
 }
 
 fn key(state: &Value) -> String {

@@ -29,6 +29,8 @@ pub(super) struct Session {
     pub(super) alpn: Option<String>,
     /// DER, leaf first.
     pub(super) chain: Vec<Vec<u8>>,
+    /// The OCSP answer that came with it.
+    pub(super) staple: Option<Vec<u8>>,
 }
 
 /// How a handshake ended.
@@ -99,6 +101,7 @@ fn session<S>(stream: &TlsStream<Tee<S>>, recorder: &Recorder) -> Session {
         cipher: cipher.unwrap_or("unknown").replacen("TLS13_", "TLS_", 1),
         alpn: connection.alpn_protocol().map(identify::printable),
         chain: shown.chain,
+        staple: shown.staple,
     }
 }
 
@@ -132,6 +135,7 @@ struct Recorder(Mutex<Shown>);
 #[derive(Debug, Default, Clone)]
 struct Shown {
     chain: Vec<Vec<u8>>,
+    staple: Option<Vec<u8>>,
     version: Option<&'static str>,
 }
 
@@ -152,6 +156,7 @@ impl Recorder {
             cipher: "unknown".to_owned(),
             alpn: None,
             chain: shown.chain,
+            staple: shown.staple,
         })
     }
 }
@@ -162,11 +167,12 @@ impl ServerCertVerifier for Recorder {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.to_vec()).collect();
-        self.note(|shown| shown.chain = chain);
+        let staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
+        self.note(|shown| (shown.chain, shown.staple) = (chain, staple));
         Ok(ServerCertVerified::assertion())
     }
 

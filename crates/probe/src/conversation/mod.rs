@@ -22,7 +22,7 @@ use identify::{Answer, Asking, Next, Parse, Received, Roots, Strength};
 use jiff::Timestamp;
 use model::{
     Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
-    TlsObservation, Transport, to_millisecond,
+    TlsObservation, TlsPosture, Transport, to_millisecond,
 };
 use plan::{Approach, Layer};
 use std::{net::Ipv4Addr, time::Duration};
@@ -378,16 +378,23 @@ impl<'a> Interview<'a> {
 
     fn judged(&self, session: handshake::Session) -> TlsObservation {
         let name = self.ask.name.map(ServiceName::as_str);
-        let verdicts = identify::judge(&session.chain, self.ask.roots, name, self.dialer.clock().now());
-        let certificate = session.chain.first().and_then(|leaf| identify::read_certificate(leaf).ok());
+        let served = identify::Served { chain: &session.chain, name, staple: session.staple.as_deref() };
+        let assessment = identify::assess(served, self.ask.roots, self.dialer.clock().now());
+        // It was asked for in every handshake that came as far as a certificate.
+        let posture = (!session.chain.is_empty()).then(|| TlsPosture {
+            stapled: Some(session.staple.is_some()),
+            staple: assessment.staple,
+            ..TlsPosture::default()
+        });
         TlsObservation {
-            version: session.version,
-            cipher: session.cipher,
             alpn: session.alpn,
-            certificate,
-            verdicts,
+            certificate: assessment.certificate,
+            verdicts: assessment.verdicts,
+            presented: assessment.presented,
+            path: assessment.path.map(Box::new),
+            posture: posture.map(Box::new),
             chain: session.chain,
-            starttls: None,
+            ..TlsObservation::new(session.version, session.cipher)
         }
     }
 

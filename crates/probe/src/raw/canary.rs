@@ -29,6 +29,8 @@ struct Inner {
     /// Whether it has answered.
     waiting: HashMap<Endpoint, bool>,
     longest_rtt: Duration,
+    /// Round trips as RFC 6298 smooths them, and how much they vary, in seconds; None before the first.
+    smoothed: Option<(f64, f64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,7 @@ impl Default for Canaries {
             asked: VecDeque::new(),
             waiting: HashMap::new(),
             longest_rtt: Duration::ZERO,
+            smoothed: None,
         }))
     }
 }
@@ -56,6 +59,7 @@ impl Canaries {
         let mut inner = self.lock();
         if let Some(rtt) = rtt {
             inner.longest_rtt = inner.longest_rtt.max(rtt.min(LONGEST_WAIT));
+            inner.smooth(rtt.min(LONGEST_WAIT).as_secs_f64());
         }
         let place = place(endpoint.ip);
         if inner.places[place].is_none_or(|canary| canary.missed > 0) {
@@ -96,7 +100,7 @@ impl Canaries {
     /// forgotten.
     pub(super) fn judge(&self, now: Instant, since: Instant) -> Verdicts {
         let mut inner = self.lock();
-        let wait = inner.wait();
+        let wait = inner.time_to_answer();
         let mut verdicts = Verdicts::default();
         while let Some(&(at, endpoint)) = inner.asked.front() {
             let has_answered = inner.waiting.get(&endpoint).copied().unwrap_or_default();
@@ -120,7 +124,12 @@ impl Canaries {
         verdicts
     }
 
-    /// How long answers are waited for.
+    /// How long one that was asked has to answer.
+    pub(super) fn time_to_answer(&self) -> Duration {
+        self.lock().time_to_answer()
+    }
+
+    /// How long answers are waited for, the slowest too.
     pub(super) fn wait(&self) -> Duration {
         self.lock().wait()
     }
@@ -135,6 +144,21 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Inner {
+    /// By what is usual: an answer that came late (a target repeats it after a second where ours to it is lost) does not make
+    /// every verdict late.
+    fn time_to_answer(&self) -> Duration {
+        let (usual, varies) = self.smoothed.unwrap_or_default();
+        (Duration::from_secs_f64(2.0 * (usual + 4.0 * varies)) + SHORTEST_WAIT).min(LONGEST_WAIT)
+    }
+
+    /// RFC 6298 §2.
+    fn smooth(&mut self, rtt: f64) {
+        self.smoothed = Some(match self.smoothed {
+            None => (rtt, rtt / 2.0),
+            Some((usual, varies)) => (usual + (rtt - usual) / 8.0, varies + ((rtt - usual).abs() - varies) / 4.0),
+        });
+    }
+
     fn wait(&self) -> Duration {
         (self.longest_rtt * 3 + SHORTEST_WAIT).min(LONGEST_WAIT)
     }

@@ -60,7 +60,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use transmitter::{Command, Transmitter, Volley};
-use wire::{Cookies, Filter, PortBlock, Receive, RingReceive, Transmit, WireError};
+use wire::{Cookies, Filter, PortBlock, RingReceive, WireError};
 
 /// How the engine is set up.
 #[derive(Debug, Clone, Copy)]
@@ -178,37 +178,19 @@ impl Raw {
 
     /// Packets leave by these ways from now on. Those whose link cannot be used are left out, and said why.
     pub(crate) fn follow(&self, ways: &place::Ways) -> Vec<WireError> {
-        let open = |path: &Path| wire::open_transmit(&path.link, path.hop);
-        self.follow_with(&ways.into(), open, |path, settings| {
-            let receive = RingReceive::open(&path.link, &Filter { ports: settings.ports }, settings.ring)?;
-            Ok(Box::new(receive) as Box<dyn Receive>)
-        })
-    }
-
-    fn follow_with(
-        &self,
-        paths: &Paths,
-        transmit: impl Fn(&Path) -> Result<Box<dyn Transmit>, WireError>,
-        receive: impl Fn(&Path, &RawSettings) -> Result<Box<dyn Receive>, WireError>,
-    ) -> Vec<WireError> {
         let mut errors = Vec::new();
         let mut exits = Vec::new();
         let mut sides = Vec::new();
-        let usable = paths.filter(|path| {
-            let open = || {
-                let near = self.near_by(path)?;
-                Ok((Exit::new(path, transmit(path)?), Side::new(path, transmit(path)?, near)))
-            };
-            let opened = self.hear(path, &receive).and_then(|()| open());
-            let is_usable = opened.is_ok();
-            match opened {
-                Ok((exit, side)) => {
-                    exits.push(exit);
-                    sides.push(side);
-                }
-                Err(error) => errors.push(error),
+        let usable = Paths::from(ways).filter(|path| match self.hear(path).and_then(|()| self.open(path)) {
+            Ok((exit, side)) => {
+                exits.push(exit);
+                sides.push(side);
+                true
             }
-            is_usable
+            Err(error) => {
+                errors.push(error);
+                false
+            }
         });
         self.0.near.lock().unwrap_or_else(PoisonError::into_inner).retain(|(path, _)| usable.all().contains(path));
         let usable = Arc::new(usable);
@@ -219,20 +201,26 @@ impl Raw {
         errors
     }
 
+    /// A way out for SYNs, by two threads where there are processors for them, and one for everything else.
+    fn open(&self, path: &Path) -> Result<(Exit, Side), WireError> {
+        let transmit = || wire::open_transmit(&path.link, path.hop);
+        let is_alone = thread::available_parallelism().is_ok_and(|processors| processors.get() < 2);
+        let exit = Exit::new(path, transmit()?);
+        let exit = if is_alone { exit } else { exit.with_second(transmit()?) };
+        Ok((exit, Side::new(path, transmit()?, self.near_by(path)?)))
+    }
+
     /// Listens on the path's link, where that is not done yet.
-    fn hear(
-        &self,
-        path: &Path,
-        receive: impl Fn(&Path, &RawSettings) -> Result<Box<dyn Receive>, WireError>,
-    ) -> Result<(), WireError> {
+    fn hear(&self, path: &Path) -> Result<(), WireError> {
         let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if heard.contains(&path.link.index) {
             return Ok(());
         }
-        let receive = receive(path, &self.0.settings)?;
+        let settings = &self.0.settings;
+        let receive = RingReceive::open(&path.link, &Filter { ports: settings.ports }, settings.ring)?;
         let shared = Arc::clone(&self.0.shared);
         let thread = thread::Builder::new().name(format!("hear-{}", path.link.name));
-        thread.spawn(move || receiver::run(&shared, receive)).map_err(|source| WireError::Open {
+        thread.spawn(move || receiver::run(&shared, Box::new(receive))).map_err(|source| WireError::Open {
             link: path.link.name.clone(),
             step: "start a thread",
             source,

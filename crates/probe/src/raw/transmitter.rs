@@ -11,9 +11,9 @@ use super::{
     side::Side,
     volley::{Knock, Order, Report, Sink, Stretch, Target},
 };
-use crate::dialer::{Buckets, Pace, Pacer, Turn};
+use crate::dialer::{Buckets, Pace, Pacer, Turn, spread};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Transport};
-use scope::{InScope, ScopeHandle};
+use scope::{InScope, LastGuard, ScopeHandle};
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque},
@@ -224,6 +224,7 @@ impl Running {
             }),
             Command::Paths(paths, exits, sides) => {
                 self.flush();
+                self.let_out(None);
                 (self.paths, self.exits, self.sides) = (paths, exits, sides);
             }
             Command::Wake => {}
@@ -359,6 +360,19 @@ impl Running {
 
     /// Whoever comes first, so many at most: those whose wait is over, canaries, volleys by turns.
     fn pick(&mut self, now: u64, most: usize, picked: &mut Vec<Packet>) {
+        let begin = picked.len();
+        let mut canary = None;
+        self.pick_in_turn(now, most, picked, &mut canary);
+        // Whoever limits packets lets the first of every burst through: canaries would never see it there.
+        if let Some(place) = canary {
+            let span = (picked.len() - begin) as u64;
+            let by_chance = usize::try_from(spread(self.sequence) % span.max(1)).unwrap_or_default();
+            picked.swap(place, begin + by_chance);
+        }
+    }
+
+    /// The last canary's place, if there is one, is left in `canary`.
+    fn pick_in_turn(&mut self, now: u64, most: usize, picked: &mut Vec<Packet>, canary: &mut Option<usize>) {
         while picked.len() < most {
             if let Some(held) = self.held.pop_front() {
                 picked.push(held);
@@ -380,13 +394,14 @@ impl Running {
             if room == 0 {
                 return;
             }
-            if self.canary_credit >= 1.0 {
+            if canary.is_none() && self.canary_credit >= 1.0 {
                 self.canary_credit -= 1.0;
                 if let Some(endpoint) = self.canary() {
                     #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
                     let tag = Tag::new(CANARIES, self.sequence as u8);
                     self.sequence += 1;
                     picked.push(Packet { endpoint, owner: Owner::Canary, tag, knock: None, is_due: false });
+                    *canary = Some(picked.len() - 1);
                     continue;
                 }
             }
@@ -468,22 +483,28 @@ impl Running {
 
     fn flush(&mut self) {
         let guard = self.it.scope.last_guard(self.it.clock.now());
+        self.let_out(Some(&guard));
+    }
+
+    /// By every exit: sends what there is, which the guard has a last look at; without one, waits until what was handed on has left.
+    fn let_out(&mut self, guard: Option<&LastGuard>) {
         let mut kept = Vec::new();
         let Self { exits, sides, active, it, .. } = self;
         for exit in exits.iter_mut().chain(sides.iter_mut().map(|side| &mut side.exit)) {
             let mut left = 0;
-            exit.flush(
-                &guard,
-                |entry| {
-                    left += 1;
-                    if let Owner::Volley { id, .. } = entry.owner
-                        && let Some(active) = active.iter_mut().find(|active| active.volley.id == id)
-                    {
-                        active.report.sent += 1;
-                    }
-                },
-                |entry, why| kept.push((*entry, why)),
-            );
+            let sent = |entry: &Entry| {
+                left += 1;
+                if let Owner::Volley { id, .. } = entry.owner
+                    && let Some(active) = active.iter_mut().find(|active| active.volley.id == id)
+                {
+                    active.report.sent += 1;
+                }
+            };
+            let unsent = |entry: &Entry, why| kept.push((*entry, why));
+            match guard {
+                Some(guard) => exit.flush(guard, sent, unsent),
+                None => exit.settle(sent, unsent),
+            }
             it.shared.counts.sent.fetch_add(left, Relaxed);
         }
         for active in &self.active {
@@ -496,6 +517,11 @@ impl Running {
 
     /// Those that are through say so.
     fn end_volleys(&mut self) {
+        let may_end = |it: &Active| it.is_exhausted && it.deferred == 0 || it.volley.cancelled.load(Relaxed);
+        if !self.active.iter().any(may_end) {
+            return;
+        }
+        self.let_out(None);
         let now = Instant::now();
         let held = &self.held;
         self.active.retain_mut(|active| {
@@ -521,6 +547,7 @@ impl Running {
         if elapsed < TICK {
             return;
         }
+        self.let_out(None);
         let now = Instant::now();
         for active in &mut self.active {
             active.close_stretch(now);
@@ -536,7 +563,7 @@ impl Running {
         let before = self.controller.limiting();
         // Answers that were lost here tell only of a rate while something is asked.
         let sight = Sight { verdicts, sent_at: rate, lost_here: lost > self.lost_at_tick && is_busy };
-        let judged = now.checked_sub(self.it.shared.canaries.wait()).unwrap_or(now);
+        let judged = now.checked_sub(self.it.shared.canaries.time_to_answer()).unwrap_or(now);
         if let Some(overload) = self.controller.tick(now, judged, elapsed, sight) {
             self.it.shared.losses.note(overload.from, overload.to);
         }

@@ -18,7 +18,13 @@ use model::{
 };
 use monitor::{Batch, Journal as _, LeaseRecord, PassRecord, Restored, Violations};
 use notifiers::Owed;
-use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::IpAddr,
+    path::Path,
+    sync::Arc,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -115,6 +121,10 @@ fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> S
                 certificate: Some(sha256),
                 alternates: std::iter::once((Sha256([9; 32]), at(5))).collect(),
                 verdicts: Vec::new(),
+                chain: Vec::new(),
+                path: None,
+                posture: None,
+                weaknesses: BTreeMap::new(),
             })
         }),
         first_seen: at(0),
@@ -145,6 +155,8 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
         certificate: Certificate {
             sha256: Sha256([digest; 32]),
             spki_sha256: Sha256([digest ^ 0xff; 32]),
+            tbs_sha256: None,
+            version: Some(3),
             subject: format!("CN=www{digest}.example.org"),
             issuer: "CN=Example CA, O=Example CA Inc".to_owned(),
             issuer_attributes: vec!["CN=Example CA".to_owned(), "O=Example CA Inc".to_owned()],
@@ -155,6 +167,8 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
             key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
             signature: "ecdsa-with-SHA256".to_owned(),
             self_signed: false,
+            scts: 0,
+            unreadable: Vec::new(),
         },
         first_seen: at(0),
         last_seen: at(60),
@@ -162,6 +176,9 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
         expiry_told: Some(30),
         expired_told: false,
         rogue_told: BTreeSet::new(),
+        rogue: BTreeMap::new(),
+        replaced: BTreeMap::new(),
+        weaknesses: BTreeSet::new(),
         standing: Standing::default(),
     }
 }

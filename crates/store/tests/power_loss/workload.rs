@@ -12,7 +12,7 @@ use monitor::{Batch, Journal as _, LeaseRecord, Note, PassRecord, Violations};
 use notifiers::{Ending, Outbox as _, Owed};
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use std::{
-    collections::{BTreeSet, hash_map::DefaultHasher},
+    collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},
     fmt::Write as _,
     hash::{Hash as _, Hasher as _},
     net::{IpAddr, Ipv4Addr},
@@ -280,6 +280,10 @@ fn host(index: usize, number: usize) -> HostState {
                         certificate: Some(digest(number)),
                         alternates: [].into(),
                         verdicts: Vec::new(),
+                        chain: Vec::new(),
+                        path: None,
+                        posture: None,
+                        weaknesses: BTreeMap::new(),
                     })
                 }),
                 first_seen: at(0),
@@ -306,6 +310,8 @@ fn certificate(number: usize) -> CertificateState {
         certificate: Certificate {
             sha256: digest(number),
             spki_sha256: digest(number),
+            tbs_sha256: None,
+            version: Some(3),
             subject: "CN=www.example.org".to_owned(),
             issuer: "CN=Example CA".to_owned(),
             issuer_attributes: Vec::new(),
@@ -316,6 +322,8 @@ fn certificate(number: usize) -> CertificateState {
             key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
             signature: "ecdsa-with-SHA256".to_owned(),
             self_signed: false,
+            scts: 0,
+            unreadable: Vec::new(),
         },
         first_seen: at(number),
         last_seen: at(number),
@@ -323,6 +331,9 @@ fn certificate(number: usize) -> CertificateState {
         expiry_told: None,
         expired_told: false,
         rogue_told: BTreeSet::new(),
+        rogue: BTreeMap::new(),
+        replaced: BTreeMap::new(),
+        weaknesses: BTreeSet::new(),
         standing: Standing::default(),
     }
 }

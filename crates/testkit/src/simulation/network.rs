@@ -400,13 +400,8 @@ impl Simulated {
             Some(Service { name, product, version, confidence, ssh_key, ..Service::default() })
         });
         let tls = offer.and_then(|offer| offer.certificate).map(|number| TlsObservation {
-            version: "TLSv1.3".to_owned(),
-            cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
-            alpn: None,
             certificate: Some(certificate(number, whom.endpoint.ip, self.start)),
-            verdicts: Vec::new(),
-            chain: Vec::new(),
-            starttls: None,
+            ..TlsObservation::new("TLSv1.3", "TLS_AES_128_GCM_SHA256")
         });
         conversation.observation = Some(ServiceObservation {
             endpoint: whom.endpoint,

@@ -241,6 +241,8 @@ pub(super) fn certificate(number: u32, ip: IpAddr, start: Timestamp) -> Certific
     Certificate {
         sha256: digest(0x4345, number),
         spki_sha256: digest(0x5350, number),
+        tbs_sha256: None,
+        version: Some(3),
         subject: format!("CN={ip}"),
         issuer: "CN=Simulated CA,O=Example CA Inc".to_owned(),
         issuer_attributes: vec!["CN=Simulated CA".to_owned(), "O=Example CA Inc".to_owned()],
@@ -251,6 +253,8 @@ pub(super) fn certificate(number: u32, ip: IpAddr, start: Timestamp) -> Certific
         key: KeyInfo { algorithm: "EC".to_owned(), bits: Some(256) },
         signature: "ecdsa-with-SHA256".to_owned(),
         self_signed: false,
+        scts: 0,
+        unreadable: Vec::new(),
     }
 }
 

@@ -1,0 +1,150 @@
+//! Weaknesses of TLS: those of a service, which audits find, and those of a certificate, wherever it is served. Each is told
+//! once, while learning too: it is no change, it is wrong.
+
+use crate::{CertificateState, EndpointState, Inventory, ServiceState, apply::Plan, certificate::Leaf, event};
+use jiff::Timestamp;
+use model::{Endpoint, Event, EventType, Severity, Sha256, TlsAudit, Verdict, Weakness};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// A weakness that so many audits in a row did not find is gone: behind one address may be several servers.
+const GONE_AFTER: u8 = 3;
+/// The same self-signed certificate on so many addresses of one family is on more than one machine.
+const SHARED_BY: usize = 3;
+
+impl Plan<'_> {
+    /// `SSL_WEAK` where an audit found more than was known.
+    pub(crate) fn judge_audit(
+        &self,
+        endpoint: &EndpointState,
+        state: &mut ServiceState,
+        audit: &TlsAudit,
+        at: Timestamp,
+        told: &mut Vec<Event>,
+    ) {
+        let Some(tls) = &mut state.tls else { return };
+        let before: Vec<Weakness> = tls.weaknesses.keys().copied().collect();
+        for weakness in audit.asked.union(&audit.found) {
+            if audit.found.contains(weakness) {
+                tls.weaknesses.insert(*weakness, 0);
+            } else if let Some(missed) = tls.weaknesses.get_mut(weakness) {
+                *missed = missed.saturating_add(1);
+            }
+        }
+        tls.weaknesses.retain(|_, missed| *missed < GONE_AFTER);
+        let new: Vec<Weakness> = tls.weaknesses.keys().filter(|weakness| !before.contains(weakness)).copied().collect();
+        let now: Vec<Weakness> = tls.weaknesses.keys().copied().collect();
+        if new.is_empty() {
+            return;
+        }
+        let subject = (self.host.endpoint_at(endpoint), &state.name, &new);
+        let mut event = Event::new(EventType::SslWeak, self.now, &self.inventory.vantage, &subject);
+        event::on_service(&mut event, endpoint, state);
+        event.old = (!before.is_empty()).then(|| list(&before));
+        event.new = Some(list(&now));
+        event.reason = Some(words(&new));
+        event.severity = severity(&new);
+        event.evidence.extend(new.iter().map(|weakness| event::evidence(at, weakness.words())));
+        told.push(event);
+    }
+
+    /// `SSL_WEAK` once for a certificate and what is weak about it.
+    pub(crate) fn judge_certificate(
+        &mut self,
+        endpoint: &EndpointState,
+        state: &ServiceState,
+        leaf: Leaf<'_>,
+        told: &mut Vec<Event>,
+    ) {
+        let sha256 = leaf.certificate.sha256;
+        let is = |verdict: Verdict| leaf.verdicts.contains(&verdict);
+        let relied_upon = !is(Verdict::SelfSigned) && !is(Verdict::UntrustedRoot);
+        let shared = self.sharers(&sha256);
+        let found: BTreeSet<Weakness> = [
+            (is(Verdict::WeakKey), Weakness::WeakKey),
+            (is(Verdict::WeakSignature), Weakness::WeakSignature),
+            // How long it lives matters to those who rely on somebody's word for it.
+            (is(Verdict::TooLong) && relied_upon, Weakness::TooLong),
+            (!shared.is_empty(), Weakness::SharedKey),
+        ]
+        .into_iter()
+        .filter(|(is_so, _)| *is_so)
+        .map(|(_, weakness)| weakness)
+        .collect();
+        let Some(known) = self.certificates.get_mut(&sha256) else { return };
+        let new: Vec<Weakness> = found.difference(&known.weaknesses).copied().collect();
+        if new.is_empty() {
+            return;
+        }
+        known.weaknesses.extend(&new);
+        let subject = (sha256, &new);
+        let mut event = Event::new(EventType::SslWeak, self.now, &self.inventory.vantage, &subject);
+        event::on_service(&mut event, endpoint, state);
+        let mut verdicts = leaf.verdicts.to_vec();
+        verdicts.extend((!shared.is_empty()).then_some(Verdict::SharedKey));
+        event::certificate(&mut event, leaf.certificate, &verdicts);
+        event.new = Some(list(&new));
+        event.reason = Some(words(&new));
+        event.severity = severity(&new);
+        event.endpoints = shared.iter().take(event::MOST_LISTED).map(ToString::to_string).collect();
+        told.push(event);
+    }
+
+    /// Where else its key is served, if that is on another machine than this one and by no design: in certificates for other
+    /// names, or self-signed.
+    fn sharers(&self, sha256: &Sha256) -> BTreeSet<Endpoint> {
+        let here = self.slice.ip;
+        let Some(this) = self.certificates.get(sha256) else { return BTreeSet::new() };
+        let places = |state: &CertificateState| -> BTreeSet<Endpoint> {
+            state.endpoints.iter().map(|(endpoint, _)| *endpoint).collect()
+        };
+        let own = places(this);
+        let is_elsewhere = |endpoint: &Endpoint| {
+            own.iter().all(|place| place.ip != endpoint.ip) && !self.inventory.are_of_one_pool([here, endpoint.ip])
+        };
+        let names = |state: &CertificateState| state.certificate.sans.iter().cloned().collect::<BTreeSet<_>>();
+        let carriers = self.inventory.carriers(&this.certificate.spki_sha256);
+        let others = carriers.filter(|other| other.certificate.sha256 != *sha256 && names(other) != names(this));
+        // What is served at the same address as well is one machine's.
+        let others = others.filter(|other| other.endpoints.iter().all(|(endpoint, _)| is_elsewhere(endpoint)));
+        let mut shared: BTreeSet<Endpoint> = others.flat_map(places).collect();
+        if this.certificate.self_signed {
+            let addresses: BTreeSet<IpAddr> = own.iter().map(|endpoint| endpoint.ip).collect();
+            let mut families = BTreeMap::<bool, usize>::new();
+            for ip in addresses.iter().filter(|ip| !self.inventory.are_of_one_pool([here, **ip]) || **ip == here) {
+                *families.entry(ip.is_ipv4()).or_default() += 1;
+            }
+            if families.values().any(|count| *count >= SHARED_BY) {
+                shared.extend(own);
+            }
+        }
+        shared
+    }
+}
+
+impl Inventory {
+    /// Certificates with that key.
+    pub(crate) fn carriers(&self, spki: &Sha256) -> impl Iterator<Item = &CertificateState> + use<'_> {
+        let first = (*spki, Sha256([0; 32]));
+        let last = (*spki, Sha256([0xff; 32]));
+        self.keys.range(first..=last).filter_map(|(_, sha256)| self.certificates.get(sha256))
+    }
+}
+
+fn list(weaknesses: &[Weakness]) -> String {
+    weaknesses.iter().map(|weakness| weakness.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn words(weaknesses: &[Weakness]) -> String {
+    weaknesses.iter().map(|weakness| weakness.words()).collect::<Vec<_>>().join("; ")
+}
+
+/// What gives a session away to whoever listens is worse than what helps him.
+fn severity(weaknesses: &[Weakness]) -> Severity {
+    let grave = |weakness: &Weakness| {
+        matches!(weakness, Weakness::Ssl2 | Weakness::NullCipher | Weakness::AnonymousCipher | Weakness::ExportCipher)
+    };
+    if weaknesses.iter().any(grave) { Severity::HIGH } else { EventType::SslWeak.default_severity() }
+}

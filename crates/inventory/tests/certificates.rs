@@ -1,0 +1,333 @@
+//! Stories about certificates: who is told what of those that change, are not ours, are weak or go.
+
+mod world;
+
+use model::{AllowList, Certificate, Event, EventType, Severity, Sha256, TlsAudit, Verdict, Weakness};
+use std::sync::Arc;
+use world::*;
+
+const IP: &str = "192.0.2.7";
+const NOTHING: [&str; 0] = [];
+const OURS: &str = "CN=Sub 1, O=Example CA Inc";
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+fn served(certificate: &Certificate) -> [Seen; 2] {
+    [open(443), tls(443, "http", certificate)]
+}
+
+fn judged(certificate: &Certificate, verdicts: &[Verdict]) -> [Seen; 2] {
+    let [port, mut service] = served(certificate);
+    if let Seen::Service(seen) = &mut service
+        && let Some(tls) = &mut seen.tls
+    {
+        tls.verdicts = verdicts.to_vec();
+    }
+    [port, service]
+}
+
+fn audited(certificate: &Certificate, asked: &[Weakness], found: &[Weakness]) -> [Seen; 2] {
+    let [port, mut service] = served(certificate);
+    if let Seen::Service(seen) = &mut service
+        && let Some(tls) = &mut seen.tls
+    {
+        let (asked, found) = (asked.iter().copied().collect(), found.iter().copied().collect());
+        tls.audit = Some(Box::new(TlsAudit { asked, found }));
+    }
+    [port, service]
+}
+
+/// A world in which only the example authority's certificates are allowed.
+fn guarded() -> World {
+    let mut world = World::covered();
+    let issuers = vec!["O=Example CA Inc".to_owned()];
+    world.policy.certificates = Some(Arc::new(AllowList { issuers, spki: Vec::new() }));
+    world
+}
+
+/// Two certificates of ours take turns behind one address, and have for two days.
+fn balanced() -> World {
+    let mut world = guarded();
+    let (a, b) = (certificate(1, OURS, 800), certificate(2, OURS, 790));
+    for hour in 0..48 {
+        world.sees(hour * HOUR, IP, &served(if hour % 2 == 0 { &a } else { &b }));
+    }
+    assert!(!kinds(&world.events).contains(&"SSL_CHANGED"), "{:?}", kinds(&world.events));
+    world.events.clear();
+    for hour in 48..96 {
+        assert_eq!(world.sees(hour * HOUR, IP, &served(if hour % 3 == 0 { &a } else { &b })), NOTHING, "hour {hour}");
+    }
+    world
+}
+
+fn alone(events: &[Event]) -> Vec<&Event> {
+    events.iter().filter(|event| event.part_of.is_none()).collect()
+}
+
+/// A third certificate comes to a balancer: instead of the two, or beside them. What is told by itself.
+fn a_third(certificate: &Certificate, beside: bool) -> Vec<Event> {
+    let mut world = balanced();
+    let (a, b) = (world::certificate(1, OURS, 800), world::certificate(2, OURS, 790));
+    for look in 0..240 {
+        let shown = match look % 3 {
+            1 if beside => &a,
+            2 if beside => &b,
+            _ => certificate,
+        };
+        world.sees(96 * HOUR + look * 600, IP, &served(shown));
+    }
+    alone(&world.events).into_iter().cloned().collect()
+}
+
+#[test]
+fn a_third_from_another_issuer_is_a_change_and_a_rogue() {
+    for beside in [false, true] {
+        let told = a_third(&certificate(3, "CN=Sub 1, O=Other CA", 800), beside);
+        assert_eq!(kinds(&told), ["SSL_CHANGED", "SSL_ROGUE"], "beside: {beside}");
+        let reason = told[0].reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("another issuer"), "{reason}");
+        assert_eq!(told[0].severity, Severity::MEDIUM);
+    }
+}
+
+#[test]
+fn a_third_from_the_same_issuer_with_a_new_key_outside_the_window_says_so() {
+    for beside in [false, true] {
+        // Another of the authority's own certificates signed it.
+        let told = a_third(&certificate(3, "CN=Sub 2, O=Example CA Inc", 900), beside);
+        assert_eq!(kinds(&told), ["SSL_CHANGED"], "beside: {beside}");
+        let reason = told[0].reason.as_deref().unwrap_or_default();
+        assert!(reason.contains("new key outside the renewal window") && !reason.contains("issuer"), "{reason}");
+        assert_eq!(told[0].severity, Severity::MEDIUM);
+    }
+}
+
+#[test]
+fn renewals_and_what_is_none() {
+    // Valid from 30 days ago for 90 days: the last third begins after 30 days.
+    let old = certificate(1, OURS, 90);
+    let check = |what: &str, day: i64, new: &Certificate, severity: Severity, word: &str| {
+        let mut world = World::covered();
+        for hour in 0..day * 24 {
+            world.sees(hour * HOUR, IP, &served(&old));
+        }
+        world.events.clear();
+        for look in 0..20 {
+            world.sees(day * DAY + look * 600, IP, &served(new));
+        }
+        assert_eq!(kinds(&world.events), ["SSL_CHANGED"], "{what}");
+        let reason = world.last().reason.clone().unwrap_or_default();
+        assert!(reason.contains(word), "{what}: {reason}");
+        assert_eq!(world.last().severity, severity, "{what}: {reason}");
+    };
+    let new = certificate(2, "CN=Sub 2, O=Example CA Inc", 180);
+    check("in its window", 31, &new, Severity::INFO, "renewal by the same issuer; new key; expires later");
+    check("too early", 20, &new, Severity::MEDIUM, "new key outside the renewal window (39 days were left)");
+    let same_key = Certificate { spki_sha256: old.spki_sha256, ..new.clone() };
+    check("early, with the same key", 20, &same_key, Severity::LOW, "same key");
+    let fewer = Certificate { sans: vec!["other.example.org".to_owned()], ..new.clone() };
+    check(
+        "for another name",
+        31,
+        &fewer,
+        Severity::MEDIUM,
+        "names lost: www.example.org; names gained: other.example.org",
+    );
+    let earlier = certificate(2, OURS, 70);
+    check("for less long", 31, &earlier, Severity::MEDIUM, "expires earlier");
+    let other = certificate(2, "CN=Sub 1, O=Other CA", 180);
+    check("from somebody else", 31, &other, Severity::MEDIUM, "another issuer");
+    let own = Certificate { self_signed: true, ..certificate(2, OURS, 180) };
+    check("self-signed", 31, &own, Severity::MEDIUM, "self-signed instead of issued by an authority");
+}
+
+/// One certificate on 400 endpoints is one alert, whatever is told of it.
+#[test]
+fn one_certificate_on_400_endpoints() {
+    let mut world = guarded();
+    let ip = |number: i64| format!("192.0.2.{}", number % 200 + 1);
+    let everywhere = |world: &mut World, second: i64, certificate: &Certificate, verdicts: &[Verdict]| {
+        for number in 0..200 {
+            let [port, service] = judged(certificate, verdicts);
+            let mut other = service.clone();
+            if let Seen::Service(other) = &mut other {
+                other.endpoint.port = 8443;
+            }
+            let seen = [port, open(8443), service, other];
+            let slice = slice(second, &ip(number), u64::try_from(second).expect("positive"), &seen);
+            let change = world.inventory.apply(&slice, &world.policy, slice.at);
+            world.take(&change);
+        }
+    };
+    let told = |world: &mut World, kind: EventType| {
+        let count = alone(&world.events).iter().filter(|event| event.kind == kind).count();
+        (count, world.events.iter().filter(|event| event.kind == kind).count())
+    };
+    for second in [1, 60] {
+        for number in 0..200 {
+            let slice = slice(second, &ip(number), u64::try_from(second).expect("positive"), &[open(22)]);
+            let change = world.inventory.apply(&slice, &world.policy, slice.at);
+            world.take(&change);
+        }
+    }
+    world.events.clear();
+    let old = certificate(1, OURS, 60);
+    everywhere(&mut world, 2 * HOUR, &old, &[Verdict::WeakSignature]);
+    assert_eq!(told(&mut world, EventType::SslNew), (1, 1));
+    assert_eq!(told(&mut world, EventType::SslWeak), (1, 1));
+    world.events.clear();
+    // Thirty days are left; the last third begins with the twenty that follow.
+    assert_eq!(world.tick(11 * DAY), ["SSL_EXPIRY"]);
+    assert_eq!(world.last().endpoints.len(), 100);
+    assert!(
+        world.last().reason.as_deref().is_some_and(|reason| reason.contains("300 more")),
+        "{:?}",
+        world.last().reason
+    );
+    world.events.clear();
+    let new = certificate(2, "CN=Sub 1, O=Other CA", 400);
+    for look in 0..16 {
+        everywhere(&mut world, 12 * DAY + look * 600, &new, &[]);
+    }
+    assert_eq!(told(&mut world, EventType::SslChanged), (1, 400));
+    assert_eq!(told(&mut world, EventType::SslRogue), (1, 400));
+    assert_eq!(told(&mut world, EventType::SslRemoved), (0, 0));
+    assert_eq!(world.inventory.counts().certificates, 1);
+}
+
+#[test]
+fn an_allowed_name_counts_where_it_is_proved() {
+    for (verdicts, expect, word) in [
+        (&[][..], &NOTHING[..], ""),
+        (&[Verdict::Expired], &NOTHING, ""),
+        (&[Verdict::SelfSigned], &["SSL_ROGUE"], "self-signed"),
+        (&[Verdict::UntrustedRoot], &["SSL_ROGUE"], "chain does not verify (untrusted-root)"),
+        (&[Verdict::Revoked], &["SSL_ROGUE"], "revoked"),
+    ] {
+        let mut world = guarded();
+        world.sees(1, IP, &[open(22)]);
+        let kinds = world.sees(2, IP, &judged(&certificate(1, OURS, 400), verdicts));
+        let told: Vec<_> = kinds.into_iter().filter(|kind| *kind == "SSL_ROGUE").collect();
+        assert_eq!(told, expect, "{verdicts:?}");
+        if !expect.is_empty() {
+            let reason = world.event(EventType::SslRogue).reason.as_deref().unwrap_or_default();
+            assert!(reason.contains(word), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_weakness_is_told_once_and_gone_only_when_it_stays_away() {
+    const BOTH: [Weakness; 2] = [Weakness::Tls10, Weakness::Ssl3];
+    let leaf = certificate(1, OURS, 800);
+    let mut world = World::covered();
+    world.sees(1, IP, &served(&leaf));
+    let look = |world: &mut World, day: i64, asked: &[Weakness], found: &[Weakness]| {
+        let told = world.sees(day * DAY, IP, &audited(&leaf, asked, found));
+        (told, world.events.last().and_then(|event| event.new.clone()).unwrap_or_default())
+    };
+    assert_eq!(look(&mut world, 1, &BOTH, &[]).0, NOTHING);
+    assert_eq!(look(&mut world, 2, &BOTH, &[Weakness::Tls10]), (vec!["SSL_WEAK"], "tls1.0".to_owned()));
+    assert_eq!(world.last().reason.as_deref(), Some("accepts TLS 1.0"));
+    assert_eq!(look(&mut world, 3, &BOTH, &[Weakness::Tls10]).0, NOTHING);
+    assert_eq!(look(&mut world, 4, &BOTH, &BOTH), (vec!["SSL_WEAK"], "ssl3, tls1.0".to_owned()));
+    assert_eq!(world.last().old.as_deref(), Some("tls1.0"));
+    // An audit that did not get to ask, one that met another server, and the first again.
+    assert_eq!(look(&mut world, 5, &[], &[]).0, NOTHING);
+    assert_eq!(look(&mut world, 6, &BOTH, &[]).0, NOTHING);
+    assert_eq!(look(&mut world, 7, &BOTH, &BOTH).0, NOTHING);
+    for day in 8..11 {
+        assert_eq!(look(&mut world, day, &BOTH, &[]).0, NOTHING);
+    }
+    let host = world.inventory.host(IP.parse().expect("an address")).expect("known");
+    assert!(host.endpoints[0].services[0].tls.as_ref().is_some_and(|tls| tls.weaknesses.is_empty()));
+    assert_eq!(look(&mut world, 11, &BOTH, &[Weakness::Ssl3]).0, ["SSL_WEAK"]);
+}
+
+#[test]
+fn a_key_in_other_certificates_on_other_hosts_is_told_once() {
+    let key = Sha256([9; 32]);
+    let one = Certificate { spki_sha256: key, ..certificate(1, OURS, 400) };
+    let names = vec!["mail.example.org".to_owned()];
+    let other = Certificate { spki_sha256: key, sans: names, ..certificate(2, OURS, 400) };
+    let mut world = World::covered();
+    world.sees(1, IP, &served(&one));
+    // On the same host, and the same names elsewhere: by design.
+    let [_, mut beside] = served(&other);
+    if let Seen::Service(beside) = &mut beside {
+        beside.endpoint.port = 993;
+    }
+    assert!(!world.sees(2, IP, &[open(993), beside]).contains(&"SSL_WEAK"));
+    let twin = Certificate { spki_sha256: key, ..certificate(3, OURS, 410) };
+    let mut twins = World::covered();
+    twins.sees(1, IP, &served(&one));
+    assert!(!twins.sees(3, "192.0.2.8", &served(&twin)).contains(&"SSL_WEAK"));
+    // For other names on a host of its own.
+    let foreign =
+        Certificate { sans: vec!["shop.example.org".to_owned()], spki_sha256: key, ..certificate(4, OURS, 420) };
+    assert!(world.sees(4, "192.0.2.9", &served(&foreign)).contains(&"SSL_WEAK"));
+    let event = world.event(EventType::SslWeak);
+    assert_eq!(event.reason.as_deref(), Some("shares its key with other hosts"));
+    assert_eq!(event.endpoints, ["192.0.2.7:443/tcp", "192.0.2.7:993/tcp"]);
+    assert_eq!(world.sees(5, "192.0.2.9", &served(&foreign)), NOTHING);
+    // A machine may have two addresses of each family; a vendor's own certificate is on many.
+    let own = Certificate { self_signed: true, ..certificate(5, "CN=device", 400) };
+    for (last, expect) in [(20, false), (21, false), (22, true), (23, false)] {
+        let told = world.sees(10 + last, &format!("192.0.2.{last}"), &judged(&own, &[Verdict::SelfSigned]));
+        assert_eq!(told.contains(&"SSL_WEAK"), expect, "{last}: {told:?}");
+    }
+}
+
+#[test]
+fn one_that_nothing_serves_any_more_is_removed() {
+    let leaf = certificate(1, OURS, 800);
+    let mut world = World::covered();
+    for second in 1..3 {
+        world.sees(second, IP, &[open(22)]);
+        world.sees(second, "192.0.2.8", &[open(22)]);
+    }
+    world.sees(3, "192.0.2.8", &served(&leaf));
+    world.sees(3, IP, &served(&leaf));
+    let gone = |world: &mut World, second: i64, ip: &str| {
+        let mut told = Vec::new();
+        for look in 0..20 {
+            told.extend(world.sees(second + look * 60, ip, &[open(22), refused(443)]));
+        }
+        told
+    };
+    assert_eq!(gone(&mut world, 1_000, IP), ["PORT_CLOSED"], "it is served elsewhere");
+    let told = gone(&mut world, 5_000, "192.0.2.8");
+    assert!(told.ends_with(&["PORT_CLOSED", "SSL_REMOVED"]), "{told:?}");
+    assert_eq!(world.last().part_of.map(|whole| whole.kind), Some(EventType::PortClosed));
+    assert_eq!(world.inventory.counts().certificates, 0);
+}
+
+/// Every threshold, with the daemon up (asked every minute), down over some of them, and restarted at any time: `tick` of
+/// this world compares with a restarted inventory each time.
+#[test]
+fn each_threshold_is_told_once_and_those_missed_fold_into_the_tightest() {
+    let days_told = |asked: &dyn Fn(i64) -> bool| {
+        let mut world = World::covered();
+        world.sees(1, IP, &served(&certificate(1, OURS, 30 + 200)));
+        world.events.clear();
+        for hour in 0..201 * 24 {
+            if asked(hour) {
+                world.tick(hour * HOUR + 2);
+            }
+        }
+        let days = |event: &Event| (event.kind.as_str(), event.metric.unwrap_or_default());
+        world.events.iter().map(days).collect::<Vec<_>>()
+    };
+    let expiry = |days| ("SSL_EXPIRY", days);
+    let expired = ("SSL_EXPIRED", -1);
+    let all = [60, 30, 14, 7, 3, 1].map(|days| expiry(days - 1));
+    assert_eq!(days_told(&|_| true), [&all[..], &[expired]].concat(), "up");
+    // Down from 40 days before the end to 5 days before: 30, 14 and 7 were crossed.
+    let down = |hour: i64| !((200 - 40) * 24..(200 - 5) * 24).contains(&hour);
+    assert_eq!(days_told(&down), [expiry(59), expiry(4), expiry(2), expiry(0), expired], "down");
+    // Down over the end itself.
+    let over = |hour: i64| !((200 - 20) * 24..200 * 24 + 5).contains(&hour);
+    assert_eq!(days_told(&over), [expiry(59), expiry(29), expired], "down over the end");
+    // Only looked at twice.
+    assert_eq!(days_told(&|hour| hour == 24 || hour == 199 * 24 + 12), [expiry(0)]);
+}
