@@ -5,9 +5,10 @@ use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 use testkit::{
-    Authority, Host, Identity, Lab, WireCount, binary, lacks_root, output_of,
+    Authority, Daemon, Host, Identity, Lab, WireCount, binary, eventually, lacks_root, output_of,
     server::{Dovecot, Inspircd, Mariadb, Postfix, Postgresql, Prosody, Slapd, Vnc, Vsftpd, Xrdp},
 };
 
@@ -129,4 +130,59 @@ fn the_certificate_behind_starttls_is_seen_in_one_connection() {
     let knocks = wire.count() - with_certificates;
     let conversations = with_certificates.saturating_sub(knocks);
     assert!(conversations <= EXPECTED.len() as u64, "{conversations} connections for {} services", EXPECTED.len());
+}
+
+fn configuration(dir: &Path) -> String {
+    format!(
+        r#"
+[store]
+path = "{}/perimeter.db"
+
+[asset.lab]
+targets = ["{SERVERS}"]
+
+[profile.lab]
+assets = ["lab"]
+rulesets = ["builtin:certificates"]
+scan = {{ hot = "2s", known = "2s", likely = "never", full = "never", identify = "2s", hot_ports = "21,25,5432" }}
+confirm = {{ port_closed = {{ passes = 10, at_least = "1m" }}, service_changed = {{ passes = 2, at_least = "5s" }}, certificate_changed = {{ passes = 3, at_least = "5s" }} }}
+"#,
+        dir.display()
+    )
+}
+
+#[test]
+fn the_daemon_watches_the_certificates_behind_starttls() {
+    if lacks_root("the_daemon_watches_the_certificates_behind_starttls") {
+        return;
+    }
+    let mut lab = Lab::new();
+    let watcher = lab.watcher("watcher", &["10.77.0.1"]);
+    let host = lab.host("servers", &[SERVERS]);
+    let authority = Authority::new("Lab Example CA");
+    let issue = |name: &str| authority.issue(&[name], host.addresses());
+    let ftp = Vsftpd::start(&host, &issue("ftp.lab.example"));
+    let _mx = Postfix::start(&host, &issue("mx.lab.example"));
+    let _postgresql = Postgresql::start(&host, &issue("postgresql.lab.example"));
+    let config = watcher.write("perimeterd.toml", &configuration(watcher.dir()));
+    let daemon = Daemon::start(&watcher, &config);
+
+    let patience = Duration::from_mins(1);
+    eventually("the three certificates", patience, || {
+        let services = daemon.list(&["services"]);
+        let upgraded = services.iter().filter(|row| row["service"]["facts"]["starttls"] == row["service"]["name"]);
+        (upgraded.filter(|row| row["tls"]["certificate"].is_string()).count() == 3).then_some(())
+    });
+    assert_eq!(daemon.list(&["certificates"]).len(), 3);
+
+    drop(ftp);
+    let _ftp = Vsftpd::start(&host, &issue("other.lab.example"));
+    let of = |kind: &str| -> Vec<Value> {
+        daemon.list(&["events"]).into_iter().filter(|event| event["type"] == kind).collect()
+    };
+    let changed = eventually("the change behind AUTH TLS", patience, || of("SSL_CHANGED").pop());
+    assert_eq!(changed["endpoint"]["port"], 21, "{changed:#}");
+    assert_eq!(of("SSL_CHANGED").len(), 1);
+    // All three were asked again and again meanwhile, and nothing about them seemed to change.
+    assert_eq!(of("PORT_CHANGED"), Vec::<Value>::new());
 }

@@ -40,6 +40,8 @@ enum Attempt {
     Declined,
     /// It calls itself so, and serves no other name.
     OtherName(String),
+    /// Not now, it says.
+    Later,
     /// Nobody knows: the connection broke.
     Broke,
     /// Nobody knows: time ran out.
@@ -52,6 +54,7 @@ impl Interview<'_> {
         let Talked { heard: Heard::Answer(mut answer), met } = talked else { return talked.heard };
         let Some(protocol) = Protocol::of(&answer.service) else { return Heard::Answer(answer) };
         if !is_welcome(&answer) {
+            self.upgrade = Progress::Doubtful;
             return Heard::Answer(answer);
         }
         let owed = |name| Progress::Owed { protocol, name };
@@ -73,15 +76,20 @@ impl Interview<'_> {
             Attempt::Broke | Attempt::Silence if self.upgraded_before => owed(None),
             // One that has never done it is asked twice only when it is met first: it may be its way.
             Attempt::Broke if !self.has_prior() => owed(None),
-            Attempt::Broke | Attempt::Silence => Progress::Doubtful,
+            Attempt::Later | Attempt::Broke | Attempt::Silence => Progress::Doubtful,
         };
         Heard::Answer(answer)
     }
 
     /// What could not be done on the first connection is done on one of its own, once.
     pub(super) async fn finish_upgrade(&mut self, answer: &mut Answer) {
-        let Progress::Owed { protocol, name } = std::mem::take(&mut self.upgrade) else { return };
-        self.upgrade = Progress::Doubtful;
+        let (protocol, name) = match std::mem::replace(&mut self.upgrade, Progress::Doubtful) {
+            Progress::Owed { protocol, name } => (protocol, name),
+            other => {
+                self.upgrade = other;
+                return;
+            }
+        };
         if !self.may_connect() {
             return;
         }
@@ -95,7 +103,7 @@ impl Interview<'_> {
                 Progress::Settled
             }
             Attempt::Declined | Attempt::OtherName(_) => Progress::Settled,
-            Attempt::Broke | Attempt::Silence => Progress::Doubtful,
+            Attempt::Later | Attempt::Broke | Attempt::Silence => Progress::Doubtful,
         };
     }
 
@@ -109,6 +117,7 @@ impl Interview<'_> {
                 }
                 return match why {
                     Refusal::UnknownName(Some(name)) if name != self.domain() => Attempt::OtherName(name),
+                    Refusal::Later(_) => Attempt::Later,
                     Refusal::Silent => Attempt::Silence,
                     why if why.is_its_word() => Attempt::Declined,
                     _ => Attempt::Broke,

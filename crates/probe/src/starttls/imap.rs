@@ -13,7 +13,7 @@ fn greeting(heard: &[u8]) -> Taken {
     let (line, _) = reading::line(heard)?;
     let upper = line.to_ascii_uppercase();
     if upper.starts_with(b"* BYE") {
-        return refuse(Refusal::declined(line));
+        return refuse(Refusal::later(line));
     }
     if upper.starts_with(b"* PREAUTH") {
         // Too late for it (RFC 9051 §6.2.1).
@@ -37,7 +37,7 @@ fn answer(heard: &[u8]) -> Taken {
         match line.strip_prefix(TAG).map(<[u8]>::to_ascii_uppercase) {
             Some(status) if status.starts_with(b"OK") => return Ok(Turn::Begin { used }),
             Some(_) => return refuse(Refusal::declined(line)),
-            None if line.starts_with(b"* BYE") => return refuse(Refusal::declined(line)),
+            None if line.starts_with(b"* BYE") => return refuse(Refusal::later(line)),
             None if line.starts_with(b"*") => {}
             None => return refuse(Refusal::foreign(line)),
         }

@@ -169,6 +169,7 @@ impl Stage {
     const THIRD: Self = Self(3);
     const FOURTH: Self = Self(4);
     const FIFTH: Self = Self(5);
+    const SIXTH: Self = Self(6);
 }
 
 /// What to do next.
@@ -197,6 +198,9 @@ pub enum Refusal {
     /// Its words, printable and short.
     #[error("it declined: {0}")]
     Declined(String),
+    /// For the moment: too many connections, a temporary failure, enough of us. Says nothing about other times.
+    #[error("not now: {0}")]
+    Later(String),
     #[error("it offers only TLS without a certificate")]
     Anonymous,
     /// It does not serve that name; the one it calls itself, if it says so.
@@ -219,11 +223,15 @@ pub enum Refusal {
 impl Refusal {
     /// The other end's decision, in contrast to trouble on the way.
     pub(crate) fn is_its_word(&self) -> bool {
-        !matches!(self, Self::Closed | Self::Broken(_) | Self::Silent)
+        !matches!(self, Self::Later(_) | Self::Closed | Self::Broken(_) | Self::Silent)
     }
 
     fn declined(words: &[u8]) -> Self {
         Self::Declined(reading::excerpt(words))
+    }
+
+    fn later(words: &[u8]) -> Self {
+        Self::Later(reading::excerpt(words))
     }
 
     fn foreign(words: &[u8]) -> Self {

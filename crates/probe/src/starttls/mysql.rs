@@ -27,7 +27,8 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
     let mut greeting = Reader::new(reading::take(&mut reader, usize::try_from(length).unwrap_or(usize::MAX))?);
     match greeting.u8() {
         Some(10) => {}
-        Some(0xff) => return refuse(Refusal::declined(greeting.rest().get(2..).unwrap_or_default())),
+        // Too many connections, or too many of ours that came to nothing.
+        Some(0xff) => return refuse(Refusal::later(greeting.rest().get(2..).unwrap_or_default())),
         _ => return refuse(Refusal::foreign(heard)),
     }
     // Version, thread, half of the salt and its end.

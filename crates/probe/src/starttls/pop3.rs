@@ -10,6 +10,7 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
     }
     let (line, used) = reading::line(heard)?;
     match stage {
+        Stage::FRESH if line.starts_with(b"-ERR") => refuse(Refusal::later(line)),
         _ if line.starts_with(b"-ERR") => refuse(Refusal::declined(line)),
         _ if !line.starts_with(b"+OK") => refuse(Refusal::foreign(line)),
         Stage::FRESH => say(used, "STLS\r\n", ASKED),

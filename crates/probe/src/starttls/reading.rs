@@ -42,7 +42,9 @@ impl Reply<'_> {
 
     pub(super) fn declined(&self) -> Refusal {
         let first = self.lines.first().copied().unwrap_or_default();
-        Refusal::declined(format!("{} {}", self.code, printable(first)).as_bytes())
+        let words = format!("{} {}", self.code, printable(first));
+        // Codes of four hundred are for the moment.
+        if self.code / 100 == 4 { Refusal::later(words.as_bytes()) } else { Refusal::declined(words.as_bytes()) }
     }
 }
 

@@ -19,7 +19,10 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
                 _ => refuse(Refusal::NotOffered),
             };
         }
-        if upper.starts_with(b"NO") || upper.starts_with(b"BYE") {
+        if upper.starts_with(b"BYE") {
+            return refuse(Refusal::later(line));
+        }
+        if upper.starts_with(b"NO") {
             return refuse(Refusal::declined(line));
         }
         if stage == ASKED || !line.starts_with(b"\"") {

@@ -20,7 +20,7 @@ const MOST_SAID: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Refused<S> {
     pub(crate) why: Refusal,
-    /// The stream, to leave in order; none where it has failed or ended.
+    /// The stream, to leave in order; none where it has failed, ended or fallen silent.
     pub(crate) stream: Option<S>,
 }
 
@@ -105,7 +105,8 @@ where
             Turn::Refused(why) => break why,
         }
     };
-    let stream = why.is_its_word().then_some(stream);
+    let ended = matches!(why, Refusal::Closed | Refusal::Broken(_) | Refusal::Silent);
+    let stream = (!ended).then_some(stream);
     Err(Refused { why, stream })
 }
 

@@ -7,6 +7,7 @@ const TYPES: Stage = Stage::SECOND;
 const VERSION: Stage = Stage::THIRD;
 const KINDS: Stage = Stage::FOURTH;
 const CHOSEN: Stage = Stage::FIFTH;
+const DECIDED: Stage = Stage::SIXTH;
 
 const TLS_ANONYMOUS: u8 = 18;
 const VENCRYPT: u8 = 19;
@@ -20,8 +21,8 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
             let line = reading::take(&mut reader, 12)?;
             let minor = line.strip_prefix(b"RFB 003.").and_then(|rest| rest.strip_suffix(b"\n"));
             match minor {
-                // In version 3.3 the server decides.
-                Some(b"003" | b"005") => refuse(Refusal::NotOffered),
+                // In version 3.3 the server decides. It is also what servers say to those they have had enough of.
+                Some(b"003" | b"005") => say(12, "RFB 003.003\n", DECIDED),
                 Some(b"007") => say(12, "RFB 003.007\n", TYPES),
                 Some(_) => say(12, "RFB 003.008\n", TYPES),
                 None if line.starts_with(b"RFB 00") => say(12, "RFB 003.008\n", TYPES),
@@ -31,9 +32,7 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
         TYPES => {
             let count = reading::byte(&mut reader)?;
             if count == 0 {
-                let length = reader.u32().ok_or(Turn::More)?.min(512);
-                let reason = reading::take(&mut reader, usize::try_from(length).unwrap_or(512))?;
-                return refuse(Refusal::declined(reason));
+                return reason(&mut reader);
             }
             let types = reading::take(&mut reader, usize::from(count))?;
             if types.contains(&VENCRYPT) {
@@ -63,9 +62,20 @@ pub(super) fn turn(stage: Stage, heard: &[u8]) -> Taken {
                 None => refuse(Refusal::NotOffered),
             }
         }
+        DECIDED => match reader.u32().ok_or(Turn::More)? {
+            0 => reason(&mut reader),
+            _ => refuse(Refusal::NotOffered),
+        },
         _ => match reading::byte(&mut reader)? {
             1 => Ok(Turn::Begin { used: 1 }),
             _ => refuse(Refusal::Declined("it cannot begin TLS now".to_owned())),
         },
     }
+}
+
+/// Why it turns us away, which it does after too many of those that did not log in.
+fn reason(reader: &mut Reader<'_>) -> Taken {
+    let length = reader.u32().ok_or(Turn::More)?.min(512);
+    let words = reading::take(reader, usize::try_from(length).unwrap_or(512))?;
+    refuse(Refusal::later(words))
 }

@@ -11,7 +11,7 @@ impl Vsftpd {
     pub fn start(host: &Host, identity: &Identity) -> Self {
         let (certificate, key) = identity.write(host.dir(), "vsftpd");
         let empty = host.dir().join("vsftpd");
-        std::fs::create_dir(&empty).expect("a directory for vsftpd");
+        std::fs::create_dir_all(&empty).expect("a directory for vsftpd");
         let configuration = format!(
             "listen=YES\nlisten_address={}\nlisten_port=21\nanonymous_enable=YES\nanon_root={empty}\n\
              secure_chroot_dir={empty}\nssl_enable=YES\nrsa_cert_file={}\nrsa_private_key_file={}\n\

@@ -172,6 +172,11 @@ async fn a_certificate_in_doubt_is_not_gone() {
     let conversation = ask_again(&server, &known("smtp")).await;
     assert!(conversation.observation.is_none(), "{conversation:?}");
     assert_eq!(conversation.ports.len(), 2);
+    // It turns us away for the moment, at the door or after it.
+    let full = Lines { greeting: "421 Too many FTP connections\r\n", begins: "", ..FTP };
+    assert!(ask_again(&start(full).await, &known("ftp")).await.observation.is_none());
+    let busy = Lines { answers: &[("AUTH TLS", "431 Unable to accept security mechanism\r\n")], begins: "", ..FTP };
+    assert!(ask_again(&start(busy).await, &known("ftp")).await.observation.is_none());
     // It says that it does not do so any more.
     let server = start(Lines { answers: &[("EHLO scan-1", "250-mx\r\n250 8BITMIME\r\n")], begins: "", ..SMTP }).await;
     let observation = ask_again(&server, &known("smtp")).await.observation.expect("it answers");
