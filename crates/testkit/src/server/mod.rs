@@ -7,6 +7,7 @@ mod nginx;
 mod postfix;
 mod rsyslog;
 mod sshd;
+pub mod tls;
 
 pub use banner::Banner;
 pub use bind::Bind;
