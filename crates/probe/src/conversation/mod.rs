@@ -8,7 +8,7 @@
 
 mod alert;
 mod budget;
-mod dialogue;
+pub(crate) mod dialogue;
 mod handshake;
 mod plan;
 mod second;

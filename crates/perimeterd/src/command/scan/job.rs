@@ -26,6 +26,7 @@ pub(super) struct Job {
     pub tcp: Arc<PortSet>,
     pub udp: Arc<PortSet>,
     pub identify: bool,
+    pub tls_audit: bool,
     pub roots: Roots,
 }
 
@@ -107,6 +108,7 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         tcp: Arc::new(scan.tcp),
         udp: Arc::new(scan.udp),
         identify: !scan.no_identify,
+        tls_audit: scan.tls_audit,
         roots: roots(installed.config.as_ref())?,
     })
 }

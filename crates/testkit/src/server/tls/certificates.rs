@@ -102,11 +102,11 @@ impl Certificates {
         pair
     }
 
-    /// Parameters for Diffie-Hellman of so many bits, made quickly (their subgroup is small, which no client sees).
+    /// Parameters for Diffie-Hellman of so many bits; 1024 take seconds.
     pub fn group(&self, bits: u16) -> PathBuf {
         let path = self.folder.join(format!("dh{bits}.pem"));
         if !path.exists() {
-            self.openssl(&["dhparam", "-dsaparam", "-out", &path.to_string_lossy(), &bits.to_string()]);
+            self.openssl(&["dhparam", "-out", &path.to_string_lossy(), &bits.to_string()]);
         }
         path
     }
