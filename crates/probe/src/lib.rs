@@ -6,6 +6,7 @@
 //! * [`ask()`]: endpoints one by one, with spaced attempts: the known, and confirmations.
 //! * [`conversation`]: who is there, on as few connections as possible.
 //! * [`starttls`]: from plain bytes to the point where TLS begins.
+//! * [`audit::audit`]: which versions and weak ciphers a TLS service takes, and every active [`check`] on it.
 //! * [`Resolve`]: the addresses of host names, for leases, and the names of addresses.
 //! * [`Place`]: the sensor's own links, addresses and routes.
 //! * [`Routes`]: where packets to the targets go below IP.
@@ -16,6 +17,8 @@
 //! refusal is told from a host's.
 
 mod ask;
+pub mod audit;
+pub mod check;
 pub mod conversation;
 mod counters;
 mod dialer;

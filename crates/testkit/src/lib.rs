@@ -21,6 +21,7 @@ mod namespace;
 mod patience;
 mod process;
 mod requirement;
+mod rig;
 pub mod router;
 pub mod server;
 #[cfg(feature = "simulation")]
@@ -36,4 +37,5 @@ pub use namespace::Namespace;
 pub use patience::{eventually, soon};
 pub use process::{Process, output_of};
 pub use requirement::{is_root, lacks_root, skip};
+pub use rig::rig;
 pub use wire_count::WireCount;

@@ -191,7 +191,9 @@ impl Values {
             return None;
         };
         let Some((rest, looked_at)) = self.rest(state) else {
-            [version, cipher, alpn].into_iter().for_each(|id| self.release_text(id));
+            for id in [version, cipher, alpn] {
+                self.release_text(id);
+            }
             return None;
         };
         let tls = Tls { version, cipher, alpn, certificate: state.certificate, verdicts, rest, looked_at };

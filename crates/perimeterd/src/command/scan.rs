@@ -1,5 +1,6 @@
 //! One scan on demand: no daemon, no store, and the same scope, dialer and conversations as the daemon's.
 
+mod audit;
 mod job;
 mod progress;
 mod report;
@@ -32,7 +33,8 @@ pub(crate) struct Scan {
     /// Only find out what is open, not what it is
     #[arg(long)]
     no_identify: bool,
-    /// Judge TLS configurations thoroughly (to come)
+    /// Ask every TLS service which versions and weak ciphers it takes, and check it for Heartbleed and its like: some twenty
+    /// connections each
     #[arg(long)]
     tls_audit: bool,
     /// Never touch these addresses; the installed configuration's exclusions hold as well (may be repeated)
@@ -63,11 +65,9 @@ impl Scan {
 
     /// What this version cannot do yet is a mistake to ask for, not something to leave out silently.
     fn possible(&self) -> Result<(), Failure> {
-        if self.tls_audit {
+        if self.tls_audit && self.no_identify {
             return Err(Failure::Usage(
-                "this version does not audit TLS configurations yet; leave `--tls-audit` out (certificates are judged \
-                 without it)"
-                    .to_owned(),
+                "`--tls-audit` asks what `--no-identify` leaves out; give one of them only".to_owned(),
             ));
         }
         if self.tcp.is_empty() && self.udp.is_empty() {

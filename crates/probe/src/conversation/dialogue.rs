@@ -149,7 +149,7 @@ pub(super) fn interjection(bytes: &[u8]) -> Heard {
 }
 
 /// A name fit for EHLO (RFC 5321 §4.1.1.1) from the sensor's.
-pub(super) fn host_word(sensor: &str) -> String {
+pub(crate) fn host_word(sensor: &str) -> String {
     let word: String = sensor
         .chars()
         .take(64)

@@ -8,7 +8,7 @@
 
 mod alert;
 mod budget;
-mod dialogue;
+pub(crate) mod dialogue;
 mod handshake;
 mod names;
 mod plan;
@@ -25,7 +25,7 @@ use identify::{Answer, Asking, Assessment, Next, Parse, Received, Roots, Served,
 use jiff::Timestamp;
 use model::{
     Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
-    TlsObservation, TlsPosture, Transport, to_millisecond,
+    TlsObservation, Transport, to_millisecond,
 };
 use plan::{Approach, Layer};
 use second::Modern;
@@ -426,7 +426,9 @@ impl<'a> Interview<'a> {
                 heard
             }
             handshake::Shaken::Partly(session) => {
-                session.into_iter().for_each(|session| self.take_session(session));
+                if let Some(session) = session {
+                    self.take_session(session);
+                }
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Nameless => {
@@ -434,7 +436,9 @@ impl<'a> Interview<'a> {
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Cut(session) => {
-                session.into_iter().for_each(|session| self.take_session(session));
+                if let Some(session) = session {
+                    self.take_session(session);
+                }
                 Heard::Broken(Some(bare_tls()))
             }
             handshake::Shaken::OtherProtocols => {

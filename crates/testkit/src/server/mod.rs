@@ -13,6 +13,7 @@ mod prosody;
 mod rsyslog;
 mod slapd;
 mod sshd;
+pub mod tls;
 mod vnc;
 mod vsftpd;
 mod xrdp;

@@ -26,6 +26,7 @@ pub(super) struct Job {
     pub tcp: Arc<PortSet>,
     pub udp: Arc<PortSet>,
     pub identify: bool,
+    pub tls_audit: bool,
     pub roots: Roots,
     /// None where there is nobody to ask for the addresses of names.
     pub resolver: Option<HickoryResolver>,
@@ -109,6 +110,7 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         tcp: Arc::new(scan.tcp),
         udp: Arc::new(scan.udp),
         identify: !scan.no_identify,
+        tls_audit: scan.tls_audit,
         roots: roots(installed.config.as_ref())?,
         resolver: HickoryResolver::new(&resolvers).ok(),
     })

@@ -1,5 +1,6 @@
 //! What a scan prints: the objects of `--json`, and the table.
 
+use super::audit::AuditLine;
 use crate::output::{self, Table};
 use model::{
     Certificate, NotEnumerable, Os, Outcome, PortObservation, ServiceObservation, SshKey, TlsObservation, TlsPosture,
@@ -39,6 +40,9 @@ pub(super) struct EndpointLine {
     pub name: Option<String>,
     pub service: Option<ServiceLine>,
     pub tls: Option<TlsLine>,
+    /// Only where an audit was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditLine>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -68,7 +72,7 @@ pub(super) struct TlsLine {
     /// heartbeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub posture: Option<Box<TlsPosture>>,
-    /// Findings about the configuration; filled by the audit that is to come.
+    /// Its weaknesses by their words, where an audit was asked for.
     pub weak: Vec<String>,
 }
 
@@ -89,9 +93,19 @@ pub(super) struct CertificateLine {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct FindingLine {
     pub ip: IpAddr,
+    /// None where it is the host's as a whole.
+    #[serde(flatten)]
+    pub place: Option<Place>,
     pub id: &'static str,
     pub verdict: &'static str,
     pub evidence: String,
+}
+
+/// Where on a host.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Place {
+    pub transport: Transport,
+    pub port: u16,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -156,6 +170,7 @@ impl EndpointLine {
                 let sni = service.name.as_ref().map(ToString::to_string);
                 service.tls.as_ref().map(|tls| TlsLine::new(tls, sni))
             }),
+            audit: None,
         }
     }
 }
@@ -218,7 +233,8 @@ pub(super) fn print(endpoints: &[EndpointLine], findings: &[FindingLine], summar
         output::line("")?;
     }
     for finding in findings {
-        output::line(&output::printable(&format!("{}: {} ({})", finding.ip, finding.id, finding.evidence)))?;
+        let place = finding.place.map(|place| format!(" {}/{}", place.port, place.transport)).unwrap_or_default();
+        output::line(&output::printable(&format!("{}{place}: {} ({})", finding.ip, finding.id, finding.evidence)))?;
     }
     output::line(&sentence(summary))
 }

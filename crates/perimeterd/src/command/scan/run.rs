@@ -15,8 +15,9 @@ use model::{
     Transport,
 };
 use probe::{
-    AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask,
+    AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask, audit,
     conversation::{self, Ask, Earlier, Timeouts},
+    starttls::Protocol,
     sweep_and_tell,
 };
 use scope::{Groups, Permutation};
@@ -104,6 +105,8 @@ struct Confirmed {
     /// None: it was open once and never again.
     port: Option<PortObservation>,
     services: Vec<ServiceObservation>,
+    /// Where one was asked for, and it speaks TLS.
+    audit: Option<Box<audit::Report>>,
     loss: Loss,
     /// Something answers there for everybody, and this one says nothing.
     is_nobody: bool,
@@ -111,7 +114,7 @@ struct Confirmed {
 
 impl Confirmed {
     fn of(endpoint: Endpoint) -> Self {
-        Self { endpoint, port: None, services: Vec::new(), loss: Loss::default(), is_nobody: false }
+        Self { endpoint, port: None, services: Vec::new(), audit: None, loss: Loss::default(), is_nobody: false }
     }
 
     fn is_mute(&self) -> bool {
@@ -296,7 +299,7 @@ async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: onesho
         let accepting = outcome.hosts.iter().find(|host| host.ip == ip);
         let accepting = accepting.map_or(0, |host| host.ports.iter().filter(|port| port.outcome.is_open()).count());
         let evidence = traps.evidence(ip, accepting);
-        let finding = FindingLine { ip, id: "answers-every-port", verdict: "confirmed", evidence };
+        let finding = FindingLine { ip, place: None, id: "answers-every-port", verdict: "confirmed", evidence };
         if *json {
             progress.around(|| output::json(&Line::Finding(finding)))?;
         } else {
@@ -438,7 +441,7 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     }
     let Some(heard) = first.observation else { return };
     let (prior, tls): (Option<Service>, bool) = (heard.service.clone(), heard.tls.is_some());
-    let depends_on_name = tls || prior.as_ref().is_some_and(|service| service.name == "http");
+    let depends_on_name = may_speak_tls(&heard) || prior.as_ref().is_some_and(|service| service.name == "http");
     confirmed.services.push(heard);
     if !depends_on_name {
         return;
@@ -459,6 +462,38 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
         }
     }
     conversation::settle_names(&mut confirmed.services);
+    if job.tls_audit && confirmed.services.iter().any(may_speak_tls) {
+        audit_tls(job, endpoint, &names, confirmed).await;
+    }
+}
+
+/// Whatever became of the handshake. One that said nothing we understood may speak what is too old for a session.
+fn may_speak_tls(heard: &ServiceObservation) -> bool {
+    heard.tls.is_some() || heard.service.as_ref().is_none_or(|service| service.name == "tls")
+}
+
+/// Without a name, since that is the server's own setting; under the first name it has where it wants one.
+async fn audit_tls(job: &Job, endpoint: Endpoint, names: &[ServiceName], confirmed: &mut Confirmed) {
+    let words = confirmed.services.iter().find_map(|heard| heard.tls.as_ref()?.starttls.as_deref());
+    let starttls = words.and_then(Protocol::by_name);
+    if starttls == Some(Protocol::MySql) {
+        // It shuts out whom it has seen break off a hundred handshakes, and an audit is a fifth of that.
+        return;
+    }
+    let mut name = None;
+    let mut report = audit::audit(&job.dialer, audit::Subject { endpoint, name, starttls }).await;
+    if !report.shown.is_tls() && !names.is_empty() {
+        name = names.first();
+        report = audit::audit(&job.dialer, audit::Subject { endpoint, name, starttls }).await;
+    }
+    let seen = report.observation(&job.roots, name.map(ServiceName::as_str), SystemClock.now());
+    let same = confirmed.services.iter_mut().find(|heard| heard.name.as_ref() == name);
+    if let (Some(seen), Some(heard)) = (seen, same) {
+        // What a session showed counts above what its beginning did.
+        heard.tls.get_or_insert(seen);
+        heard.service.get_or_insert_with(|| Service { name: "tls".to_owned(), confidence: 0.9, ..Service::default() });
+    }
+    confirmed.audit = (report.shown.is_tls() || report.shown.name_required).then(|| Box::new(report));
 }
 
 fn take(
@@ -489,12 +524,23 @@ fn take(
     if lines.is_empty() {
         lines.push(EndpointLine::new(&port, None));
     }
+    let mut findings = Vec::new();
+    if let Some(report) = &confirmed.audit {
+        findings = super::audit::findings(port.endpoint, report);
+        for line in &mut lines {
+            line.take_audit(report);
+        }
+    }
     if json {
         for line in lines {
             progress.around(|| output::json(&Line::Endpoint(Box::new(line))))?;
         }
+        for finding in findings {
+            progress.around(|| output::json(&Line::Finding(finding)))?;
+        }
     } else {
         tally.endpoints.append(&mut lines);
+        tally.findings.append(&mut findings);
     }
     Ok(())
 }

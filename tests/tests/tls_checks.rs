@@ -1,0 +1,205 @@
+//! Active checks on servers that really have the weakness, or really have not: Node.js of 2013 to 2015 with the OpenSSL of its time,
+//! beside sound servers of today. By the whole binary, in isolated networks.
+
+use model::{AddressSet, Endpoint, SystemClock};
+use probe::{
+    Dialer, DialerSettings, Identity,
+    audit::{Subject, check_again},
+    check::Verdict,
+};
+use scope::{AssetScope, Scope, ScopeHandle};
+use serde_json::Value;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use testkit::{
+    Host, Lab, binary, lacks_root,
+    router::Scenario,
+    server::tls::{Asks, Certificates, Key, Sni, TlsServer, gnutls_serv, old_node, s_server},
+    skip,
+};
+
+/// Node's version, its OpenSSL's, and whether that has Heartbleed (Node 0.10.2 was built without heartbeats) and takes an early
+/// `ChangeCipherSpec` (sound from OpenSSL 1.0.0m and 1.0.1h on).
+const NODES: [(&str, &str, bool, bool); 5] = [
+    ("0.8.28", "1.0.0m", false, false),
+    ("0.10.1", "1.0.1e", true, true),
+    ("0.10.2", "1.0.1e", false, true),
+    ("0.10.26", "1.0.1e", false, true),
+    ("0.12.0", "1.0.1l", false, false),
+];
+const HEARTBLEED: &str = "CVE-2014-0160";
+const EARLY_CCS: &str = "CVE-2014-0224";
+
+/// Every object a scan with an audit printed, on standard output; all of it as text as well.
+fn scan(from: &Host, targets: &[&str], ports: &str) -> (Vec<Value>, String) {
+    let mut command = from.command(&binary().to_string_lossy());
+    command.arg("scan").args(targets).args(["--tcp", ports, "--mode", "connect", "--tls-audit", "--json"]);
+    command.env("NO_COLOR", "1").env_remove("PERIMETERD_LOG").env("HOME", "/nonexistent");
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "the scan failed ({}):\n{said}{complained}", output.status);
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in: {line}"));
+    (said.lines().map(read).collect(), said.into_owned())
+}
+
+/// The audit of each endpoint, and the ids of its findings, by address and port.
+fn audits(objects: &[Value]) -> BTreeMap<String, (Value, Vec<String>)> {
+    let place = |object: &Value| format!("{} {}", object["ip"].as_str().unwrap_or_default(), object["port"]);
+    let mut audits: BTreeMap<_, _> = objects
+        .iter()
+        .filter(|object| object["kind"] == "endpoint")
+        .map(|object| (place(object), (object["audit"].clone(), Vec::new())))
+        .collect();
+    for finding in objects.iter().filter(|object| object["kind"] == "finding") {
+        let (_, ids) = audits.get_mut(&place(finding)).unwrap_or_else(|| panic!("no endpoint for {finding}"));
+        ids.push(finding["id"].as_str().unwrap_or_default().to_owned());
+    }
+    audits
+}
+
+fn judge(place: &str, audit: &Value, findings: &[String], heartbleed: bool, early: bool) -> Vec<String> {
+    let word = |yes: bool| if yes { "vulnerable" } else { "not-vulnerable" };
+    let mut wrong = Vec::new();
+    for (check, id, expect) in [("tls/heartbleed", HEARTBLEED, heartbleed), ("tls/early-ccs", EARLY_CCS, early)] {
+        let verdict = audit["checks"][check]["verdict"].as_str().unwrap_or("none");
+        if verdict != word(expect) || findings.iter().any(|finding| finding == id) != expect {
+            let evidence = &audit["checks"][check]["evidence"];
+            wrong.push(format!(
+                "{place}: {check} is {verdict} and should be {} ({evidence}; {findings:?})",
+                word(expect)
+            ));
+        }
+    }
+    let connections = audit["connections"].as_u64().unwrap_or(u64::MAX);
+    if connections > 16 {
+        wrong.push(format!("{place}: an audit on {connections} connections"));
+    }
+    wrong
+}
+
+#[test]
+fn heartbleed_and_early_ccs_are_told_by_behaviour() {
+    const TEST: &str = "heartbleed_and_early_ccs_are_told_by_behaviour";
+    if lacks_root(TEST) {
+        return;
+    }
+    let mut lab = Lab::new();
+    let (watcher, host) = (lab.watcher("watcher", &["10.77.0.1"]), lab.host("old", &["10.77.0.2"]));
+    let certificates = Certificates::new(host.dir());
+    let rsa = certificates.issue(Key::Rsa(2048), &["www.lab.example"], 90);
+    let short = certificates.issue(Key::Rsa(512), &["export.lab.example"], 90);
+    let mut servers: Vec<TlsServer> = Vec::new();
+    let mut truth: BTreeMap<u16, (&str, bool, bool)> = BTreeMap::new();
+    for (port, (node, _, heartbleed, early)) in (8001_u16..).zip(NODES) {
+        let Some(server) = old_node(&host, port, node, &rsa, None) else {
+            skip(TEST, "tests/rig has not been run");
+            return;
+        };
+        servers.push(server);
+        truth.insert(port, (node, heartbleed, early));
+    }
+    servers.extend(old_node(&host, 8010, "0.10.1", &short, None));
+    truth.insert(8010, ("0.10.1 with a key of 512 bits", true, true));
+    servers.push(s_server(&host, 8011, &rsa, Asks::No, Sni::Ignored, &["-no_tls1_3"]));
+    servers.push(s_server(&host, 8012, &rsa, Asks::Required, Sni::Ignored, &[]));
+    servers.push(s_server(&host, 8013, &rsa, Asks::No, Sni::Ignored, &["-tls1_3"]));
+    // It takes heartbeats, and knows how long they are.
+    servers.push(gnutls_serv(&host, 8014, &rsa, Asks::No, Sni::Ignored, "NORMAL:+VERS-TLS1.0", &["--heartbeat"]));
+    for (port, label) in [(8011, "s_server"), (8012, "s_server"), (8013, "s_server of 1.3"), (8014, "gnutls-serv")] {
+        truth.insert(port, (label, false, false));
+    }
+    let (objects, _) = scan(&watcher, &["10.77.0.2"], "8001-8005,8010-8014");
+    let audits = audits(&objects);
+    assert_eq!(audits.len(), truth.len(), "{:?}", audits.keys());
+    let mut wrong = Vec::new();
+    for (port, (label, heartbleed, early)) in &truth {
+        let place = format!("10.77.0.2 {port}");
+        let (audit, findings) = &audits[&place];
+        wrong.extend(judge(&format!("{label} ({place})"), audit, findings, *heartbleed, *early));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    // What else is true of them, of which their handshakes tell.
+    let has = |port: u16, ids: &[&str]| {
+        let (_, findings) = &audits[&format!("10.77.0.2 {port}")];
+        for id in ids {
+            assert!(findings.iter().any(|finding| finding == id), "{port}: no {id} in {findings:?}");
+        }
+    };
+    // SSL 2.0 and 3.0, RC4, DES, 3DES, ciphers that encrypt nothing.
+    has(8001, &["CVE-2016-0800", "CVE-2014-3566", "CVE-2015-2808", "CVE-2016-2183", "tls/null", "des", "tls1.0"]);
+    has(8002, &["CVE-2016-0800", "CVE-2014-3566", "CVE-2015-2808", "CVE-2016-2183", "tls/null", "des", "tls1.1"]);
+    has(8005, &["tls/anonymous", "CVE-2015-2808", "tls1.0"]);
+    // A certificate of 512 bits is a key for export.
+    has(8010, &["CVE-2015-0204"]);
+    assert_eq!(audits["10.77.0.2 8013"].1, [""; 0], "of TLS 1.3 alone nothing is weak");
+    // Heartbeats were agreed on, and one was sent; the sound answer to it is none.
+    let (gnutls, _) = &audits["10.77.0.2 8014"];
+    assert_eq!(gnutls["heartbeat"], true, "{gnutls}");
+    for server in &mut servers {
+        server.must_run();
+    }
+}
+
+fn dialer() -> Dialer {
+    let targets = vec!["10.77.0.0/24".parse().expect("a prefix")];
+    let scope = Scope::new(vec![AssetScope { name: "own".into(), targets, until: None }], AddressSet::default());
+    let rate: model::Rate = "1k/s".parse().expect("a rate");
+    let identity = Identity { sensor: "test".into(), contact: None, version: "1".into() };
+    let settings = DialerSettings { rate, rate_per_host: rate, source: None, identity };
+    Dialer::with_concurrency(ScopeHandle::new(scope), Arc::new(SystemClock), settings, 64)
+}
+
+/// The same through a network that takes two seconds for there and back, sixteen servers at a time.
+#[test]
+fn two_seconds_of_delay_and_sixteen_at_a_time_change_no_verdict() {
+    const TEST: &str = "two_seconds_of_delay_and_sixteen_at_a_time_change_no_verdict";
+    if lacks_root(TEST) {
+        return;
+    }
+    let scenario = "seed = 5\nstage = [{ kind = 'latency', delay = '1s', always = true }]";
+    let (mut lab, watcher) = Lab::across_router(&Scenario::read(scenario).expect("a scenario"));
+    let mut servers = Vec::new();
+    let mut truth = BTreeMap::new();
+    let addresses = ["10.77.0.2", "10.77.0.3", "10.77.0.4", "10.77.0.5"];
+    let choice = [1, 2, 3, 4, 0, 1, 3, 1, 2, 1, 0, 3, 4, 1, 3, 2];
+    for (number, address) in addresses.into_iter().enumerate() {
+        let host = lab.host(&format!("old{number}"), &[address]);
+        let pair = Certificates::new(host.dir()).issue(Key::Rsa(2048), &["www.lab.example"], 90);
+        for (port, node) in (8001_u16..).zip(&choice[number * 4..number * 4 + 4]) {
+            let (node, _, heartbleed, early) = NODES[*node];
+            let Some(server) = old_node(&host, port, node, &pair, None) else {
+                skip(TEST, "tests/rig has not been run");
+                return;
+            };
+            servers.push(server);
+            let address = address.parse().expect("an address");
+            truth.insert(SocketAddr::new(address, port), (node, heartbleed, early));
+        }
+    }
+    let places: Vec<SocketAddr> = truth.keys().copied().collect();
+    let verdicts = watcher.namespace().enter(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let dialer = dialer();
+            let check = async |at: SocketAddr| {
+                let subject = Subject { endpoint: Endpoint::tcp(at.ip(), at.port()), name: None, starttls: None };
+                (at, check_again(&dialer, subject).await)
+            };
+            // All of them at once.
+            futures_util::future::join_all(places.into_iter().map(check)).await
+        })
+    });
+    let reports = verdicts.join().expect("the checks end");
+    let mut wrong = Vec::new();
+    for (at, report) in reports {
+        let (node, heartbleed, early) = truth[&at];
+        for (id, expect) in [("tls/heartbleed", heartbleed), ("tls/early-ccs", early)] {
+            let checked = report.checks.iter().find(|checked| checked.check.id == id).expect("it ran");
+            let expect = if expect { Verdict::Vulnerable } else { Verdict::NotVulnerable };
+            if checked.verdict != expect {
+                wrong.push(format!("node {node} ({at}): {id} is {} ({})", checked.verdict, checked.evidence));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
