@@ -97,7 +97,7 @@ const HEARTBEAT: u8 = 24;
 /// Whether sixteen bytes in a row of the one are anywhere in the other, as they are, in hexadecimal or as a list of numbers.
 fn holds(text: &str, secret: &[u8]) -> bool {
     secret.windows(16).any(|window| {
-        let hex: String = window.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = window.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let list = window.iter().map(ToString::to_string).collect::<Vec<_>>();
         let raw = text.as_bytes().windows(window.len()).any(|part| part == window);
         raw || text.to_lowercase().contains(&hex) || text.contains(&list.join(", ")) || text.contains(&list.join(","))

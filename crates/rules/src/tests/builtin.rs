@@ -3,7 +3,9 @@
 use super::{at, configuration, event, facts, matched};
 use crate::Engine;
 use config::{Config, builtin};
-use model::{Event, EventCertificate, EventEndpoint, EventService, EventType, HostFacts, Sha256, Transport, Verdict};
+use model::{
+    Event, EventCertificate, EventEndpoint, EventService, EventType, HostFacts, Severity, Sha256, Transport, Verdict,
+};
 
 fn shipped() -> Engine {
     let mut config: Config = configuration(&[("dmz", &["dmz"], Vec::new())]);
@@ -99,12 +101,15 @@ fn certificates_weigh_more_as_the_days_run_out() {
         3,
         &["certificate-new", "certificate-new-self-signed"],
     );
-    check(&served(EventType::SslChanged, &[]), None, 3, &["certificate-replaced"]);
+    let replaced = ["certificate-replaced", "certificate-replaced-unexpectedly"];
+    check(&served(EventType::SslChanged, &[]), None, 3, &replaced);
+    let renewed = Event { severity: Severity::INFO, ..served(EventType::SslChanged, &[]) };
+    check(&renewed, None, 1, &replaced[..1]);
     check(
         &served(EventType::SslChanged, &[Verdict::NameMismatch]),
         None,
         4,
-        &["certificate-replaced", "certificate-replaced-broken"],
+        &["certificate-replaced", "certificate-replaced-unexpectedly", "certificate-replaced-broken"],
     );
 }
 
