@@ -61,8 +61,10 @@ pub(crate) struct Controller {
     limiting: Limiting,
     /// Verdicts about questions sent since the rate last changed.
     seen: Verdicts,
-    /// Verdicts about questions sent while no speed was to blame: what of them is lost is lost of everything.
+    /// Verdicts about questions sent while no speed was to blame: what of them is lost is lost of everything. And those of which that
+    /// is not known yet.
     settled: Verdicts,
+    pending: Verdicts,
     /// When the rate last changed: what was sent before says nothing of it.
     changed: Instant,
     /// What was sent before then was seen to get through, but for what is lost by chance.
@@ -133,6 +135,8 @@ const MANY: u64 = 4 * ENOUGH;
 /// A part of the packets that got through before is less by so much: more than another look at the same would show.
 const LESS: f64 = 0.8;
 const CLEARLY_LESS: f64 = 0.9;
+/// What is usual varies by so much.
+const MORE: f64 = 1.25;
 /// A limit found where no more than this was lost is exact.
 const EXACT: f64 = 0.3;
 /// What is sent of what the way carries.
@@ -158,6 +162,7 @@ impl Controller {
             limiting: Limiting::Ceiling,
             seen: Verdicts::default(),
             settled: Verdicts::default(),
+            pending: Verdicts::default(),
             changed: now,
             clean: now,
             by_chance: 0.0,
@@ -209,6 +214,7 @@ impl Controller {
             return None;
         }
         self.seen.add(verdicts);
+        self.pending.add(verdicts);
         if self.seen.asked < ENOUGH {
             self.grow(now, elapsed);
             return None;
@@ -221,8 +227,12 @@ impl Controller {
             return None;
         }
         self.by_chance = self.by_chance.min(self.seen.bounds().1);
-        self.settled.add(verdicts);
-        self.clean = self.clean.max(judged);
+        // More than usual may be the first of many.
+        let usual = self.seen.loss().unwrap_or(0.0) * MORE;
+        if count(verdicts.missed) <= usual.max(self.by_chance).max(NOTABLE) * count(verdicts.asked) {
+            self.settle();
+            self.clean = self.clean.max(judged);
+        }
         if self.seen.asked >= MANY {
             self.seen = Verdicts { asked: self.seen.asked / 2, missed: self.seen.missed / 2 };
         }
@@ -240,7 +250,7 @@ impl Controller {
         match shown(trial.loss, self.seen, (self.rate / trial.rate).min(1.0)) {
             Shown::Chance => {
                 self.by_chance = self.seen.bounds().1;
-                self.settled.add(self.seen);
+                self.settle();
                 self.rate = trial.rate.min(self.ceiling);
                 self.limiting = if self.rate < self.ceiling { Limiting::Path } else { Limiting::Ceiling };
                 self.restart(now);
@@ -253,6 +263,7 @@ impl Controller {
             }
             Shown::Speed => {
                 self.too_fast = Some(self.rate / BELOW);
+                self.pending = Verdicts::default();
                 if self.is_notable() {
                     // It helped, and not enough.
                     self.try_slower(now, sent_at, self.changed);
@@ -262,6 +273,10 @@ impl Controller {
                 self.settled.add(self.seen);
                 self.seen = Verdicts::default();
                 if trial.loss <= EXACT {
+                    // It was lowered by more, to see a difference.
+                    let carried = trial.rate * (1.0 - trial.loss);
+                    self.rate = self.rate.max(carried * BELOW);
+                    self.too_fast = Some(carried);
                     self.hold = now + self.patience;
                     self.patience = (self.patience * 2).min(HOLD_LONGEST);
                 } else {
@@ -278,6 +293,10 @@ impl Controller {
         let carried = self.rate.min(sent_at) * (1.0 - loss) / (1.0 - self.by_chance.min(0.9));
         self.trial = Some(Trial { rate: self.rate, loss, since });
         self.lower_to((carried * BELOW).min(self.rate * 0.9), Limiting::Path, now);
+    }
+
+    fn settle(&mut self) {
+        self.settled.add(std::mem::take(&mut self.pending));
     }
 
     fn grow(&mut self, now: Instant, elapsed: Duration) {
