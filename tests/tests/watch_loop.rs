@@ -53,6 +53,9 @@ contact = "https://example.org/security"
 [store]
 path = "{dir}/state/perimeter.db"
 
+[tls]
+roots = ["{ca}"]
+
 [asset.lab]
 targets = [{targets}]
 tags = ["lab"]

@@ -71,6 +71,7 @@ impl<'a> Stage<'a> {
         let closable = [(("api".to_owned(), 8081), vec![Nginx::start(&hosts["api"], "old", &[8081], None)])].into();
 
         fs::create_dir(watcher.dir().join("state")).expect("a state directory");
+        watcher.write("ca.pem", authority.certificate());
         let text = configuration(&watcher, &file.watch, mode, pool_address.as_deref());
         let config = watcher.write("perimeterd.toml", &text);
         let daemon = Daemon::start(&watcher, &config);
@@ -220,6 +221,9 @@ mode = "{mode}"
 
 [store]
 path = "{dir}/state/perimeter.db"
+
+[tls]
+roots = ["{dir}/ca.pem"]
 
 [asset.lab]
 targets = [{targets}]
