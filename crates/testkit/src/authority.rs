@@ -32,6 +32,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        live(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("an authority can be self-signed").pem();
         Self { certificate, issuer: Issuer::new(params, key) }
@@ -42,7 +43,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// A server certificate for these DNS names and addresses, good for many years, with a key of its own.
+    /// A server certificate for these DNS names and addresses, good for some years, with a key of its own.
     pub fn issue(&self, names: &[&str], addresses: &[IpAddr]) -> Identity {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).expect("DNS names");
@@ -51,10 +52,19 @@ impl Authority {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, common_name.expect("a certificate is for something"));
         params.use_authority_key_identifier_extension = true;
+        live(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority can sign").pem();
         Identity { certificate, key: key.serialize_pem() }
     }
+}
+
+/// From last year on, for nine years: for ten, nothing would be wrong with it but that.
+#[expect(clippy::disallowed_methods, reason = "certificates are looked at by programs with the machine's own clock")]
+fn live(params: &mut CertificateParams) {
+    let year = i32::from(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year());
+    params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year + 8, 1, 1);
 }
 
 impl Identity {
