@@ -2,13 +2,12 @@
 
 use crate::{
     PassRecord,
-    course::{self, Course},
-    ground::Ground,
+    ground::{Ground, Visits},
     schedule,
 };
 use config::{Config, Profile};
 use jiff::Timestamp;
-use model::{AddressSet, Coverage, Lane, LaneStatus, PassId, PortSet};
+use model::{AddressSet, Lane, LaneStatus, PassId, PortSet};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -118,7 +117,7 @@ impl LaneState {
             finished: None,
             seed,
             groups_done: 0,
-            groups: Course::new(ground, self.lane, &self.ports(), seed).steps(),
+            groups: Visits::new(ground, schedule::group_size(&self.tcp, &self.udp), seed).count(),
             fingerprint,
             complete: false,
             probes: 0,
@@ -183,14 +182,10 @@ impl LaneState {
         self.period.saturating_sub(begun).max(self.period / 2)
     }
 
-    fn ports(&self) -> Coverage {
-        Coverage { tcp: self.tcp.clone(), udp: self.udp.clone() }
-    }
-
     fn fingerprint(&self, space: &AddressSet) -> u64 {
         let mut hasher = DefaultHasher::new();
         // A pass left unfinished in another order cannot go on in this one.
-        (space, &self.tcp, &self.udp, course::manner(self.lane, &self.ports())).hash(&mut hasher);
+        (space, &self.tcp, &self.udp, scope::Permutation::EDITION).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -49,7 +49,7 @@ pub(super) struct Shut {
     /// The last of it ended because it lasted.
     pub(super) believed: bool,
     /// Doubts about these are to be forgotten.
-    pub(super) void: BTreeSet<IpAddr>,
+    void: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

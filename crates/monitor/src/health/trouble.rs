@@ -15,8 +15,6 @@ pub(super) enum Kind {
     Local,
     /// All of an asset's hosts fell silent.
     Silence,
-    /// Hosts have banned the first source, and are asked from the second.
-    Banned,
     /// Everything refuses.
     Blocked,
     /// Single hosts refuse the sensor.
@@ -50,12 +48,11 @@ pub(super) struct Told {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Link,
         Self::Canaries,
         Self::Local,
         Self::Silence,
-        Self::Banned,
         Self::Blocked,
         Self::Bans,
         Self::Shut,
@@ -69,7 +66,6 @@ impl Kind {
             Self::Canaries => "canaries",
             Self::Local => "local-errors",
             Self::Silence => "silence",
-            Self::Banned => "banned",
             Self::Blocked => "blocked",
             Self::Bans => "bans",
             Self::Shut => "shut",
@@ -79,7 +75,7 @@ impl Kind {
     }
 
     pub(super) fn is_blocked(self) -> bool {
-        matches!(self, Self::Banned | Self::Blocked | Self::Bans | Self::Shut)
+        matches!(self, Self::Blocked | Self::Bans | Self::Shut)
     }
 
     pub(super) fn is_degraded(self) -> bool {

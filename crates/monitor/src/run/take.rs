@@ -103,8 +103,7 @@ impl<J: Journal> Monitor<J> {
     }
 
     async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth, .. } =
-            group;
+        let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth } = group;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
         let (moment, mut batch) = (self.moment(), Batch::default());
@@ -128,7 +127,7 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard));
-        if group.counted.is_none() && !addresses.is_empty() {
+        if !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
         }
         if let Some(state) = self.lane(&profile, lane)
@@ -138,12 +137,7 @@ impl<J: Journal> Monitor<J> {
             running.record = record.clone();
         }
         batch.passes.push(record);
-        self.commit(batch, shutdown).await?;
-        if let Some(counted) = group.counted {
-            // A pass that was ended does not want to know.
-            let _ = counted.send(addresses);
-        }
-        Ok(())
+        self.commit(batch, shutdown).await
     }
 
     async fn take_end(&mut self, mut record: PassRecord, shutdown: &CancellationToken) -> Result<(), MonitorError> {

@@ -15,7 +15,6 @@ mod icmp;
 pub(crate) mod limit;
 mod pacer;
 mod socket;
-mod sources;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -25,7 +24,6 @@ pub use conn::Conn;
 pub(crate) use errno::{is_shortage, synchronous};
 pub use pacer::Pace;
 pub(crate) use pacer::{Buckets, Pacer, Turn, spread};
-pub use sources::Compared;
 pub(crate) use tcp::Begun;
 pub(crate) use udp::REPLIED;
 
@@ -96,7 +94,6 @@ struct Inner {
     icmp: Option<icmp::Listener>,
     /// Asks in place of connections where it can.
     raw: OnceLock<Raw>,
-    second: sources::Second,
 }
 
 /// How often a question is tried again when this machine runs short, and the first wait (doubled each time).
@@ -128,7 +125,6 @@ impl Dialer {
             counters: Counters::default(),
             icmp: hear_icmp(),
             raw: OnceLock::new(),
-            second: sources::Second::default(),
         }))
     }
 

@@ -102,7 +102,6 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
             exclude: AddressSet::empty(),
             interface: None,
             source: None,
-            second_source: None,
             mode: Mode::Auto,
             canaries: Vec::new(),
             resolvers: Vec::new(),
