@@ -1,7 +1,7 @@
 //! Certificates that run out. Driven by the clock, not by scans: once for each certificate and threshold, wherever and
 //! however often it is served.
 
-use crate::{CertificateState, Change, Inventory, event};
+use crate::{CertificateState, Change, Inventory, Row, event};
 use jiff::{SignedDuration, Timestamp};
 use model::{Certificate, Event, EventEndpoint, EventType, Evidence, Severity, Sha256};
 use std::collections::BTreeSet;
@@ -72,9 +72,21 @@ impl Inventory {
                 change.certificates.push(CertificateState { expiry_told: Some(due.days), ..state.clone() });
             }
         }
+        if !change.removed_certificates.is_empty() {
+            let doubted = self.doubted_certificates();
+            change.removed_certificates.retain(|sha256| !doubted.contains(sha256));
+        }
         self.end_flapping(now, &mut change);
         self.judge_pools(now, &mut change);
         change
+    }
+
+    /// Those that a service showed and has yet to show again before it is believed.
+    fn doubted_certificates(&self) -> BTreeSet<Sha256> {
+        let unsettled = self.hosts.rows().filter(|row| row.is_unsettled()).map(Row::unpack);
+        let endpoints = unsettled.flat_map(|host| host.endpoints);
+        let services = endpoints.flat_map(|endpoint| endpoint.services);
+        services.filter_map(|service| service.pending_certificate).map(|pending| pending.certificate).collect()
     }
 
     fn expiry_event(

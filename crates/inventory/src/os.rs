@@ -1,6 +1,6 @@
 //! The operating system: what the services of a host say of it together, and when that is a change.
 
-use crate::{HostState, Pending, PendingOs, apply::Plan, event};
+use crate::{HostState, Pending, PendingOs, ServiceState, apply::Plan, event};
 use jiff::Timestamp;
 use model::{Event, EventType, Os, ServiceName, ServiceObservation, Transport};
 
@@ -16,7 +16,9 @@ impl Plan<'_> {
             return;
         };
         if is_same(&known, &best) {
-            self.host.pending_os = None;
+            // What is only remembered speaks against a doubt no more than it did when the doubt arose.
+            self.host.pending_os =
+                self.host.pending_os.take().filter(|pending| told_at.is_none() && self.host.is_said(&pending.os));
             if best.product.is_some() >= known.product.is_some() && best.version.is_some() >= known.version.is_some() {
                 self.host.os = Some(best);
             }
@@ -101,15 +103,22 @@ impl HostState {
     /// Whom to ask for that operating system again: who said so, or might.
     pub(crate) fn tells_os(&self, os: &Os) -> Option<(Transport, u16, Option<ServiceName>)> {
         let services = || self.open().flat_map(|endpoint| endpoint.services.iter().map(move |state| (endpoint, state)));
-        let said = services().find(|(_, state)| {
-            let now = state.service.as_ref();
-            let next = state.pending_service.as_ref().and_then(|pending| pending.service.as_ref());
-            now.into_iter().chain(next).any(|service| service.os.as_ref().is_some_and(|said| is_same(said, os)))
-        });
+        let said = services().find(|(_, state)| says(state, os));
         let might = || services().find(|(_, state)| state.service.as_ref().is_some_and(|known| known.os.is_some()));
         let (endpoint, state) = said.or_else(might)?;
         Some((endpoint.transport, endpoint.port, state.name.clone()))
     }
+
+    /// Whether a service of this host says so, or might soon.
+    fn is_said(&self, os: &Os) -> bool {
+        self.open().flat_map(|endpoint| &endpoint.services).any(|state| says(state, os))
+    }
+}
+
+fn says(state: &ServiceState, os: &Os) -> bool {
+    let now = state.service.as_ref();
+    let next = state.pending_service.as_ref().and_then(|pending| pending.service.as_ref());
+    now.into_iter().chain(next).any(|service| service.os.as_ref().is_some_and(|said| is_same(said, os)))
 }
 
 /// One may say less than the other.

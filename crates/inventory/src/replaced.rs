@@ -66,14 +66,17 @@ impl Plan<'_> {
         let before = self.before.and_then(|host| host.os.as_ref());
         let now_another = before.zip(self.host.os.as_ref()).is_some_and(|(old, new)| other_family(old, new))
             && events.iter().any(|event| event.kind == EventType::HostUpdated);
-        // As of when that was seen last: a doubt that nobody has met again for a day is no sign of today's.
+        let told = self.host.turnover.as_ref().and_then(|signs| signs.told);
+        // As of when that was seen last: a doubt that nobody has met again for a day is no sign of today's, nor is one that
+        // was told already.
         let soon_another = self
             .host
             .os
             .as_ref()
             .zip(self.host.pending_os.as_ref())
             .filter(|(old, pending)| pending.evidence.count >= 2 && other_family(old, &pending.os))
-            .map(|(_, pending)| pending.evidence.last);
+            .map(|(_, pending)| pending.evidence.last)
+            .filter(|last| told.is_none_or(|told| told < *last));
         let is_new = self.before.is_none_or(crate::HostState::is_provisional);
         if is_new || !(products || now_another || soon_another.is_some()) {
             return;

@@ -20,11 +20,12 @@ use tokio::task::JoinSet;
 
 /// So many ports are asked, and all must answer.
 const CONTROLS: usize = 3;
-/// So many neighbours at least must answer and say nothing, or all where there are not so many,
+/// So many neighbours at least must answer on the same port and say nothing: the machines of a small cluster open one together,
+/// and nothing tells them from something that answers for all of them.
 const NEIGHBOURS: usize = 6;
-/// and so many in any case.
+/// So many must answer on a port that was drawn by lot, which is hardly ever open.
 const FEWEST: usize = 2;
-/// So many are asked at each distance.
+/// So many are asked at each distance, and more where that does not come to enough.
 const OF_A_RING: usize = 2;
 /// Endpoints looked through for a witness.
 const MOST_WITNESSES: usize = 32;
@@ -89,12 +90,11 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
         let rings = rings(tools, endpoint.ip, endpoint.port);
         let members = || rings.iter().flat_map(|ring| ring.members.iter().copied());
         let open = open_among(tools, members().collect()).await;
-        let fewest = members().count().clamp(FEWEST, NEIGHBOURS);
-        match widest(&rings, fewest, |member| open.contains(member)) {
+        match widest(&rings, NEIGHBOURS, |member| open.contains(member)) {
             Some(prefix) => {
                 let inside = members().filter(|member| prefix.range().contains(member.ip)).collect();
                 let mute = mute_among(tools, inside).await;
-                let prefix = widest_of_nobodies(&rings, fewest, &mute);
+                let prefix = widest_of_nobodies(&rings, &mute);
                 prefix.map(|prefix| {
                     say(endpoint, &rings, &mute);
                     Mirage::Prefix(prefix, Some(endpoint.port))
@@ -166,8 +166,8 @@ fn widest(rings: &[Ring], fewest: usize, does: impl Fn(&Endpoint) -> bool) -> Op
 }
 
 /// The widest prefix in which too many say nothing to be the hosts of a dense network, of which now and then one says nothing
-/// because its words were lost. Where that many are there, a third may be real.
-fn widest_of_nobodies(rings: &[Ring], fewest: usize, mute: &HashSet<Endpoint>) -> Option<Prefix> {
+/// because its words were lost: a third may be real.
+fn widest_of_nobodies(rings: &[Ring], mute: &HashSet<Endpoint>) -> Option<Prefix> {
     let (mut asked, mut nobodies, mut widest) = (0, 0, None);
     for ring in rings {
         let silent = ring.members.iter().filter(|member| mute.contains(member)).count();
@@ -176,8 +176,7 @@ fn widest_of_nobodies(rings: &[Ring], fewest: usize, mute: &HashSet<Endpoint>) -
         }
         asked += ring.members.len();
         nobodies += silent;
-        let are_nobody = if asked < NEIGHBOURS { nobodies == asked } else { nobodies * 3 >= asked * 2 };
-        if asked >= fewest && are_nobody {
+        if asked >= NEIGHBOURS && nobodies * 3 >= asked * 2 {
             widest = Some(ring.prefix);
         }
     }
@@ -232,14 +231,20 @@ fn rings(tools: &Tools, ip: IpAddr, port: u16) -> Vec<Ring> {
     let mut others = nobodies(tools, block(ip));
     others.retain(|other| *other != ip);
     let mut rings: Vec<Ring> = Vec::new();
+    let mut spare = Vec::new();
     for prefix in Prefix::around(ip) {
-        let (inside, outside) = others.into_iter().partition(|other| prefix.range().contains(*other));
+        let (mut inside, outside): (Vec<IpAddr>, _) =
+            others.into_iter().partition(|other| prefix.range().contains(*other));
         others = outside;
-        let members: Vec<IpAddr> = inside;
-        let members: Vec<Endpoint> = members.into_iter().take(OF_A_RING).map(|ip| Endpoint::tcp(ip, port)).collect();
-        if !members.is_empty() {
-            rings.push(Ring { prefix, members });
+        let place = rings.len();
+        spare.extend(inside.drain(OF_A_RING.min(inside.len())..).map(|ip| (place, Endpoint::tcp(ip, port))));
+        if !inside.is_empty() {
+            rings.push(Ring { prefix, members: inside.into_iter().map(|ip| Endpoint::tcp(ip, port)).collect() });
         }
+    }
+    let asked: usize = rings.iter().map(|ring| ring.members.len()).sum();
+    for (place, member) in spare.into_iter().take(NEIGHBOURS.saturating_sub(asked)) {
+        rings[place].members.push(member);
     }
     rings
 }

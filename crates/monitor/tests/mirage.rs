@@ -161,6 +161,20 @@ async fn a_few_neighbours_that_say_nothing_are_hosts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_whole_of_a_small_range_that_says_nothing_is_hosts() {
+    let config = CONFIG.replace("10.0.0.0/26", "10.0.0.8/31\", \"10.0.0.20");
+    let (world, disk) = (World::new(clock()), Disk::default());
+    let daemon = Daemon::start(&config, &world, &disk).await;
+    pass(300).await;
+    let cluster = ["10.0.0.8", "10.0.0.9", "10.0.0.20"].map(str::to_owned);
+    world.put_a_proxy_before(&cluster, Some(443));
+    pass(600).await;
+    let told = [of(&disk, EventType::HostFound).len(), of(&disk, EventType::AnswersEverything).len()];
+    assert_eq!(told, [3, 0], "{:?}", disk.kinds_since(1));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
 async fn control_questions_stay_in_scope() {
     // A range so small that hardly any neighbour may be asked.
     let config = CONFIG.replace("10.0.0.0/26", "10.0.0.8/31\", \"10.0.0.20");
