@@ -56,8 +56,13 @@ impl Plan<'_> {
         // It was shown here, then there, then here again, without having gone from here: it is in both places. A machine
         // that moves shows it here and then there. What was shown there at this very time counts from the next time on, so
         // that the order of hosts inside a pass does not matter.
-        let before = before.filter(|_| self.before.is_some_and(|host| host.up))?;
-        let shown = |other: &HostState| other.identity(&identity).map(|held| held.last);
+        let before = before.filter(|_| self.before.is_some_and(|host| host.up && host.still_holds(&identity)))?;
+        // When it was last shown there before now. Who is judged later in the same pass has shown it now as well, and knows of
+        // no earlier time but the first: had there been one in between, it would have been told then.
+        let shown = |other: &HostState| {
+            let held = other.identity(&identity)?;
+            Some(if held.last < at { held.last } else { held.since })
+        };
         let mut sharers: BTreeMap<IpAddr, HostState> = others
             .into_iter()
             .filter(|other| other.up && other.still_holds(&identity))

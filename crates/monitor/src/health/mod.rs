@@ -11,7 +11,7 @@ mod tests;
 mod trouble;
 
 pub(crate) use bans::{Restraint, SLOWER};
-pub(crate) use strip::{is_silent, strip};
+pub(crate) use strip::{is_silent, strip, unproven};
 
 use crate::look::{Doubt, Worth};
 use bans::Bans;

@@ -44,6 +44,10 @@ pub(super) struct Shut {
     /// Some of them have answered again, at that time: each of the others is asked once more, and then it is over.
     thawed: Option<Instant>,
     thaws: bool,
+    /// Those that have answered again, with when they did last.
+    back: BTreeMap<IpAddr, Timestamp>,
+    /// Those that were asked since and did not, with when that was found.
+    stuck: BTreeMap<IpAddr, Timestamp>,
     /// A second look, later, found them dark again while others went on.
     pub(super) confirmed: bool,
     /// The last of it ended because it lasted.
@@ -71,14 +75,14 @@ impl Health {
             } else if self.is_shut(slice.ip) {
                 let held = |began| Duration::try_from(slice.at.duration_since(began)).is_ok_and(|held| held >= HELD);
                 self.shut.confirmed |= self.troubles.get(&Kind::Shut).is_some_and(|shut| held(shut.began));
-                self.release_if_thawed(slice, now.instant);
+                self.note_stuck(slice, now.instant);
             } else if !self.shut.dark.contains_key(&slice.ip)
                 && !self.shut.released.contains(&slice.ip)
                 && self.shut.dark.len() < REMEMBERED
                 && let Some(dark) = darkness(slice, inventory, now.wall)
             {
                 self.shut.dark.insert(slice.ip, dark);
-                news = true;
+                news |= !self.rejoin(slice.ip);
             }
         }
         if news {
@@ -117,23 +121,56 @@ impl Health {
         if !self.shut.released.is_empty() {
             self.shut.released.remove(&ip);
         }
-        if let Some(trouble) = self.troubles.get_mut(&Kind::Shut).filter(|trouble| trouble.doubted.contains(ip)) {
+        let Some(trouble) = self.troubles.get_mut(&Kind::Shut) else { return };
+        if trouble.doubted.contains(ip) {
             trouble.doubted = trouble.doubted.difference(&addresses([ip].into_iter()));
+            self.shut.stuck.remove(&ip);
+            self.shut.back.insert(ip, answered);
             self.shut.thaws |= self.shut.thawed.is_none();
             self.shut.thawed.get_or_insert(now);
+        } else if let Some(before) = self.shut.back.get_mut(&ip) {
+            let before = std::mem::replace(before, answered);
+            self.release_between(before, answered);
         }
     }
 
-    fn release_if_thawed(&mut self, slice: &HostSlice, now: Instant) {
+    /// One that was dark with the others, came back and is dark again: the ban begins anew. Tells whether it is.
+    fn rejoin(&mut self, ip: IpAddr) -> bool {
+        let Some(trouble) = self.troubles.get_mut(&Kind::Shut) else { return false };
+        if self.shut.back.remove(&ip).is_none() {
+            return false;
+        }
+        trouble.doubted = trouble.doubted.union(&addresses([ip].into_iter()));
+        self.shut.void.insert(ip);
+        self.shut.thawed = None;
+        self.shut.stuck.clear();
+        true
+    }
+
+    /// One that is asked when others have come back, and still says nothing, is not kept from us by what kept the others: unless a
+    /// new ban has begun, which the very asking may bring about. It has not where one of the others goes on to answer.
+    fn note_stuck(&mut self, slice: &HostSlice, now: Instant) {
         // What was under way when the first answered may have been asked before it could.
         let asked_since = |thawed: Instant| now.saturating_duration_since(thawed) >= HELD;
-        if self.shut.thawed.is_some_and(asked_since)
-            && let Some(trouble) = self.troubles.get_mut(&Kind::Shut)
-        {
-            trouble.doubted = trouble.doubted.difference(&addresses([slice.ip].into_iter()));
-            self.shut.dark.remove(&slice.ip);
-            self.shut.released.insert(slice.ip);
+        if self.shut.thawed.is_some_and(asked_since) {
+            let asked = self.shut.stuck.entry(slice.ip).or_insert(slice.at);
+            if !is_close(*asked, slice.at) {
+                *asked = slice.at;
+            }
         }
+    }
+
+    fn release_between(&mut self, before: Timestamp, after: Timestamp) {
+        // Too far apart there is room for a ban between them.
+        if !is_close(before, after) {
+            return;
+        }
+        let Some(trouble) = self.troubles.get_mut(&Kind::Shut) else { return };
+        let stuck: BTreeSet<IpAddr> =
+            self.shut.stuck.extract_if(.., |_, asked| before < *asked && *asked < after).map(|(ip, _)| ip).collect();
+        trouble.doubted = trouble.doubted.difference(&addresses(stuck.iter().copied()));
+        self.shut.dark.retain(|ip, _| !stuck.contains(ip));
+        self.shut.released.extend(stuck);
     }
 
     /// Whether those that are dark went dark together, and are enough of them to be worth a suspicion.
@@ -180,7 +217,7 @@ impl Health {
             names.join(", ")
         );
         self.shut.void.extend(new);
-        self.shut.thawed = None;
+        self.shut.freeze();
         self.begin(Kind::Shut, sentence, &joined, now);
     }
 
@@ -197,8 +234,8 @@ impl Health {
         } else {
             return;
         }
-        self.shut.thawed = None;
         self.shut.confirmed = false;
+        self.shut.freeze();
     }
 
     /// It was the first sign of something that concerns everybody.
@@ -206,9 +243,23 @@ impl Health {
         if !self.shut.confirmed {
             self.troubles.remove(&Kind::Shut);
             self.shut.dark.clear();
-            self.shut.thawed = None;
+            self.shut.freeze();
         }
     }
+}
+
+impl Shut {
+    /// Nobody is coming back, as far as is known.
+    fn freeze(&mut self) {
+        self.thawed = None;
+        self.back.clear();
+        self.stuck.clear();
+    }
+}
+
+/// Whether no ban is as short as the time between.
+fn is_close(before: Timestamp, after: Timestamp) -> bool {
+    Duration::try_from(after.duration_since(before)).is_ok_and(|apart| apart <= TOGETHER)
 }
 
 /// When something open answered last in a slice.

@@ -1,7 +1,7 @@
 //! Taking out of slices what cannot be believed, and leaving the good news.
 
 use inventory::{Inventory, PortStatus};
-use model::{Coverage, HostSlice, Outcome, PortObservation};
+use model::{AddressRange, AddressSet, Coverage, Endpoint, HostSlice, Outcome, PortObservation, Transport};
 
 /// Everything asked of a known host stayed without an answer.
 pub(crate) fn is_silent(slice: &HostSlice) -> bool {
@@ -15,6 +15,21 @@ pub(crate) fn strip(slices: &mut Vec<HostSlice>, inventory: &Inventory) {
         slice.covered = Coverage::default();
         !(slice.ports.is_empty() && slice.services.is_empty() && slice.names.is_empty() && slice.mac.is_none())
     });
+}
+
+/// Hosts of which something that was open did not answer: it may have closed, and a firewall may have begun to refuse everything
+/// of ours. What else was not found there is not known to be absent, so that one day it would be news.
+pub(crate) fn unproven(slices: &[HostSlice], inventory: &Inventory) -> AddressSet {
+    let is_unproven = |slice: &&HostSlice| {
+        let Some(host) = inventory.row(slice.ip) else { return false };
+        slice.ports.iter().any(|seen| {
+            let Endpoint { transport, port, .. } = seen.endpoint;
+            transport == Transport::Tcp
+                && !seen.outcome.is_open()
+                && host.status(transport, port) == Some(PortStatus::Open)
+        })
+    };
+    slices.iter().filter(is_unproven).map(|slice| AddressRange::single(slice.ip)).collect()
 }
 
 /// No answer, or a refusal of what was open.

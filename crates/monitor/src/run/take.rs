@@ -3,7 +3,7 @@
 use super::{COALESCE, CONFIRM_AGAIN, Monitor, Resolution};
 use crate::{
     Batch, Journal, MonitorError, PassRecord,
-    health::{Tally, strip},
+    health::{Tally, strip, unproven},
     look::Worth,
     pass::{Group, Report},
 };
@@ -106,6 +106,7 @@ impl<J: Journal> Monitor<J> {
         let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth } = group;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
+        let unproven = unproven(&slices, &self.decider.inventory());
         let (moment, mut batch) = (self.moment(), Batch::default());
         self.mind_the_clocks(moment, &mut batch);
         self.tell_mirages(&mut batch);
@@ -126,7 +127,7 @@ impl<J: Journal> Monitor<J> {
         }
         let now = self.clock.now();
         let mut batch = Batch::default();
-        addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard));
+        addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard)).difference(&unproven);
         if !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
         }
