@@ -5,13 +5,13 @@ use crate::{
     conversation::Answered,
     mirage::{Mirage, Prefix, block},
     network::Introduction,
-    pass::Tools,
+    pass::{Plan, Tools},
 };
-use model::{AddressRange, Endpoint, Transport};
+use model::{AddressRange, AddressSet, Endpoint, PortObservation, Transport};
 use scope::ledger::Why;
 use siphasher::sip::SipHasher13;
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     hash::{Hash, Hasher},
     net::IpAddr,
     time::Duration,
@@ -27,6 +27,8 @@ const NEIGHBOURS: usize = 6;
 const FEWEST: usize = 2;
 /// So many are asked at each distance, and more where that does not come to enough.
 const OF_A_RING: usize = 2;
+/// So many hosts of a prefix are asked whether it still answers.
+const WITNESSES: usize = 2;
 /// Endpoints looked through for a witness.
 const MOST_WITNESSES: usize = 32;
 /// Ports from here on are seldom anybody's.
@@ -64,6 +66,36 @@ pub(crate) async fn witness(tools: &Tools, endpoint: Endpoint) -> Answered {
         }
     }
     Answered::default()
+}
+
+/// The least that firewalls stand before.
+fn near(ip: IpAddr) -> AddressRange {
+    Prefix::of(ip, 4).range()
+}
+
+/// Prefixes in which nothing of what was found open answers any more, where they are being learnt: a firewall may have begun to
+/// bar us while we asked, and what it hid would be news one day.
+pub(crate) async fn shut_since(
+    tools: &Tools,
+    plan: &Plan,
+    group: &AddressSet,
+    seen: impl Iterator<Item = &PortObservation>,
+) -> AddressSet {
+    let Some(port) = plan.tcp.iter().next() else { return AddressSet::empty() };
+    if group.iter().all(|ip| tools.index.is_covered(&Endpoint::tcp(ip, port))) {
+        return AddressSet::empty();
+    }
+    let mut open: BTreeMap<IpAddr, Vec<Endpoint>> = BTreeMap::new();
+    let found = seen.filter(|port| port.outcome.is_open() && port.endpoint.transport == Transport::Tcp);
+    for endpoint in found.map(|port| port.endpoint) {
+        let witnesses = open.entry(near(endpoint.ip).first()).or_default();
+        if witnesses.len() < WITNESSES && witnesses.iter().all(|other| other.ip != endpoint.ip) {
+            witnesses.push(endpoint);
+        }
+    }
+    let still = open_among(tools, open.values().flatten().copied().collect()).await;
+    let shut = open.into_values().filter(|witnesses| !witnesses.iter().any(|witness| still.contains(witness)));
+    shut.filter_map(|witnesses| witnesses.first().map(|witness| near(witness.ip))).collect()
 }
 
 /// Asks what should not answer beside an endpoint that opened and says nothing, and takes note of what it shows.

@@ -272,10 +272,14 @@ async fn sweep_group(
             introduce(tools, plan, found, met, &mut per_host);
         }
     }
+    let shut = tokio::select! {
+        shut = control::shut_since(tools, plan, &addresses, outcome.hosts.iter().flat_map(|host| &host.ports)) => shut,
+        () = cancel.cancelled() => return None,
+    };
     let now = tools.clock.now();
     let coverage = Coverage { tcp: plan.tcp.clone(), udp: plan.udp.clone() };
     let incomplete: AddressSet = outcome.incomplete.iter().copied().map(model::AddressRange::single).collect();
-    let covered = addresses.difference(&incomplete);
+    let covered = addresses.difference(&incomplete).difference(&shut);
     // One that answers everything is never complete, and that is no trouble of ours.
     let traps = outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip);
     let spoilt = incomplete.difference(&traps.map(model::AddressRange::single).collect());
