@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[21, 2121, 990],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"220 (vsFTPd 3.0.3)\r\n",
@@ -48,7 +49,7 @@ fn parse(received: Received<'_>) -> Parse {
         Kind::Unclear if refuses_ehlo => Strength::Grammar,
         _ => return Parse::No,
     };
-    let next = if greeting.code == 220 { Next::Farewell("QUIT\r\n") } else { Next::Nothing };
+    let next = if greeting.code == 220 { Next::Farewell(b"QUIT\r\n") } else { Next::Nothing };
     Parse::yes(read(greeting), strength, next)
 }
 

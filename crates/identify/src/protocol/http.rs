@@ -13,6 +13,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[80, 443, 591, 2375, 3000, 5000, 5985, 7001, 8000, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090, 9200, 9443],
     request: Some(request),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\nContent-Length: 42\r\n\r\n<html><head><title>Hello</title></head></html>",
@@ -23,7 +24,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 };
 
 /// GET of the root, from one who says who he is and does not stay.
-fn request(asking: &Asking<'_>) -> Vec<u8> {
+pub(super) fn request(asking: &Asking<'_>) -> Vec<u8> {
     let endpoint = asking.endpoint;
     let host = match (asking.name, endpoint.ip) {
         (Some(name), _) => name.to_string(),

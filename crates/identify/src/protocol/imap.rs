@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[143, 993],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS LOGINDISABLED] Dovecot (Debian) ready.\r\n",
@@ -53,7 +54,7 @@ fn parse(received: Received<'_>) -> Parse {
     let status = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
     let shown = if code_end.is_some() { format!("* {} {words}", text::printable(status)) } else { words };
     service.banner = Some(text::stable(&shown));
-    let next = if line.starts_with(b"* BYE") { Next::Nothing } else { Next::Farewell("a1 LOGOUT\r\n") };
+    let next = if line.starts_with(b"* BYE") { Next::Nothing } else { Next::Farewell(b"a1 LOGOUT\r\n") };
     Parse::yes(service, Strength::Grammar, next)
 }
 

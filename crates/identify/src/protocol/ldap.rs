@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[389, 636, 3268, 3269],
     request: Some(|_| question()),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"\x30\x1d\x02\x01\x01\x64\x18\x04\x00\x30\x14\x30\x12\x04\x0avendorName\x31\x04\x04\x02ab",

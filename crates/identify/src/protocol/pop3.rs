@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[110, 995],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"+OK Dovecot (Debian) ready.\r\n",
@@ -43,7 +44,7 @@ fn parse(received: Received<'_>) -> Parse {
     let mut service = Service { name: "pop3".into(), ..Service::default() };
     name(&mut service, &greeting);
     service.banner = Some(text::stable(&text::printable(line)));
-    Parse::yes(service, Strength::Grammar, if refuses { Next::Nothing } else { Next::Farewell("QUIT\r\n") })
+    Parse::yes(service, Strength::Grammar, if refuses { Next::Nothing } else { Next::Farewell(b"QUIT\r\n") })
 }
 
 /// POP3 and IMAP servers are the same programs.

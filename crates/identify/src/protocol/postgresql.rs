@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     // SSLRequest: its length, and the code 1234.5679.
     request: Some(|_| vec![0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]),
     parse,
+    reply: Some(reply),
     #[cfg(test)]
     samples: &[
         b"E\x00\x00\x00\x54SFATAL\x00VFATAL\x00C0A000\x00Munsupported frontend protocol 1234.5680\x00",

@@ -179,6 +179,8 @@ struct Interview<'a> {
     tls: Option<TlsObservation>,
     /// Offer HTTP in the handshake; not to a server that has refused it.
     offer_http: bool,
+    /// How the last question in the clear was taken.
+    ending: dialogue::Ending,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
     /// The name gives no leave by itself.
@@ -218,6 +220,7 @@ impl<'a> Interview<'a> {
             best: None,
             tls: None,
             offer_http: true,
+            ending: dialogue::Ending::default(),
             denied_tls: false,
             is_learnt: false,
             earlier: None,
@@ -255,6 +258,14 @@ impl<'a> Interview<'a> {
                 None => return false,
             }
         }
+        if plan::is_fragile(self.endpoint.port) {
+            let heard = self.visit(Layer::Plain, Approach::Hush).await;
+            let is_connected = heard.is_some();
+            self.take(Layer::Plain, heard.unwrap_or(Heard::Nothing));
+            // What it does not say unasked is no sign that it is not there any more.
+            self.doubtful |= self.best.is_none();
+            return is_connected;
+        }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
         let mut asked_http = false;
         for layer in plan.layers {
@@ -280,7 +291,28 @@ impl<'a> Interview<'a> {
         }
         // Where the question was a special one, the general one is still open.
         if !asked_http && self.best.is_none() && self.tls.is_none() {
-            return self.ask_in(Layer::Plain, Approach::Unknown).await.is_some();
+            match self.ask_in(Layer::Plain, Approach::Unknown).await {
+                Some(true) => return true,
+                Some(false) => {}
+                None => return false,
+            }
+        }
+        self.ask_further(plan.approach).await
+    }
+
+    /// A server that has understood nothing so far is asked what else it may be, as far as connections and time go.
+    async fn ask_further(&mut self, before: Approach) -> bool {
+        let mut questions = plan::further(self.endpoint.port, self.ending);
+        while self.best.is_none() && self.tls.is_none() && !self.has_prior() && self.may_connect() {
+            let Some(question) = questions.next() else { break };
+            if before.asks(question) {
+                continue;
+            }
+            let Some(heard) = self.visit(Layer::Plain, Approach::Briefly(question)).await else { return false };
+            if let Heard::Answer(mut answer) = heard {
+                self.finish_upgrade(&mut answer).await;
+                self.take(Layer::Plain, Heard::Answer(answer));
+            }
         }
         true
     }
@@ -298,6 +330,23 @@ impl<'a> Interview<'a> {
             && self.ask.prior.is_some_and(|prior| prior.name != TLS)
         {
             heard = self.visit(layer, approach).await?;
+        }
+        if let Heard::Answer(answer) = &heard
+            && answer.next == Next::Again
+            && let Some(protocol) = identify::by_name(Transport::Tcp, &answer.service.name)
+        {
+            let name = protocol.name;
+            let again = self.visit(layer, Approach::Ask(protocol)).await;
+            // It has been recognised; what cannot be learnt beside that is left out.
+            if let Some(Heard::Answer(again)) = again
+                && again.service.name == name
+            {
+                heard = Heard::Answer(again);
+            }
+        }
+        // Who was never understood and leaves abruptly without a word has not understood: other questions are worth more.
+        if matches!(heard, Heard::Broken(None)) && layer == Layer::Plain && !self.has_prior() {
+            return Some(false);
         }
         if let Heard::Broken(first) = heard {
             let again = self.visit(layer, approach).await?;
@@ -355,6 +404,7 @@ impl<'a> Interview<'a> {
                         Layer::Plain => {
                             let mut conn = conn;
                             let talked = self.talk(&mut conn, approach, false).await;
+                            self.ending = talked.ending;
                             self.go_over(conn, talked).await
                         }
                         Layer::Tls => self.shake(conn, approach).await,

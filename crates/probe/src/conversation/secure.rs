@@ -51,7 +51,7 @@ enum Attempt {
 impl Interview<'_> {
     /// On the connection on which a protocol has just been recognised.
     pub(super) async fn go_over(&mut self, conn: Conn, talked: Talked) -> Heard {
-        let Talked { heard: Heard::Answer(mut answer), met } = talked else { return talked.heard };
+        let Talked { heard: Heard::Answer(mut answer), met, ending: _ } = talked else { return talked.heard };
         let Some(protocol) = Protocol::of(&answer.service) else { return Heard::Answer(answer) };
         if !is_welcome(&answer) {
             self.upgrade = Progress::Doubtful;
