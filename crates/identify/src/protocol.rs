@@ -11,19 +11,23 @@ mod ftp;
 mod greeting;
 mod http;
 mod http2;
+mod ike;
 mod imap;
+mod ipmi;
 mod irc;
 mod java;
 mod kafka;
 mod kerberos;
 mod ldap;
 mod lmtp;
+mod mdns;
 mod memcached;
 mod mongodb;
 mod mqtt;
 mod mysql;
 mod mysqlx;
 mod nats;
+mod netbios;
 mod nntp;
 mod ntp;
 mod openwire;
@@ -38,16 +42,20 @@ mod rsync;
 mod rtsp;
 mod sieve;
 mod sip;
+mod small_datagram;
 mod smb;
 mod smtp;
 mod snmp;
 mod socks;
 mod sql_server;
+mod ssdp;
 pub(crate) mod ssh;
 mod stomp;
+mod stun;
 mod sunrpc;
 mod telnet;
 mod text_line;
+mod tftp;
 mod tls;
 mod trivial;
 mod versions;
@@ -170,6 +178,23 @@ static UDP: &[&Protocol] = &[
     &sunrpc::BY_DATAGRAM,
     &sip::BY_DATAGRAM,
     &kerberos::BY_DATAGRAM,
+    &netbios::PROTOCOL,
+    &tftp::PROTOCOL,
+    &mdns::PROTOCOL,
+    &ike::PROTOCOL,
+    &stun::PROTOCOL,
+    &ssdp::PROTOCOL,
+    &ipmi::PROTOCOL,
+    &small_datagram::SQL_BROWSER,
+    &small_datagram::COAP,
+    &small_datagram::NAT_PMP,
+    &small_datagram::GTP,
+    &small_datagram::XDMCP,
+    &small_datagram::RADIUS,
+    &small_datagram::L2TP,
+    &small_datagram::OPENVPN,
+    &small_datagram::QUIC,
+    &small_datagram::WS_DISCOVERY,
 ];
 
 /// Those of a transport, the most telling first.

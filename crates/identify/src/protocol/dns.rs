@@ -24,11 +24,11 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 };
 
 /// Our transaction id. Constant: the socket is connected, so only the server asked can answer it.
-const ID: &[u8; 2] = b"pd";
+const ID: [u8; 2] = *b"pd";
 const TXT: u16 = 16;
 
 /// `version.bind. CH TXT`, recursion not desired.
-pub(super) fn question(id: &[u8; 2]) -> Vec<u8> {
+pub(super) fn question(id: [u8; 2]) -> Vec<u8> {
     const REST: &[u8] = b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
     [id.as_slice(), REST].concat()
 }
@@ -38,13 +38,13 @@ fn parse(received: Received<'_>) -> Parse {
 }
 
 /// A whole DNS message that answers our question.
-pub(super) fn message(bytes: &[u8], asked: &[u8; 2]) -> Option<Service> {
+pub(super) fn message(bytes: &[u8], asked: [u8; 2]) -> Option<Service> {
     let mut reader = Reader::new(bytes);
     let (id, flags) = (reader.array::<2>()?, reader.u16()?);
     let [questions, answers, authorities, additional] = [reader.u16()?, reader.u16()?, reader.u16()?, reader.u16()?];
     let response = flags & 0x8000 != 0 && flags & 0x7800 == 0;
     // A reply to one question does not carry more records than this.
-    if &id != asked || !response || questions > 1 || answers.max(authorities).max(additional) > 64 {
+    if id != asked || !response || questions > 1 || answers.max(authorities).max(additional) > 64 {
         return None;
     }
     for _ in 0..questions {

@@ -25,7 +25,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ],
 };
 
-const ID: &[u8; 2] = b"nd";
+const ID: [u8; 2] = *b"nd";
 
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);
@@ -37,7 +37,7 @@ fn parse(received: Received<'_>) -> Parse {
     if !(12..4096).contains(&length) {
         return Parse::No;
     }
-    let begun = reader.rest().iter().zip(ID).all(|(got, ours)| got == ours);
+    let begun = reader.rest().iter().zip(&ID).all(|(got, ours)| got == ours);
     if !begun {
         return Parse::No;
     }

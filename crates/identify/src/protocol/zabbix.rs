@@ -35,6 +35,10 @@ fn parse(received: Received<'_>) -> Parse {
     }
     let Some(value) = reader.take(length) else { return Parse::need_more(received) };
     let value = text::printable(value);
+    // An echo frames it like that too.
+    if value == "agent.version" {
+        return Parse::No;
+    }
     let mut service = named("zabbix-agent");
     if value.starts_with("ZBX_") {
         return Parse::yes(service, Strength::Structure, Next::Again);
