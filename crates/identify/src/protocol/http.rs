@@ -6,6 +6,7 @@ use crate::{
     distribution, product, text,
 };
 use model::Service;
+use std::collections::BTreeSet;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "http",
@@ -95,6 +96,15 @@ fn parse(received: Received<'_>) -> Parse {
     );
     fact("http.powered_by", header("x-powered-by"));
     fact("http.auth", header("www-authenticate").and_then(|value| challenge(&value)));
+    fact("http.generator", header("x-generator").or_else(|| generator(page)));
+    fact("http.aspnet", header("x-aspnet-version"));
+    fact("http.via", header("via"));
+    fact("http.type", header("content-type").and_then(|kind| kind.split(';').next().map(str::to_owned)));
+    fact("http.hsts", header("strict-transport-security").map(|_| "yes".to_owned()));
+    fact("http.login", has_login(page).then(|| "yes".to_owned()));
+    let cookies = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("set-cookie"));
+    let cookies: BTreeSet<String> = cookies.filter_map(|header| cookie(header.value)).take(16).collect();
+    fact("http.cookies", Some(text::printable(cookies.into_iter().collect::<Vec<_>>().join(" ").as_bytes())));
     let tls = wants_tls(status, page);
     let line = received.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     service.banner = Some(server.map_or_else(|| text::printable(line), |server| format!("Server: {server}")));
@@ -130,6 +140,27 @@ fn title(page: &[u8]) -> Option<String> {
     let inner = tag.get(tag.iter().position(|&byte| byte == b'>')? + 1..)?;
     let title = inner.get(..find(inner, b"</title")?)?;
     Some(text::printable(title))
+}
+
+/// The program that made the page, by its own word.
+fn generator(page: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(page);
+    let tag = text::after(&text, "<meta name=\"generator\"")?.split('>').next()?;
+    let content = text::after(tag, "content=\"")?.split('"').next()?;
+    Some(text::printable(content.as_bytes()))
+}
+
+/// The page has a field for a password.
+fn has_login(page: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(page).to_ascii_lowercase();
+    ["type=\"password\"", "type='password'", "type=password"].iter().any(|field| text.contains(field))
+}
+
+/// A cookie's name, which tells what made it; not those that are made up for every visitor.
+fn cookie(value: &[u8]) -> Option<String> {
+    let name = text::printable(value.split(|byte| *byte == b'=').next()?);
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    (!name.is_empty() && name.len() <= 48 && digits < 6).then_some(name)
 }
 
 /// `Basic realm="router"` without what changes each time (nonces, opaque tokens).
@@ -229,6 +260,17 @@ mod tests {
         let got: Vec<_> = answer.service.facts.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(got, expect);
         assert_eq!(answer.service.banner.as_deref(), Some("HTTP/1.1 401 Unauthorized"));
+    }
+
+    #[test]
+    fn what_made_the_page() {
+        let page = yes(b"HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=1; Path=/\r\nSet-Cookie: b=2\r\nContent-Type: text/html; charset=utf-8\r\nStrict-Transport-Security: max-age=1\r\n\r\n<meta name=\"generator\" content=\"Zorb 2.1\"><form><input type=\"password\"></form>");
+        let fact = |name: &str| page.service.facts.get(name).map(String::as_str);
+        assert_eq!(fact("http.cookies"), Some("JSESSIONID b"));
+        assert_eq!(fact("http.generator"), Some("Zorb 2.1"));
+        assert_eq!(fact("http.login"), Some("yes"));
+        assert_eq!(fact("http.hsts"), Some("yes"));
+        assert_eq!(fact("http.type"), Some("text/html"));
     }
 
     #[test]

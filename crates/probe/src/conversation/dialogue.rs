@@ -126,6 +126,8 @@ where
     }
     if answer.next == Next::HostKey && line.open {
         answer.service.ssh_key = line.host_key(asking.agent, budget).await;
+        let offered = ssh_exchange::algorithms(&line.heard).into_iter();
+        answer.service.facts.extend(offered.map(|(name, list)| (name.to_owned(), list)));
     }
     // Where it could go over to TLS, nobody takes leave yet.
     if !asking.tls && line.open && !line.broken && starttls::Protocol::of(&answer.service).is_some() {
