@@ -66,6 +66,8 @@ pub enum Next {
     Ehlo,
     /// Say this in the same connection: the answer to it tells more, and is read together with what came before.
     Say(&'static [u8]),
+    /// Ask for the site's little picture in the same connection ([`favicon_request`](crate::favicon_request)).
+    Favicon,
     /// It was asked something of another protocol's: come back with its own question.
     Again,
     /// Leave politely in the same connection with these words.

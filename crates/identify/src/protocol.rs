@@ -11,6 +11,7 @@ mod ftp;
 mod greeting;
 mod http;
 mod http2;
+mod http_body;
 mod ike;
 mod imap;
 mod ipmi;
@@ -63,6 +64,8 @@ mod x11;
 mod xmpp;
 mod zabbix;
 mod zookeeper;
+
+pub use http::favicon_request;
 
 use crate::answer::{Parse, Received};
 use crate::text;

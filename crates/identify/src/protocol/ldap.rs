@@ -32,7 +32,7 @@ const ENTRY: u8 = 0x64;
 const DONE: u8 = 0x65;
 const EXTENDED: u8 = 0x78;
 
-/// What is asked for: who made it, whose it is, and what shows OpenLDAP and Active Directory.
+/// What is asked for: who made it, whose it is, and what shows `OpenLDAP` and Active Directory.
 const ATTRIBUTES: [&str; 10] = [
     "vendorName",
     "vendorVersion",

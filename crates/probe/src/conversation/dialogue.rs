@@ -15,7 +15,7 @@ use tokio::{
 /// Further words on one connection, each after an answer that calls for it.
 const MOST_WORDS: usize = 3;
 /// The most read of one connection.
-const MAX_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// What came of it.
 #[derive(Debug)]
@@ -102,22 +102,22 @@ where
         _ => return line.told(Heard::Nothing),
     };
     for _ in 0..MOST_WORDS {
-        let ehlo = format!("EHLO {helo}\r\n");
         let words = match answer.next {
-            Next::Ehlo => ehlo.as_bytes(),
-            Next::Say(words) => words,
+            Next::Ehlo => format!("EHLO {helo}\r\n").into_bytes(),
+            Next::Say(words) => words.to_vec(),
+            Next::Favicon => identify::favicon_request(asking),
             _ => break,
         };
         if !line.open {
             break;
         }
         let before = line.heard.len();
-        line.say(words, budget).await;
+        line.say(&words, budget).await;
         let said = answer.next;
         match line.listen(before, budget.answer(), budget).await {
             Some(told) if told.strength >= answer.strength => answer = told,
             // What is known now would lack what is told on another day.
-            _ if line.broken && said != Next::Ehlo => return line.told(Heard::Broken(Some(answer))),
+            _ if line.broken && matches!(said, Next::Say(_)) => return line.told(Heard::Broken(Some(answer))),
             _ => break,
         }
         if answer.next == said {
@@ -143,7 +143,7 @@ where
     let farewell = match answer.next {
         Next::Farewell(words) => Some(words),
         Next::Ehlo => Some(b"QUIT\r\n".as_slice()),
-        Next::Nothing | Next::Say(_) | Next::Again | Next::HostKey | Next::Tls => None,
+        Next::Nothing | Next::Say(_) | Next::Favicon | Next::Again | Next::HostKey | Next::Tls => None,
     };
     if let Some(words) = farewell.filter(|_| line.open) {
         leave(line.stream, words, budget).await;

@@ -140,3 +140,21 @@ async fn a_port_that_may_take_harm_is_only_listened_to() {
         assert_eq!(said.await.unwrap(), b"", "nothing is said to {port}");
     }
 }
+
+#[tokio::test]
+async fn a_sites_picture_is_asked_for_on_the_same_connection() {
+    let server = Server::start(|mut stream| async move {
+        for (path, answer) in [
+            ("/", "HTTP/1.1 200 OK\r\nServer: zorbd/1.4\r\nContent-Length: 5\r\n\r\nhello"),
+            ("/favicon.ico", "HTTP/1.1 200 OK\r\nContent-Type: image/x-icon\r\nContent-Length: 3\r\n\r\nabc"),
+        ] {
+            let request = request(&mut stream).await;
+            assert!(request.is_empty() || request.starts_with(&format!("GET {path} HTTP/1.1\r\nHost: ")), "{request}");
+            _ = stream.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let observation = ask(&server, None).await;
+    assert_eq!(service(&observation).facts["http.favicon.md5"], "900150983cd24fb0d6963f7d28e17f72");
+    assert_eq!((service(&observation).product.as_deref(), observation.connections), (Some("zorbd"), 1));
+}
