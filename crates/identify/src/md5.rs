@@ -87,10 +87,10 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     for block in last.as_chunks::<64>().0 {
         turn(&mut state, block);
     }
-    state.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
+    // The words are little-endian, so their digits are those of the words turned around.
+    state.iter().fold(String::with_capacity(32), |digits, word| format!("{digits}{:08x}", word.swap_bytes()))
 }
 
-#[expect(clippy::many_single_char_names, reason = "the names of RFC 1321")]
 fn turn(state: &mut [u32; 4], block: &[u8; 64]) {
     let words: Vec<u32> = block.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
     let [mut a, mut b, mut c, mut d] = *state;

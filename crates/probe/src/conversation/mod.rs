@@ -9,6 +9,7 @@
 mod alert;
 mod budget;
 pub(crate) mod dialogue;
+mod further;
 mod handshake;
 mod names;
 mod plan;
@@ -259,12 +260,7 @@ impl<'a> Interview<'a> {
             }
         }
         if plan::is_fragile(self.endpoint.port) {
-            let heard = self.visit(Layer::Plain, Approach::Hush).await;
-            let is_connected = heard.is_some();
-            self.take(Layer::Plain, heard.unwrap_or(Heard::Nothing));
-            // What it does not say unasked is no sign that it is not there any more.
-            self.doubtful |= self.best.is_none();
-            return is_connected;
+            return self.only_listen().await;
         }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
         let mut asked_http = false;
@@ -300,23 +296,6 @@ impl<'a> Interview<'a> {
         self.ask_further(plan.approach).await
     }
 
-    /// A server that has understood nothing so far is asked what else it may be, as far as connections and time go.
-    async fn ask_further(&mut self, before: Approach) -> bool {
-        let mut questions = plan::further(self.endpoint.port, self.ending);
-        while self.best.is_none() && self.tls.is_none() && !self.has_prior() && self.may_connect() {
-            let Some(question) = questions.next() else { break };
-            if before.asks(question) {
-                continue;
-            }
-            let Some(heard) = self.visit(Layer::Plain, Approach::Briefly(question)).await else { return false };
-            if let Heard::Answer(mut answer) = heard {
-                self.finish_upgrade(&mut answer).await;
-                self.take(Layer::Plain, Heard::Answer(answer));
-            }
-        }
-        true
-    }
-
     /// Asks once, and again where the connection broke. `Some(true)`: recognised, all is said. None: no connection.
     async fn ask_in(&mut self, layer: Layer, approach: Approach) -> Option<bool> {
         let offered = self.offer_http;
@@ -331,19 +310,7 @@ impl<'a> Interview<'a> {
         {
             heard = self.visit(layer, approach).await?;
         }
-        if let Heard::Answer(answer) = &heard
-            && answer.next == Next::Again
-            && let Some(protocol) = identify::by_name(Transport::Tcp, &answer.service.name)
-        {
-            let name = protocol.name;
-            let again = self.visit(layer, Approach::Ask(protocol)).await;
-            // It has been recognised; what cannot be learnt beside that is left out.
-            if let Some(Heard::Answer(again)) = again
-                && again.service.name == name
-            {
-                heard = Heard::Answer(again);
-            }
-        }
+        heard = self.ask_properly(layer, heard).await;
         // Who was never understood and leaves abruptly without a word has not understood: other questions are worth more.
         if matches!(heard, Heard::Broken(None)) && layer == Layer::Plain && !self.has_prior() {
             return Some(false);
