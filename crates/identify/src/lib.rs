@@ -29,6 +29,7 @@ pub use certificate::{CertificateError, count_scts, read_certificate, sha256};
 pub use chain::{Assessment, Served, assess, judge};
 pub use classify::classify;
 pub use protocol::favicon_request;
+pub use protocol::postgresql::STARTUP as POSTGRESQL_STARTUP;
 pub use protocol::ssh::exchange as ssh_exchange;
 pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, reply_to, suggested, tls_is_likely};
 pub use reader::Reader;

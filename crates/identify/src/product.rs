@@ -70,6 +70,7 @@ const PRODUCTS: &[Product] = &[
     product("net-snmp", "Net-SNMP", "Net-SNMP", Some(("net-snmp", "net-snmp"))),
     product("samba", "Samba", "Samba", Some(("samba", "samba"))),
     product("oracle tns listener", "Oracle", "Oracle TNS listener", None),
+    product("postgresql", "PostgreSQL", "PostgreSQL", Some(("postgresql", "postgresql"))),
     product("mongodb", "MongoDB", "MongoDB", Some(("mongodb", "mongodb"))),
     product("mosquitto", "Eclipse", "Mosquitto", Some(("eclipse", "mosquitto"))),
     product("rabbitmq", "Broadcom", "RabbitMQ", Some(("vmware", "rabbitmq"))),

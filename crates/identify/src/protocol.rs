@@ -34,7 +34,7 @@ mod ntp;
 mod openwire;
 mod oracle;
 mod pop3;
-mod postgresql;
+pub(crate) mod postgresql;
 mod pptp;
 mod rdp;
 mod redis;

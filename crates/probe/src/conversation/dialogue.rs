@@ -151,6 +151,16 @@ where
     line.told(Heard::Answer(answer))
 }
 
+/// One question more to one that is known, and what is made of the answer.
+pub(super) async fn one_answer<S>(stream: &mut S, words: &[u8], budget: &Budget) -> Option<Box<Answer>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut line = Line { stream, heard: Vec::new(), asked: None, open: true, broken: false, unfinished: false };
+    line.say(words, budget).await;
+    line.listen(0, budget.brief(), budget).await
+}
+
 /// Says goodbye and lets the other end do so, so that it does not log a broken connection.
 pub(super) async fn leave<S>(stream: &mut S, words: &[u8], budget: &Budget)
 where

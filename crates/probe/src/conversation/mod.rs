@@ -194,6 +194,8 @@ struct Interview<'a> {
     has_looked: bool,
     /// It went over to TLS, by these words.
     gone_over: Option<crate::starttls::Protocol>,
+    /// What the same protocol said in TLS then.
+    told_within: Option<Box<Answer>>,
     /// It went over to TLS the last time, by the protocol's own words.
     upgraded_before: bool,
     /// How it goes with that now.
@@ -228,6 +230,7 @@ impl<'a> Interview<'a> {
             modern: Modern::default(),
             has_looked: false,
             gone_over: None,
+            told_within: None,
             upgraded_before,
             upgrade: secure::Progress::default(),
             doubtful: false,
