@@ -17,6 +17,12 @@ impl<'a> Received<'a> {
         Self { bytes, ended: true }
     }
 
+    /// Where these bytes do not begin with `prefix`: that they are no answer of this kind, or not enough of one to tell.
+    pub(crate) fn lacks(&self, prefix: &[u8]) -> Option<Parse> {
+        let begins = self.bytes.starts_with(prefix);
+        (!begins).then(|| if self.may_become(prefix) { Parse::NeedMore } else { Parse::No })
+    }
+
     /// More bytes could still make `prefix` out of the start of this.
     pub(crate) fn may_become(&self, prefix: &[u8]) -> bool {
         !self.ended && self.bytes.len() < prefix.len() && prefix.starts_with(self.bytes)
@@ -58,8 +64,14 @@ pub enum Next {
     Nothing,
     /// Say EHLO in the same connection: it tells more, or tells SMTP from FTP.
     Ehlo,
-    /// Leave politely in the same connection with this command line.
-    Farewell(&'static str),
+    /// Say this in the same connection: the answer to it tells more, and is read together with what came before.
+    Say(&'static [u8]),
+    /// Ask for the site's little picture in the same connection ([`favicon_request`](crate::favicon_request)).
+    Favicon,
+    /// It was asked something of another protocol's: come back with its own question.
+    Again,
+    /// Leave politely in the same connection with these words.
+    Farewell(&'static [u8]),
     /// Begin an exchange of keys in the same connection, so that the server shows its host key
     /// ([`ssh_exchange`](crate::ssh_exchange)).
     HostKey,
@@ -83,6 +95,11 @@ impl Parse {
     pub(crate) fn yes(mut service: Service, strength: Strength, next: Next) -> Self {
         service.confidence = strength.confidence();
         Self::Yes(Box::new(Answer { service, strength, next }))
+    }
+
+    /// A service whose answer has a layout that others do not share, and that needs nothing more.
+    pub(crate) fn certain(service: Service) -> Self {
+        Self::yes(service, Strength::Structure, Next::Nothing)
     }
 
     /// `NeedMore`, or `No` where no more will come.

@@ -1,34 +1,75 @@
 //! The protocols, one file each.
 
+mod amqp;
+mod bgp;
+mod cassandra;
 mod dns;
 mod dns_tcp;
+mod epmap;
+mod epmd;
 mod ftp;
+mod greeting;
 mod http;
+mod http2;
+mod http_body;
+mod ike;
 mod imap;
+mod ipmi;
 mod irc;
+mod java;
+mod kafka;
+mod kerberos;
 mod ldap;
 mod lmtp;
+mod mdns;
+mod memcached;
+mod mongodb;
+mod mqtt;
 mod mysql;
+mod mysqlx;
+mod nats;
+mod netbios;
 mod nntp;
 mod ntp;
+mod openwire;
+mod oracle;
 mod pop3;
-mod postgresql;
+pub(crate) mod postgresql;
+mod pptp;
 mod rdp;
 mod redis;
 mod rfb;
 mod rsync;
+mod rtsp;
 mod sieve;
+mod sip;
+mod small_datagram;
+mod smb;
 mod smtp;
 mod snmp;
+mod socks;
 mod sql_server;
+mod ssdp;
 pub(crate) mod ssh;
+mod stomp;
+mod stun;
+mod sunrpc;
 mod telnet;
 mod text_line;
+mod tftp;
 mod tls;
+mod trivial;
+mod versions;
+mod x11;
 mod xmpp;
+mod zabbix;
+mod zookeeper;
+
+pub use http::favicon_request;
 
 use crate::answer::{Parse, Received};
-use model::{Endpoint, ServiceName, Transport};
+use crate::text;
+use model::{Endpoint, Service, ServiceName, Transport};
 
 /// What a question is made with.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +94,8 @@ pub struct Protocol {
     /// The question; none where the server speaks first and needs none.
     pub request: Option<fn(&Asking<'_>) -> Vec<u8>>,
     pub parse: fn(Received<'_>) -> Parse,
+    /// What an answer says to who has just asked this question, where it means nothing to anybody else.
+    pub reply: Option<fn(Received<'_>) -> Parse>,
     /// Real-looking answers, for the contract every protocol keeps.
     #[cfg(test)]
     pub(crate) samples: &'static [&'static [u8]],
@@ -65,7 +108,7 @@ pub enum Speaker {
     Client,
 }
 
-static TCP: [&Protocol; 24] = [
+static TCP: &[&Protocol] = &[
     &ssh::PROTOCOL,
     &http::PROTOCOL,
     &tls::PROTOCOL,
@@ -89,16 +132,79 @@ static TCP: [&Protocol; 24] = [
     &postgresql::PROTOCOL,
     &sql_server::PROTOCOL,
     &rdp::PROTOCOL,
+    &smb::PROTOCOL,
+    &epmap::PROTOCOL,
+    &oracle::PROTOCOL,
+    &mongodb::PROTOCOL,
+    &memcached::PROTOCOL,
+    &amqp::PROTOCOL,
+    &mqtt::PROTOCOL,
+    &kafka::PROTOCOL,
+    &sip::PROTOCOL,
+    &rtsp::PROTOCOL,
+    &sunrpc::PROTOCOL,
+    &mysqlx::PROTOCOL,
+    &cassandra::PROTOCOL,
+    &zookeeper::PROTOCOL,
+    &nats::PROTOCOL,
+    &openwire::PROTOCOL,
+    &stomp::PROTOCOL,
+    &java::AJP,
+    &java::RMI,
+    &java::JDWP,
+    &epmd::PROTOCOL,
+    &x11::PROTOCOL,
+    &versions::GIT,
+    &versions::SUBVERSION,
+    &pptp::PROTOCOL,
+    &socks::PROTOCOL,
+    &zabbix::PROTOCOL,
+    &http2::PROTOCOL,
+    &kerberos::PROTOCOL,
+    &bgp::PROTOCOL,
+    &greeting::ASTERISK,
+    &greeting::MPD,
+    &greeting::MUNIN,
+    &trivial::ECHO,
+    &trivial::CHARGEN,
+    &trivial::DAYTIME,
+    &trivial::IDENT,
+    &trivial::FINGER,
     &text_line::PROTOCOL,
 ];
 
-static UDP: [&Protocol; 3] = [&dns::PROTOCOL, &ntp::PROTOCOL, &snmp::PROTOCOL];
+static UDP: &[&Protocol] = &[
+    &dns::PROTOCOL,
+    &ntp::PROTOCOL,
+    &snmp::PROTOCOL,
+    &memcached::BY_DATAGRAM,
+    &sunrpc::BY_DATAGRAM,
+    &sip::BY_DATAGRAM,
+    &kerberos::BY_DATAGRAM,
+    &netbios::PROTOCOL,
+    &tftp::PROTOCOL,
+    &mdns::PROTOCOL,
+    &ike::PROTOCOL,
+    &stun::PROTOCOL,
+    &ssdp::PROTOCOL,
+    &ipmi::PROTOCOL,
+    &small_datagram::SQL_BROWSER,
+    &small_datagram::COAP,
+    &small_datagram::NAT_PMP,
+    &small_datagram::GTP,
+    &small_datagram::XDMCP,
+    &small_datagram::RADIUS,
+    &small_datagram::L2TP,
+    &small_datagram::OPENVPN,
+    &small_datagram::QUIC,
+    &small_datagram::WS_DISCOVERY,
+];
 
 /// Those of a transport, the most telling first.
 pub fn protocols(transport: Transport) -> &'static [&'static Protocol] {
     match transport {
-        Transport::Tcp => &TCP,
-        Transport::Udp => &UDP,
+        Transport::Tcp => TCP,
+        Transport::Udp => UDP,
     }
 }
 
@@ -109,13 +215,31 @@ pub fn by_name(transport: Transport, name: &str) -> Option<&'static Protocol> {
 
 /// What an answer says to who has just asked that protocol's question: some answers mean nothing to anybody else.
 pub fn reply_to(asked: &Protocol, received: Received<'_>) -> Parse {
-    if asked.name == postgresql::PROTOCOL.name { postgresql::reply(received) } else { Parse::No }
+    asked.reply.map_or(Parse::No, |reply| reply(received))
 }
 
 /// The protocol this port makes likely, in TLS or not: one whose server speaks first or that has a question.
 pub fn likely(transport: Transport, port: u16) -> Option<&'static Protocol> {
     let conversable = |protocol: &Protocol| protocol.speaker == Speaker::Server || protocol.request.is_some();
     protocols(transport).iter().copied().find(|protocol| protocol.ports.contains(&port) && conversable(protocol))
+}
+
+/// The protocols this port makes likely, the most telling first.
+pub fn suggested(transport: Transport, port: u16) -> impl Iterator<Item = &'static Protocol> {
+    protocols(transport).iter().copied().filter(move |protocol| protocol.ports.contains(&port))
+}
+
+/// A service of this protocol, of which nothing else is known yet.
+fn named(protocol: &str) -> Service {
+    Service { name: protocol.into(), ..Service::default() }
+}
+
+/// Writes down what a stranger said, if it was anything.
+pub(crate) fn note(service: &mut Service, fact: &str, said: impl AsRef<[u8]>) {
+    let said = text::printable(said.as_ref());
+    if !said.is_empty() {
+        service.facts.insert(fact.to_owned(), said);
+    }
 }
 
 /// Whether this TCP port makes TLS likely.

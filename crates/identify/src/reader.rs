@@ -46,6 +46,14 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
+    pub fn u32_le(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub fn u64_le(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
     pub fn u24_le(&mut self) -> Option<u32> {
         self.array().map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
     }

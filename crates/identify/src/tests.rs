@@ -62,8 +62,60 @@ fn a_beginning_is_never_refused() {
     }
 }
 
+#[test]
+fn no_question_is_its_own_answer() {
+    let endpoint = model::Endpoint::udp(std::net::Ipv4Addr::LOCALHOST.into(), 9);
+    let asking = crate::Asking { endpoint, name: None, tls: false, agent: "perimeterd/1" };
+    for (transport, protocol) in all() {
+        let question = protocol.request.map(|request| request(&asking)).unwrap_or_default();
+        assert!(protocol.request.is_none() || !question.is_empty());
+        let claim = yes(classify(transport, Received::ended(&question))).map(|answer| answer.service.name);
+        // Some are opened with the same words from either side; the rest of the conversation tells a server from an echo.
+        let mutual = ["amqp", "jdwp", "echo", "unknown", "xmpp-client", "xmpp-server"];
+        assert!(claim.as_deref().is_none_or(|claim| mutual.contains(&claim)), "{}: {claim:?}", protocol.name);
+    }
+}
+
+#[test]
+fn a_datagrams_port_has_one_question() {
+    let mut asked = std::collections::BTreeMap::new();
+    for protocol in protocols(Transport::Udp) {
+        for port in protocol.ports {
+            assert_eq!(asked.insert(port, protocol.name), None, "{port}");
+        }
+    }
+}
+
+fn corpus() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/answers")
+}
+
+/// The corpus of the fuzz target, where there is no fuzzer; every sample is in it.
+#[test]
+fn the_corpus_is_borne() {
+    let files: Vec<Vec<u8>> = std::fs::read_dir(corpus())
+        .expect("the corpus is committed")
+        .map(|entry| std::fs::read(entry.expect("a folder can be read").path()).expect("a file can be read"))
+        .collect();
+    for (_, protocol, sample) in samples() {
+        assert!(files.iter().any(|file| file == sample), "no seed of {}: {}", protocol.name, sample.escape_ascii());
+    }
+    for file in &files {
+        check_total(file);
+        for at in 0..file.len().min(96) {
+            let mut spoilt = file.clone();
+            spoilt[at] ^= 0xff;
+            check_total(&spoilt);
+            check_total(&file[..at]);
+        }
+    }
+}
+
 fn check_total(bytes: &[u8]) {
     for (_, protocol) in all() {
+        if let Some(reply) = protocol.reply {
+            assert_ne!(reply(Received::ended(bytes)), Parse::NeedMore, "{} waits for nothing", protocol.name);
+        }
         assert_ne!((protocol.parse)(Received::ended(bytes)), Parse::NeedMore, "{} waits for nothing", protocol.name);
         if let Some(answer) = yes((protocol.parse)(Received::open(bytes))) {
             let service = answer.service;

@@ -12,8 +12,9 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     name: "domain",
     speaker: Speaker::Client,
     ports: &[53],
-    request: Some(|_| question()),
+    request: Some(|_| question(ID)),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"pd\x84\x00\x00\x01\x00\x01\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03\xc0\x0c\x00\x10\x00\x03\x00\x00\x00\x00\x00\x1a\x199.18.33-1~deb12u2-Debian\x00",
@@ -23,27 +24,27 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 };
 
 /// Our transaction id. Constant: the socket is connected, so only the server asked can answer it.
-const ID: u16 = u16::from_be_bytes(*b"pd");
+const ID: [u8; 2] = *b"pd";
 const TXT: u16 = 16;
 
 /// `version.bind. CH TXT`, recursion not desired.
-pub(super) fn question() -> Vec<u8> {
+pub(super) fn question(id: [u8; 2]) -> Vec<u8> {
     const REST: &[u8] = b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
-    [&ID.to_be_bytes(), REST].concat()
+    [id.as_slice(), REST].concat()
 }
 
 fn parse(received: Received<'_>) -> Parse {
-    message(received.bytes).map_or(Parse::No, |service| Parse::yes(service, Strength::Structure, Next::Nothing))
+    message(received.bytes, ID).map_or(Parse::No, |service| Parse::yes(service, Strength::Structure, Next::Nothing))
 }
 
 /// A whole DNS message that answers our question.
-pub(super) fn message(bytes: &[u8]) -> Option<Service> {
+pub(super) fn message(bytes: &[u8], asked: [u8; 2]) -> Option<Service> {
     let mut reader = Reader::new(bytes);
-    let (id, flags) = (reader.u16()?, reader.u16()?);
+    let (id, flags) = (reader.array::<2>()?, reader.u16()?);
     let [questions, answers, authorities, additional] = [reader.u16()?, reader.u16()?, reader.u16()?, reader.u16()?];
     let response = flags & 0x8000 != 0 && flags & 0x7800 == 0;
     // A reply to one question does not carry more records than this.
-    if id != ID || !response || questions > 1 || answers.max(authorities).max(additional) > 64 {
+    if id != asked || !response || questions > 1 || answers.max(authorities).max(additional) > 64 {
         return None;
     }
     for _ in 0..questions {
@@ -134,9 +135,9 @@ mod tests {
     #[test]
     fn refuses_what_is_not_an_answer_to_us() {
         let mut answer = PROTOCOL.samples[0].to_vec();
-        assert!(message(&answer).is_some());
-        assert!(message(&question()).is_none(), "our own question echoed");
+        assert!(message(&answer, ID).is_some());
+        assert!(message(&question(ID), ID).is_none(), "our own question echoed");
         answer[0] ^= 1;
-        assert!(message(&answer).is_none(), "another id");
+        assert!(message(&answer, ID).is_none(), "another id");
     }
 }

@@ -1,4 +1,5 @@
-//! DNS over TCP (RFC 7766): the same message behind its length.
+//! DNS over TCP (RFC 7766): the same message behind its length. With `n` its number begins as Erlang's port mapper's question for
+//! names does, which has the same kind of length before it and nothing behind: one question for two.
 
 use super::{Protocol, Speaker, dns};
 use crate::{
@@ -11,17 +12,20 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     speaker: Speaker::Client,
     ports: &[53, 853],
     request: Some(|_| {
-        let question = dns::question();
+        let question = dns::question(ID);
         let length = u16::try_from(question.len()).unwrap_or_default().to_be_bytes();
         [length.as_slice(), &question].concat()
     }),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
-        b"\x00\x1epd\x80\x05\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03",
-        b"\x00\x0cpd\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00",
+        b"\x00\x1end\x80\x05\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03",
+        b"\x00\x0cnd\x80\x01\x00\x00\x00\x00\x00\x00\x00\x00",
     ],
 };
+
+const ID: [u8; 2] = *b"nd";
 
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);
@@ -33,10 +37,10 @@ fn parse(received: Received<'_>) -> Parse {
     if !(12..4096).contains(&length) {
         return Parse::No;
     }
-    let begun = reader.rest().iter().zip(&dns::question()).take(2).all(|(got, ours)| got == ours);
+    let begun = reader.rest().iter().zip(&ID).all(|(got, ours)| got == ours);
     if !begun {
         return Parse::No;
     }
     let Some(message) = reader.take(usize::from(length)) else { return Parse::need_more(received) };
-    dns::message(message).map_or(Parse::No, |service| Parse::yes(service, Strength::Structure, Next::Nothing))
+    dns::message(message, ID).map_or(Parse::No, |service| Parse::yes(service, Strength::Structure, Next::Nothing))
 }

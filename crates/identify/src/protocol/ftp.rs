@@ -1,6 +1,6 @@
 //! FTP (RFC 959): the greeting. One that could be SMTP's too is told by what it makes of EHLO.
 
-use super::{Protocol, Speaker, lmtp};
+use super::{Protocol, Speaker, lmtp, note};
 use crate::{
     answer::{Next, Parse, Received, Strength},
     distribution, product,
@@ -8,6 +8,7 @@ use crate::{
     text,
 };
 use model::Service;
+use std::collections::BTreeSet;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "ftp",
@@ -15,6 +16,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[21, 2121, 990],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"220 (vsFTPd 3.0.3)\r\n",
@@ -48,8 +50,26 @@ fn parse(received: Received<'_>) -> Parse {
         Kind::Unclear if refuses_ehlo => Strength::Grammar,
         _ => return Parse::No,
     };
-    let next = if greeting.code == 220 { Next::Farewell("QUIT\r\n") } else { Next::Nothing };
-    Parse::yes(read(greeting), strength, next)
+    // What came of EHLO first, where that was said.
+    let told = rest.get(usize::from(refuses_ehlo)..).and_then(<[_]>::first);
+    let next = match (greeting.code, told) {
+        (220, None) => Next::Say(b"FEAT\r\n"),
+        (220, Some(reply)) if !reply.complete && !received.ended => return Parse::NeedMore,
+        (220, Some(_)) => Next::Farewell(b"QUIT\r\n"),
+        _ => Next::Nothing,
+    };
+    let mut service = read(greeting);
+    if let Some(features) = told.filter(|reply| reply.code == 211) {
+        // RFC 2389 §3.2: a line each, between the first and the last.
+        let between = features.lines.get(1..features.lines.len().saturating_sub(1)).unwrap_or_default();
+        let names: BTreeSet<String> = between
+            .iter()
+            .take(64)
+            .filter_map(|line| text::printable(line).split(' ').next().map(str::to_ascii_uppercase))
+            .collect();
+        note(&mut service, "ftp.features", names.into_iter().collect::<Vec<_>>().join(" "));
+    }
+    Parse::yes(service, strength, next)
 }
 
 fn read(greeting: &Reply<'_>) -> Service {
@@ -93,5 +113,15 @@ mod tests {
             assert_eq!(answer.service.os.map(|os| os.to_string()).as_deref(), os, "{line}");
         }
         assert_eq!(parse(Received::open(b"220 hello\r\n")), Parse::No);
+    }
+
+    #[test]
+    fn features() {
+        let heard = b"220 (vsFTPd 3.0.3)\r\n211-Features:\r\n UTF8\r\n AUTH TLS\r\n";
+        assert_eq!(parse(Received::open(heard)), Parse::NeedMore);
+        let whole = [heard.as_slice(), b"211 End\r\n"].concat();
+        let Parse::Yes(answer) = parse(Received::open(&whole)) else { panic!() };
+        assert_eq!(answer.service.facts["ftp.features"], "AUTH UTF8");
+        assert_eq!(answer.next, Next::Farewell(b"QUIT\r\n"));
     }
 }

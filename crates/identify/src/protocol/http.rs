@@ -1,11 +1,12 @@
 //! HTTP/1 (RFC 9112): any response that reads as one, whatever it says of its server.
 
-use super::{Asking, Protocol, Speaker};
+use super::{Asking, Protocol, Speaker, http_body::Framing};
 use crate::{
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution, md5, product, text,
 };
 use model::Service;
+use std::collections::BTreeSet;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "http",
@@ -13,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[80, 443, 591, 2375, 3000, 5000, 5985, 7001, 8000, 8008, 8080, 8081, 8088, 8443, 8888, 9000, 9090, 9200, 9443],
     request: Some(request),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nContent-Type: text/html\r\nContent-Length: 42\r\n\r\n<html><head><title>Hello</title></head></html>",
@@ -22,8 +24,17 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ],
 };
 
-/// GET of the root, from one who says who he is and does not stay.
-fn request(asking: &Asking<'_>) -> Vec<u8> {
+/// GET of the root, from one who says who he is and may have another question.
+pub(super) fn request(asking: &Asking<'_>) -> Vec<u8> {
+    get(asking, "/", "")
+}
+
+/// GET of the site's little picture, and no more after that.
+pub fn favicon_request(asking: &Asking<'_>) -> Vec<u8> {
+    get(asking, "/favicon.ico", "Connection: close\r\n")
+}
+
+fn get(asking: &Asking<'_>, path: &str, last: &str) -> Vec<u8> {
     let endpoint = asking.endpoint;
     let host = match (asking.name, endpoint.ip) {
         (Some(name), _) => name.to_string(),
@@ -34,8 +45,7 @@ fn request(asking: &Asking<'_>) -> Vec<u8> {
     let port = if endpoint.port == usual { String::new() } else { format!(":{}", endpoint.port) };
     // The agent comes from our own configuration; a line break in it must still not become a header.
     let agent = text::printable(asking.agent.as_bytes());
-    format!("GET / HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n")
-        .into()
+    format!("GET {path} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {agent}\r\nAccept: */*\r\n{last}\r\n").into()
 }
 
 const MAX_HEADERS: usize = 96;
@@ -72,8 +82,25 @@ fn parse(received: Received<'_>) -> Parse {
             .find(|header| header.name.eq_ignore_ascii_case(name))
             .map(|header| text::printable(header.value))
     };
-    let page = body.get(..body.len().min(16 * 1024)).unwrap_or_default();
-    if !received.ended && awaits_body(&header, status, body) {
+    let framing = Framing::of(status, header("content-length").as_deref(), header("transfer-encoding").as_deref());
+    let read = framing.read(body);
+    let page = read.content.get(..read.content.len().min(16 * 1024)).unwrap_or_default();
+    let stays = received.bytes.starts_with(b"HTTP/1.1 ")
+        && header("connection").is_none_or(|option| !option.eq_ignore_ascii_case("close"));
+    // Another question has to wait for the end of this answer.
+    let fits = match framing {
+        Framing::Bodiless => true,
+        Framing::Length(length) => length <= MOST_PAGE,
+        Framing::Chunked => body.len() <= MOST_PAGE,
+        Framing::Connection => false,
+    };
+    let may_show = stays && fits && matches!(status, 200..=299 | 301..=399 | 401..=404);
+    if !received.ended && (if may_show { read.used.is_none() } else { awaits_body(&header, status, body) }) {
+        return Parse::NeedMore;
+    }
+    let after = read.used.filter(|_| may_show).and_then(|used| body.get(used..));
+    let icon = after.map_or(Icon::None, |after| icon(Received { bytes: after, ..received }));
+    if icon == Icon::Begun && !received.ended {
         return Parse::NeedMore;
     }
     let mut service = Service { name: "http".into(), ..Service::default() };
@@ -94,13 +121,79 @@ fn parse(received: Received<'_>) -> Parse {
     );
     fact("http.powered_by", header("x-powered-by"));
     fact("http.auth", header("www-authenticate").and_then(|value| challenge(&value)));
+    fact("http.generator", header("x-generator").or_else(|| generator(page)));
+    fact("http.aspnet", header("x-aspnet-version"));
+    fact("http.via", header("via"));
+    fact("http.type", header("content-type").and_then(|kind| kind.split(';').next().map(str::to_owned)));
+    fact("http.hsts", header("strict-transport-security").map(|_| "yes".to_owned()));
+    fact("http.login", has_login(page).then(|| "yes".to_owned()));
+    let cookies = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("set-cookie"));
+    let cookies: BTreeSet<String> = cookies.filter_map(|header| cookie(header.value)).take(16).collect();
+    fact("http.cookies", Some(text::printable(cookies.into_iter().collect::<Vec<_>>().join(" ").as_bytes())));
+    if let Icon::Known(digest) = &icon {
+        fact("http.favicon.md5", Some(digest.clone()));
+    }
     let tls = wants_tls(status, page);
     let line = received.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     service.banner = Some(server.map_or_else(|| text::printable(line), |server| format!("Server: {server}")));
     if let Some(banner) = &mut service.banner {
         *banner = text::printable(banner.as_bytes());
     }
-    Parse::yes(service, Strength::Structure, if tls { Next::Tls } else { Next::Nothing })
+    Parse::yes(
+        service,
+        Strength::Structure,
+        match icon {
+            _ if tls => Next::Tls,
+            Icon::Unasked if !received.ended => Next::Favicon,
+            _ => Next::Nothing,
+        },
+    )
+}
+
+/// The largest page that is read to its end for the sake of another question.
+const MOST_PAGE: usize = 24 * 1024;
+
+/// What is known of the little picture.
+#[derive(Debug, PartialEq, Eq)]
+enum Icon {
+    /// It can be asked for on this connection.
+    Unasked,
+    /// Its answer is on the way.
+    Begun,
+    /// MD5, as catalogues have it.
+    Known(String),
+    None,
+}
+
+/// The answer after the first one.
+fn icon(received: Received<'_>) -> Icon {
+    if received.bytes.is_empty() {
+        return Icon::Unasked;
+    }
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let body = match response.parse(received.bytes) {
+        Ok(httparse::Status::Complete(length)) => received.bytes.get(length..).unwrap_or_default(),
+        Ok(httparse::Status::Partial) => return Icon::Begun,
+        Err(_) => return Icon::None,
+    };
+    let header = |name: &str| {
+        let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        found.map(|header| text::printable(header.value))
+    };
+    let status = response.code.unwrap_or_default();
+    let is_page = header("content-type").is_some_and(|kind| kind.contains("html"));
+    let framing = Framing::of(status, header("content-length").as_deref(), header("transfer-encoding").as_deref());
+    let read = framing.read(body);
+    match read.used {
+        _ if status != 200 || is_page => Icon::None,
+        Some(_) if read.content.is_empty() => Icon::None,
+        Some(_) => Icon::Known(md5::hexadecimal(&read.content)),
+        None if framing == Framing::Connection && received.ended && !body.is_empty() => {
+            Icon::Known(md5::hexadecimal(body))
+        }
+        None => Icon::Begun,
+    }
 }
 
 /// `HTTP/1.1 200…` without the help of a whole header.
@@ -129,6 +222,27 @@ fn title(page: &[u8]) -> Option<String> {
     let inner = tag.get(tag.iter().position(|&byte| byte == b'>')? + 1..)?;
     let title = inner.get(..find(inner, b"</title")?)?;
     Some(text::printable(title))
+}
+
+/// The program that made the page, by its own word.
+fn generator(page: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(page);
+    let tag = text::after(&text, "<meta name=\"generator\"")?.split('>').next()?;
+    let content = text::after(tag, "content=\"")?.split('"').next()?;
+    Some(text::printable(content.as_bytes()))
+}
+
+/// The page has a field for a password.
+fn has_login(page: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(page).to_ascii_lowercase();
+    ["type=\"password\"", "type='password'", "type=password"].iter().any(|field| text.contains(field))
+}
+
+/// A cookie's name, which tells what made it; not those that are made up for every visitor.
+fn cookie(value: &[u8]) -> Option<String> {
+    let name = text::printable(value.split(|byte| *byte == b'=').next()?);
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    (!name.is_empty() && name.len() <= 48 && digits < 6).then_some(name)
 }
 
 /// `Basic realm="router"` without what changes each time (nonces, opaque tokens).
@@ -231,6 +345,17 @@ mod tests {
     }
 
     #[test]
+    fn what_made_the_page() {
+        let page = yes(b"HTTP/1.1 200 OK\r\nSet-Cookie: JSESSIONID=1; Path=/\r\nSet-Cookie: b=2\r\nContent-Type: text/html; charset=utf-8\r\nStrict-Transport-Security: max-age=1\r\n\r\n<meta name=\"generator\" content=\"Zorb 2.1\"><form><input type=\"password\"></form>");
+        let fact = |name: &str| page.service.facts.get(name).map(String::as_str);
+        assert_eq!(fact("http.cookies"), Some("JSESSIONID b"));
+        assert_eq!(fact("http.generator"), Some("Zorb 2.1"));
+        assert_eq!(fact("http.login"), Some("yes"));
+        assert_eq!(fact("http.hsts"), Some("yes"));
+        assert_eq!(fact("http.type"), Some("text/html"));
+    }
+
+    #[test]
     fn a_page_is_waited_for_and_no_longer() {
         for (bytes, more) in [
             (b"HTTP/1.1 200 OK\r\nServer: ng".as_slice(), true),
@@ -241,6 +366,38 @@ mod tests {
             (b"HTTP/1.1 204 No Content\r\n\r\n", false),
         ] {
             assert_eq!(parse(Received::open(bytes)) == Parse::NeedMore, more, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_little_picture() {
+        let page = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".as_slice();
+        let open = |bytes: &[u8]| parse(Received::open(bytes));
+        assert_eq!(open(&page[..page.len() - 1]), Parse::NeedMore);
+        let Parse::Yes(answer) = open(page) else { panic!() };
+        assert_eq!(answer.next, Next::Favicon);
+        let icon = [page, b"HTTP/1.1 200 OK\r\nContent-Type: image/x-icon\r\nContent-Length: 3\r\n\r\nabc"].concat();
+        assert_eq!(open(&icon[..icon.len() - 1]), Parse::NeedMore);
+        let Parse::Yes(answer) = open(&icon) else { panic!() };
+        assert_eq!(answer.service.facts["http.favicon.md5"], "900150983cd24fb0d6963f7d28e17f72");
+        assert_eq!(answer.next, Next::Nothing);
+        for without in [
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nabc".as_slice(),
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nabc",
+            b"junk",
+        ] {
+            let Parse::Yes(answer) = open(&[page, without].concat()) else { panic!() };
+            assert!(!answer.service.facts.contains_key("http.favicon.md5"));
+            assert_eq!(answer.next, Next::Nothing);
+        }
+        // Who leaves after each answer, or has too much to say, is not asked.
+        for page in [
+            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 9999999\r\n\r\n",
+        ] {
+            let Parse::Yes(answer) = open(page.as_bytes()) else { panic!("{page}") };
+            assert_eq!(answer.next, Next::Nothing, "{page}");
         }
     }
 

@@ -1,10 +1,10 @@
 //! IMAP (RFC 9051 §7.1): an untagged `OK`, `PREAUTH` or `BYE`, often with the capabilities.
 
-use super::{Protocol, Speaker, pop3};
+use super::{Protocol, Speaker, note, pop3};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    text,
+    product, text,
 };
 use model::Service;
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[143, 993],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS LOGINDISABLED] Dovecot (Debian) ready.\r\n",
@@ -40,6 +41,7 @@ fn parse(received: Received<'_>) -> Parse {
     };
     let mut service = Service { name: "imap".into(), ..Service::default() };
     let capabilities = capabilities(line);
+    let knows_id = capabilities.contains("ID");
     if !capabilities.is_empty() {
         let starttls = if capabilities.contains("STARTTLS") { "yes" } else { "no" };
         service.facts.insert("imap.starttls".into(), starttls.into());
@@ -53,8 +55,52 @@ fn parse(received: Received<'_>) -> Parse {
     let status = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
     let shown = if code_end.is_some() { format!("* {} {words}", text::printable(status)) } else { words };
     service.banner = Some(text::stable(&shown));
-    let next = if line.starts_with(b"* BYE") { Next::Nothing } else { Next::Farewell("a1 LOGOUT\r\n") };
-    Parse::yes(service, Strength::Grammar, next)
+    let next = if line.starts_with(b"* BYE") { Next::Nothing } else { Next::Farewell(b"a2 LOGOUT\r\n") };
+    if next == Next::Nothing || !knows_id {
+        return Parse::yes(service, Strength::Grammar, next);
+    }
+    match identity(&mut service, &mut reader) {
+        Told::Nothing => Parse::yes(service, Strength::Grammar, Next::Say(b"a1 ID NIL\r\n")),
+        Told::Part if !received.ended => Parse::NeedMore,
+        Told::Part | Told::All => Parse::yes(service, Strength::Grammar, next),
+    }
+}
+
+/// How much of the answer to ID has come.
+enum Told {
+    Nothing,
+    Part,
+    All,
+}
+
+/// The answer to ID (RFC 2971 §3.3): pairs of quoted text in parentheses, or NIL.
+fn identity(service: &mut Service, reader: &mut Reader<'_>) -> Told {
+    if reader.is_empty() {
+        return Told::Nothing;
+    }
+    for _ in 0..16 {
+        let Some(line) = reader.line() else { return Told::Part };
+        if line.starts_with(b"a1 ") {
+            break;
+        }
+        let line = text::printable(line);
+        let Some(list) = line.strip_prefix("* ID (") else { continue };
+        let words: Vec<&str> = list.split('"').skip(1).step_by(2).take(32).collect();
+        let value =
+            |key: &str| words.chunks_exact(2).find(|pair| pair.first() == Some(&key)).and_then(|pair| pair.last());
+        let (name, version) = (value("name"), value("version"));
+        if let Some(name) = name {
+            note(service, "imap.id", format!("{name} {}", version.copied().unwrap_or_default()));
+            let says_more = service.product.is_none() || service.version.is_none();
+            if says_more {
+                let token = product::mentioned(name, pop3::SERVERS).unwrap_or(name);
+                let version = version.and_then(|version| text::version(version));
+                product::name(service, token, version.or(service.version.clone().as_deref()));
+            }
+        }
+        note(service, "imap.os", value("os").copied().unwrap_or_default());
+    }
+    Told::All
 }
 
 fn capabilities(line: &[u8]) -> BTreeSet<String> {
@@ -100,5 +146,21 @@ mod tests {
             assert_eq!(answer.service.os.map(|os| os.to_string()).as_deref(), os, "{line}");
             assert_eq!(answer.service.banner.as_deref(), Some(banner));
         }
+    }
+
+    #[test]
+    fn identities() {
+        let greeting = b"* OK [CAPABILITY IMAP4rev1 ID] ready\r\n".as_slice();
+        let Parse::Yes(answer) = parse(Received::open(greeting)) else { panic!() };
+        assert_eq!(answer.next, Next::Say(b"a1 ID NIL\r\n"));
+        let told = [greeting, b"* ID (\"name\" \"Cyrus IMAPD\" \"version\" \"3.6.1\" \"os\" \"Linux\")\r\n"].concat();
+        assert_eq!(parse(Received::open(&told)), Parse::NeedMore);
+        let Parse::Yes(answer) = parse(Received::open(&[&told, b"a1 OK done\r\n".as_slice()].concat())) else {
+            panic!()
+        };
+        assert_eq!(answer.next, Next::Farewell(b"a2 LOGOUT\r\n"));
+        assert_eq!(answer.service.product.as_deref(), Some("Cyrus IMAP"));
+        assert_eq!(answer.service.version.as_deref(), Some("3.6.1"));
+        assert_eq!(answer.service.facts["imap.os"], "Linux");
     }
 }

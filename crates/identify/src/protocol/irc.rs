@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[6667, 6665, 6666, 6668, 6669, 194, 6697, 7000],
     request: Some(|_| b"STARTTLS\r\n".to_vec()),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b":irc.example.org NOTICE * :*** Looking up your hostname...\r\n",
@@ -50,5 +51,5 @@ fn parse(received: Received<'_>) -> Parse {
     if let Some(server) = server {
         service.facts.insert("irc.server".into(), text::printable(server));
     }
-    Parse::yes(service, Strength::Grammar, Next::Farewell("QUIT\r\n"))
+    Parse::yes(service, Strength::Grammar, Next::Farewell(b"QUIT\r\n"))
 }

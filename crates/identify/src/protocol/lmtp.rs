@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[24],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"220 mail.example.org LMTP Cyrus 3.6.1 ready\r\n",
@@ -50,5 +51,5 @@ fn parse(received: Received<'_>) -> Parse {
     }
     distribution::read(&mut service, &line);
     service.banner = Some(text::stable(&format!("{} {line}", greeting.code)));
-    Parse::yes(service, Strength::Grammar, Next::Farewell("QUIT\r\n"))
+    Parse::yes(service, Strength::Grammar, Next::Farewell(b"QUIT\r\n"))
 }

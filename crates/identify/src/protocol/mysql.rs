@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[3306, 3307],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"\x4a\x00\x00\x00\x0a8.0.36-0ubuntu0.22.04.1\x00\x07\x00\x00\x00abcdefgh\x00\xff\xf7\x08\x02\x00\xff\xc1\x15\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",

@@ -13,6 +13,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[119, 433, 563],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"200 news.example.org InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n",
@@ -38,6 +39,6 @@ fn parse(received: Received<'_>) -> Parse {
         product::name(&mut service, "Leafnode", text::version(version));
     }
     service.banner = Some(text::stable(&format!("{} {line}", greeting.code)));
-    let next = if greeting.code < 300 { Next::Farewell("QUIT\r\n") } else { Next::Nothing };
+    let next = if greeting.code < 300 { Next::Farewell(b"QUIT\r\n") } else { Next::Nothing };
     Parse::yes(service, Strength::Grammar, next)
 }

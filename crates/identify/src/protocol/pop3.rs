@@ -1,12 +1,13 @@
 //! POP3 (RFC 1939): `+OK` and a greeting, perhaps with an APOP stamp.
 
-use super::{Protocol, Speaker};
+use super::{Protocol, Speaker, note};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
     distribution, product, text,
 };
 use model::Service;
+use std::collections::BTreeSet;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "pop3",
@@ -14,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[110, 995],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"+OK Dovecot (Debian) ready.\r\n",
@@ -43,15 +45,61 @@ fn parse(received: Received<'_>) -> Parse {
     let mut service = Service { name: "pop3".into(), ..Service::default() };
     name(&mut service, &greeting);
     service.banner = Some(text::stable(&text::printable(line)));
-    Parse::yes(service, Strength::Grammar, if refuses { Next::Nothing } else { Next::Farewell("QUIT\r\n") })
+    let next = match capabilities(&mut service, &mut reader) {
+        _ if refuses => Next::Nothing,
+        Told::Nothing => Next::Say(b"CAPA\r\n"),
+        Told::Part if !received.ended => return Parse::NeedMore,
+        Told::Part | Told::All => Next::Farewell(b"QUIT\r\n"),
+    };
+    Parse::yes(service, Strength::Grammar, next)
+}
+
+/// How much of the answer to CAPA has come.
+enum Told {
+    Nothing,
+    Part,
+    All,
+}
+
+/// The answer to CAPA (RFC 2449 §5): a line each, up to one with a point. IMPLEMENTATION (§6.9) is the server itself.
+fn capabilities(service: &mut Service, reader: &mut Reader<'_>) -> Told {
+    if reader.is_empty() {
+        return Told::Nothing;
+    }
+    match reader.line() {
+        Some(line) if line.starts_with(b"+OK") => {}
+        Some(_) => return Told::All,
+        None => return Told::Part,
+    }
+    let mut names = BTreeSet::new();
+    for _ in 0..64 {
+        let Some(line) = reader.line() else { return Told::Part };
+        if line == b"." {
+            break;
+        }
+        let line = text::printable(line);
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        if word.eq_ignore_ascii_case("IMPLEMENTATION") {
+            note(service, "pop3.implementation", rest);
+            if service.product.is_none() {
+                name(service, rest);
+            }
+        }
+        names.insert(word.to_ascii_uppercase());
+    }
+    note(service, "pop3.starttls", if names.contains("STLS") { "yes" } else { "no" });
+    note(service, "pop3.capabilities", names.into_iter().collect::<Vec<_>>().join(" "));
+    Told::All
 }
 
 /// POP3 and IMAP servers are the same programs.
 pub(super) fn name(service: &mut Service, greeting: &str) {
     let Some(token) = product::mentioned(greeting, SERVERS) else { return };
     let rest = text::after(greeting, token).unwrap_or("");
-    let rest = rest.trim_start_matches(|char: char| !char.is_ascii_digit() && char != '(');
-    product::name(service, token, text::version(rest));
+    // The first word that is a version, before anything in brackets; `POP3` is none.
+    let words = rest.split('(').next().unwrap_or(rest).split(' ');
+    let version = words.filter(|word| word.contains('.')).find_map(text::version);
+    product::name(service, token, version);
     distribution::read(service, greeting);
     if let Some(version) = service.version.clone().filter(|version| version.contains("deb")) {
         distribution::package(service, &version);
@@ -75,5 +123,16 @@ mod tests {
         }
         assert_eq!(parse(Received::open(b"-ERR wrong number of arguments\r\n")), Parse::No);
         assert_eq!(parse(Received::open(b"+OKAY\r\n")), Parse::No);
+    }
+
+    #[test]
+    fn what_it_can() {
+        let heard = b"+OK ready\r\n+OK\r\nUIDL\r\nSTLS\r\nIMPLEMENTATION Cyrus POP3 server v3.6.1\r\n";
+        assert_eq!(parse(Received::open(heard)), Parse::NeedMore);
+        let Parse::Yes(answer) = parse(Received::open(&[heard.as_slice(), b".\r\n"].concat())) else { panic!() };
+        assert_eq!(answer.service.facts["pop3.capabilities"], "IMPLEMENTATION STLS UIDL");
+        assert_eq!(answer.service.version.as_deref(), Some("3.6.1"));
+        let Parse::Yes(answer) = parse(Received::open(b"+OK ready\r\n-ERR what?\r\n")) else { panic!() };
+        assert_eq!(answer.next, Next::Farewell(b"QUIT\r\n"));
     }
 }

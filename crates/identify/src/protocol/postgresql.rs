@@ -1,12 +1,12 @@
-//! `PostgreSQL`: asked whether it speaks TLS, which is all that can be asked without a login. The one byte it answers means that only to
-//! who asked.
+//! `PostgreSQL`: asked whether it speaks TLS. The one byte it answers means that only to who asked; the refusal of a version that
+//! there is not tells whose program it is.
 
-use super::{Protocol, Speaker};
+use super::{Protocol, Speaker, named, note};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
+    product, text,
 };
-use model::Service;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "postgresql",
@@ -15,6 +15,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     // SSLRequest: its length, and the code 1234.5679.
     request: Some(|_| vec![0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]),
     parse,
+    reply: Some(reply),
     #[cfg(test)]
     samples: &[
         b"E\x00\x00\x00\x54SFATAL\x00VFATAL\x00C0A000\x00Munsupported frontend protocol 1234.5680\x00",
@@ -22,18 +23,33 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ],
 };
 
-/// The answer to our question: yes, no, or an error.
-pub(crate) fn reply(received: Received<'_>) -> Parse {
-    let offer = match received.bytes {
-        b"S" => "yes",
-        b"N" => "no",
-        _ => return parse(received),
-    };
-    let mut service = Service { name: "postgresql".into(), ..Service::default() };
-    service.facts.insert("postgresql.tls".into(), offer.into());
-    Parse::yes(service, Strength::Grammar, Next::Nothing)
+/// A `StartupMessage` of a version that there is not: its refusal names the place in the source that refuses.
+pub const STARTUP: &[u8] = b"\0\0\0\x08\0\xff\0\xff";
+
+/// The answer to our question: yes, no, or an error. After a no, the refusal of [`STARTUP`] may follow.
+fn reply(received: Received<'_>) -> Parse {
+    let mut service = named("postgresql");
+    match received.bytes {
+        b"S" => {
+            note(&mut service, "postgresql.tls", "yes");
+            Parse::yes(service, Strength::Grammar, Next::Nothing)
+        }
+        b"N" => {
+            note(&mut service, "postgresql.tls", "no");
+            Parse::yes(service, Strength::Grammar, Next::Say(STARTUP))
+        }
+        [b'N', rest @ ..] => match parse(Received { bytes: rest, ..received }) {
+            Parse::Yes(mut answer) => {
+                note(&mut answer.service, "postgresql.tls", "no");
+                Parse::Yes(answer)
+            }
+            other => other,
+        },
+        _ => parse(received),
+    }
 }
 
+/// An `ErrorResponse`.
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);
     let kind = reader.u8();
@@ -47,13 +63,49 @@ fn parse(received: Received<'_>) -> Parse {
     if !(8..2048).contains(&length) {
         return Parse::No;
     }
+    let fields = reader.rest();
     // The severity comes first, in the server's own language.
     match (reader.u8(), reader.until(0)) {
-        (Some(b'S'), Some(severity)) if severity.iter().all(|byte| byte.is_ascii_uppercase() || *byte >= 0x80) => {
-            let service = Service { name: "postgresql".into(), ..Service::default() };
-            Parse::yes(service, Strength::Structure, Next::Nothing)
-        }
-        (None | Some(b'S'), None) if reader.rest().len() < 32 => Parse::need_more(received),
-        _ => Parse::No,
+        (Some(b'S'), Some(severity)) if severity.iter().all(|byte| byte.is_ascii_uppercase() || *byte >= 0x80) => {}
+        (None | Some(b'S'), None) if reader.rest().len() < 32 => return Parse::need_more(received),
+        _ => return Parse::No,
+    }
+    let length = usize::try_from(length - 4).unwrap_or_default();
+    if fields.len() < length && !received.ended {
+        return Parse::NeedMore;
+    }
+    let fields = fields.get(..length).unwrap_or(fields);
+    let field = |kind: u8| {
+        let found = fields.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(&[kind]));
+        found.map(text::printable).unwrap_or_default()
+    };
+    let mut service = named("postgresql");
+    let (file, line, routine) = (field(b'F'), field(b'L'), field(b'R'));
+    // Others speak the protocol, but are not written in these files.
+    if ["postmaster.c", "backend_startup.c"].contains(&file.as_str()) && routine == "ProcessStartupPacket" {
+        product::name(&mut service, "postgresql", None);
+    }
+    if !file.is_empty() {
+        note(&mut service, "postgresql.source", format!("{file}:{line} {routine}"));
+    }
+    Parse::certain(service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_of_an_error_names_the_product() {
+        let fields = b"SFATAL\0VFATAL\0C0A000\0Munsupported\0Fpostmaster.c\0L2195\0RProcessStartupPacket\0\0";
+        let length = u8::try_from(fields.len() + 4).unwrap();
+        let error = [&[b'E', 0, 0, 0, length], fields.as_slice()].concat();
+        let Parse::Yes(answer) = parse(Received::open(&error)) else { panic!() };
+        assert_eq!(answer.service.product.as_deref(), Some("PostgreSQL"));
+        assert_eq!(answer.service.facts["postgresql.source"], "postmaster.c:2195 ProcessStartupPacket");
+        let Parse::Yes(answer) = reply(Received::open(&[b"N", error.as_slice()].concat())) else { panic!() };
+        assert_eq!(answer.service.facts["postgresql.tls"], "no");
+        assert_eq!(parse(Received::open(&error[..error.len() - 1])), Parse::NeedMore);
+        assert!(matches!(reply(Received::open(b"N")), Parse::Yes(answer) if answer.next == Next::Say(STARTUP)));
     }
 }

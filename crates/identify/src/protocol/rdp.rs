@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     // TLS, CredSSP, and CredSSP with early authorization.
     request: Some(|_| vec![3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0, 1, 0, 8, 0, 0x0b, 0, 0, 0]),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x1f\x08\x00\x02\x00\x00\x00",

@@ -13,6 +13,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[5900, 5901, 5902, 5903],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[b"RFB 003.008\n", b"RFB 003.889\n"],
 };

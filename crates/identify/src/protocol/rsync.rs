@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[873],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[b"@RSYNCD: 31.0 sha512 sha256 sha1 md5 md4\n", b"@RSYNCD: 30.0\n"],
 };

@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[4190, 2000],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"\"IMPLEMENTATION\" \"Dovecot Pigeonhole\"\r\n\"SIEVE\" \"fileinto reject\"\r\n\"STARTTLS\"\r\n\"VERSION\" \"1.0\"\r\nOK \"Dovecot ready.\"\r\n",
@@ -42,7 +43,7 @@ fn parse(received: Received<'_>) -> Parse {
             starttls = "yes";
         } else if upper.starts_with(b"OK") {
             service.facts.insert("sieve.starttls".into(), starttls.into());
-            return Parse::yes(service, Strength::Structure, Next::Farewell("LOGOUT\r\n"));
+            return Parse::yes(service, Strength::Structure, Next::Farewell(b"LOGOUT\r\n"));
         } else if !upper.starts_with(b"\"") {
             return Parse::No;
         }

@@ -16,6 +16,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[25, 587, 2525, 465],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"220 mail.example.org ESMTP Postfix (Debian/GNU)\r\n",
@@ -51,7 +52,7 @@ fn parse(received: Received<'_>) -> Parse {
         (_, ehlo) => {
             let next = match (greeting.code, rest) {
                 (220, []) => Next::Ehlo,
-                (220, _) => Next::Farewell("QUIT\r\n"),
+                (220, _) => Next::Farewell(b"QUIT\r\n"),
                 _ => Next::Nothing,
             };
             Parse::yes(read(greeting, ehlo), Strength::Grammar, next)
@@ -140,7 +141,7 @@ mod tests {
         let Parse::Yes(answer) = parse(Received::open(&whole)) else { panic!() };
         assert_eq!(answer.service.facts["smtp.capabilities"], "8BITMIME AUTH SIZE STARTTLS");
         assert_eq!(answer.service.facts["smtp.starttls"], "yes");
-        assert_eq!(answer.next, Next::Farewell("QUIT\r\n"));
+        assert_eq!(answer.next, Next::Farewell(b"QUIT\r\n"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[1433],
     request: Some(|_| QUESTION.to_vec()),
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"\x04\x01\x00\x1a\x00\x00\x01\x00\x00\x00\x0b\x00\x06\x01\x00\x11\x00\x01\xff\x10\x00\x03\xe8\x00\x00\x01",

@@ -16,6 +16,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[22, 2222, 22222],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",

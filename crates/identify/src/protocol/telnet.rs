@@ -13,6 +13,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[23, 2323],
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[b"\xff\xfd\x18\xff\xfd\x20", b"\xff\xfb\x01"],
 };

@@ -14,6 +14,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     // Asked with a real handshake, not with bytes of ours.
     request: None,
     parse,
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"\x15\x03\x01\x00\x02\x02\x46",

@@ -13,6 +13,7 @@ pub(super) static CLIENT: Protocol = Protocol {
     ports: &[5222, 5223],
     request: Some(|asking| header(asking, "jabber:client")),
     parse: |received| parse(received, "xmpp-client", "jabber:client"),
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1' version='1.0'><stream:features/>",
@@ -26,6 +27,7 @@ pub(super) static SERVER: Protocol = Protocol {
     ports: &[5269, 5270],
     request: Some(|asking| header(asking, "jabber:server")),
     parse: |received| parse(received, "xmpp-server", "jabber:server"),
+    reply: None,
     #[cfg(test)]
     samples: &[
         b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' id='1' version='1.0'><stream:features></stream:features>",

@@ -55,6 +55,11 @@ impl Budget {
         Instant::now() + self.capped((self.rtt * 8 + Duration::from_secs(1)).clamp(least, most.max(least)))
     }
 
+    /// For an answer to one of several questions to somebody who has answered nothing yet.
+    pub(super) fn brief(&self) -> Instant {
+        Instant::now() + self.capped((self.rtt * 4).clamp(Duration::from_millis(400), Duration::from_secs(2)))
+    }
+
     /// After a word that might be all of it.
     pub(super) fn quiet(&self) -> Duration {
         self.capped((self.rtt * 4).clamp(Duration::from_millis(250), Duration::from_secs(1)))

@@ -12,8 +12,10 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+/// Further words on one connection, each after an answer that calls for it.
+const MOST_WORDS: usize = 3;
 /// The most read of one connection.
-const MAX_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// What came of it.
 #[derive(Debug)]
@@ -33,12 +35,19 @@ pub(super) struct Talked {
     pub(super) heard: Heard,
     /// Everything that was heard, where the connection still stands as the protocol itself left it: it could go over to TLS.
     pub(super) met: Option<Vec<u8>>,
+    pub(super) ending: Ending,
 }
 
-impl From<Heard> for Talked {
-    fn from(heard: Heard) -> Self {
-        Self { heard, met: None }
-    }
+/// How a connection stood when it was left: what a server does that understands nothing tells kinds of servers apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Ending {
+    /// Still open.
+    #[default]
+    Open,
+    /// Ended by the other side in order.
+    Left,
+    /// Cut off.
+    Cut,
 }
 
 /// Whether the connection itself failed, in contrast to one that was ended in order or whose TLS was.
@@ -58,14 +67,22 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut line = Line { stream, heard: Vec::new(), asked: None, open: true, broken: false, unfinished: false };
+    if matches!(approach, Approach::Hush) {
+        let heard = line.listen(0, budget.greeting(), budget).await.map_or(Heard::Nothing, Heard::Answer);
+        return line.told(heard);
+    }
     let question = match approach {
-        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) if protocol.request.is_some() => Some(protocol),
+        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) | Approach::Briefly(protocol)
+            if protocol.request.is_some() =>
+        {
+            Some(protocol)
+        }
         _ => identify::by_name(Transport::Tcp, "http"),
     };
     let listen_until = match approach {
-        Approach::Ask(_) => Instant::now(),
+        Approach::Ask(_) | Approach::Briefly(_) => Instant::now(),
         Approach::Listen => budget.patience(),
-        Approach::ListenThenAsk(_) | Approach::Unknown => budget.greeting(),
+        Approach::Hush | Approach::ListenThenAsk(_) | Approach::Unknown => budget.greeting(),
     };
     let mut answer = if listen_until > Instant::now() { line.listen(0, listen_until, budget).await } else { None };
     if answer.is_none() && line.open {
@@ -74,43 +91,74 @@ where
             let words = question.and_then(|protocol| protocol.request).map(|request| request(asking));
             line.say(&words.unwrap_or_default(), budget).await;
         }
-        answer = line.listen(0, budget.answer(), budget).await;
+        let patience = if matches!(approach, Approach::Briefly(_)) { budget.brief() } else { budget.answer() };
+        answer = line.listen(0, patience, budget).await;
     }
     let mut answer = match answer {
         // Understood before it broke: what is missing would have said no more.
         Some(answer) if !(line.broken && line.unfinished) => answer,
-        remains if line.broken => return Heard::Broken(remains).into(),
-        _ if line.unfinished && line.open && line.heard.len() < MAX_BYTES => return Heard::Unfinished.into(),
-        _ => return Heard::Nothing.into(),
+        remains if line.broken => return line.told(Heard::Broken(remains)),
+        _ if line.unfinished && line.open && line.heard.len() < MAX_BYTES => return line.told(Heard::Unfinished),
+        _ => return line.told(Heard::Nothing),
     };
-    if answer.next == Next::Ehlo && line.open {
+    for _ in 0..MOST_WORDS {
+        let words = match answer.next {
+            Next::Ehlo => format!("EHLO {helo}\r\n").into_bytes(),
+            Next::Say(words) => words.to_vec(),
+            Next::Favicon => identify::favicon_request(asking),
+            _ => break,
+        };
+        if !line.open {
+            break;
+        }
         let before = line.heard.len();
-        line.say(format!("EHLO {helo}\r\n").as_bytes(), budget).await;
-        if let Some(told) = line.listen(before, budget.answer(), budget).await
-            && told.strength >= answer.strength
-        {
-            answer = told;
+        line.say(&words, budget).await;
+        let said = answer.next;
+        match line.listen(before, budget.answer(), budget).await {
+            Some(told) if told.strength >= answer.strength => answer = told,
+            // What is known now would lack what is told on another day.
+            _ if line.broken && matches!(said, Next::Say(_)) => return line.told(Heard::Broken(Some(answer))),
+            _ => break,
+        }
+        if answer.next == said {
+            break;
         }
     }
     if answer.next == Next::HostKey && line.open {
         answer.service.ssh_key = line.host_key(asking.agent, budget).await;
+        let offered = ssh_exchange::algorithms(&line.heard).into_iter();
+        answer.service.facts.extend(offered.map(|(name, list)| (name.to_owned(), list)));
     }
     // Where it could go over to TLS, nobody takes leave yet.
     if !asking.tls && line.open && !line.broken && starttls::Protocol::of(&answer.service).is_some() {
         let own_question = line.asked.is_none_or(|asked| asked.name == answer.service.name);
         if own_question {
-            return Talked { heard: Heard::Answer(answer), met: Some(line.heard) };
+            return Talked { heard: Heard::Answer(answer), met: Some(line.heard), ending: Ending::Open };
         }
+    }
+    let has_asked_another = line.asked.is_some_and(|asked| asked.name != answer.service.name);
+    if answer.next == Next::Again && !has_asked_another {
+        answer.next = Next::Nothing;
     }
     let farewell = match answer.next {
         Next::Farewell(words) => Some(words),
-        Next::Ehlo => Some("QUIT\r\n"),
-        Next::Nothing | Next::HostKey | Next::Tls => None,
+        Next::Ehlo => Some(b"QUIT\r\n".as_slice()),
+        Next::Nothing | Next::Say(_) | Next::Favicon | Next::Again | Next::HostKey | Next::Tls => None,
     };
     if let Some(words) = farewell.filter(|_| line.open) {
-        leave(line.stream, words.as_bytes(), budget).await;
+        leave(line.stream, words, budget).await;
     }
-    Heard::Answer(answer).into()
+    line.told(Heard::Answer(answer))
+}
+
+/// One question more to one that is known, and what is made of the answer.
+pub(super) async fn one_answer<S>(stream: &mut S, words: &[u8], budget: &Budget) -> Option<Box<Answer>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut line = Line { stream, heard: Vec::new(), asked: None, open: true, broken: false, unfinished: false };
+    line.say(words, budget).await;
+    line.listen(0, budget.brief(), budget).await
 }
 
 /// Says goodbye and lets the other end do so, so that it does not log a broken connection.
@@ -173,6 +221,15 @@ struct Line<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
+    fn told(&self, heard: Heard) -> Talked {
+        let ending = match (self.open, self.broken) {
+            (_, true) => Ending::Cut,
+            (true, false) => Ending::Open,
+            (false, false) => Ending::Left,
+        };
+        Talked { heard, met: None, ending }
+    }
+
     /// Reads until what was heard is understood, with more than `before` bytes of it, or the time is up. With bytes that
     /// might be all or that nobody understands it waits only until it is quiet.
     async fn listen(&mut self, before: usize, until: Instant, budget: &Budget) -> Option<Box<Answer>> {
@@ -183,7 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
                 self.unfinished = parsed == Parse::NeedMore;
                 match parsed {
                     Parse::Yes(answer) if answer.strength > Strength::Weak => return Some(answer),
-                    Parse::Yes(answer) if answer.next == Next::Ehlo && before == 0 => return Some(answer),
+                    Parse::Yes(answer) if before == 0 && matches!(answer.next, Next::Ehlo | Next::Say(_)) => {
+                        return Some(answer);
+                    }
                     Parse::Yes(_) | Parse::No => deadline = until.min(Instant::now() + budget.quiet()),
                     // A greeting that has begun may finish in its own time.
                     Parse::NeedMore => deadline = until.max(budget.answer()).min(until + MAX_DRIP),

@@ -9,6 +9,7 @@
 mod alert;
 mod budget;
 pub(crate) mod dialogue;
+mod further;
 mod handshake;
 mod names;
 mod plan;
@@ -96,7 +97,7 @@ const MAX_CONNECTIONS: usize = 6;
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, not counting the waits
-/// for its turn under the ceilings; at once when the dialer is halted. Reads at most 16 KiB of each connection beside TLS' own.
+/// for its turn under the ceilings; at once when the dialer is halted. Reads at most 64 KiB of each connection beside TLS' own.
 ///
 /// One that speaks TLS is looked at a second time ([`Earlier`]) where it is met the first time.
 pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
@@ -179,6 +180,8 @@ struct Interview<'a> {
     tls: Option<TlsObservation>,
     /// Offer HTTP in the handshake; not to a server that has refused it.
     offer_http: bool,
+    /// How the last question in the clear was taken.
+    ending: dialogue::Ending,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
     /// The name gives no leave by itself.
@@ -191,6 +194,8 @@ struct Interview<'a> {
     has_looked: bool,
     /// It went over to TLS, by these words.
     gone_over: Option<crate::starttls::Protocol>,
+    /// What the same protocol said in TLS then.
+    told_within: Option<Box<Answer>>,
     /// It went over to TLS the last time, by the protocol's own words.
     upgraded_before: bool,
     /// How it goes with that now.
@@ -218,12 +223,14 @@ impl<'a> Interview<'a> {
             best: None,
             tls: None,
             offer_http: true,
+            ending: dialogue::Ending::default(),
             denied_tls: false,
             is_learnt: false,
             earlier: None,
             modern: Modern::default(),
             has_looked: false,
             gone_over: None,
+            told_within: None,
             upgraded_before,
             upgrade: secure::Progress::default(),
             doubtful: false,
@@ -255,6 +262,9 @@ impl<'a> Interview<'a> {
                 None => return false,
             }
         }
+        if plan::is_fragile(self.endpoint.port) {
+            return self.only_listen().await;
+        }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
         let mut asked_http = false;
         for layer in plan.layers {
@@ -280,9 +290,13 @@ impl<'a> Interview<'a> {
         }
         // Where the question was a special one, the general one is still open.
         if !asked_http && self.best.is_none() && self.tls.is_none() {
-            return self.ask_in(Layer::Plain, Approach::Unknown).await.is_some();
+            match self.ask_in(Layer::Plain, Approach::Unknown).await {
+                Some(true) => return true,
+                Some(false) => {}
+                None => return false,
+            }
         }
-        true
+        self.ask_further(plan.approach).await
     }
 
     /// Asks once, and again where the connection broke. `Some(true)`: recognised, all is said. None: no connection.
@@ -298,6 +312,11 @@ impl<'a> Interview<'a> {
             && self.ask.prior.is_some_and(|prior| prior.name != TLS)
         {
             heard = self.visit(layer, approach).await?;
+        }
+        heard = self.ask_properly(layer, heard).await;
+        // Who was never understood and leaves abruptly without a word has not understood: other questions are worth more.
+        if matches!(heard, Heard::Broken(None)) && layer == Layer::Plain && !self.has_prior() {
+            return Some(false);
         }
         if let Heard::Broken(first) = heard {
             let again = self.visit(layer, approach).await?;
@@ -355,6 +374,7 @@ impl<'a> Interview<'a> {
                         Layer::Plain => {
                             let mut conn = conn;
                             let talked = self.talk(&mut conn, approach, false).await;
+                            self.ending = talked.ending;
                             self.go_over(conn, talked).await
                         }
                         Layer::Tls => self.shake(conn, approach).await,

@@ -1,5 +1,6 @@
 //! In which order to ask, from what is known and what the port makes likely. Ports decide the order, never the result.
 
+use super::dialogue::Ending;
 use identify::{Protocol, Speaker};
 use model::{Service, Transport};
 
@@ -13,10 +14,14 @@ pub(super) enum Layer {
 /// How to begin on an open connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Approach {
+    /// Listen for a moment, and say nothing whatever is heard.
+    Hush,
     /// The server speaks first, we have reason to think: listen long.
     Listen,
     /// It has answered to this before: ask at once.
     Ask(&'static Protocol),
+    /// One of several questions to a server that has answered none: ask at once, and wait no longer than an answer takes.
+    Briefly(&'static Protocol),
     /// Listen for a moment, then ask this.
     ListenThenAsk(&'static Protocol),
     /// Listen for a moment, then ask what most would answer to.
@@ -28,11 +33,22 @@ impl Approach {
         matches!(self, Self::Listen)
     }
 
+    /// Whether it comes to this question.
+    pub(super) fn asks(self, question: &Protocol) -> bool {
+        match self {
+            Self::Ask(protocol) | Self::Briefly(protocol) | Self::ListenThenAsk(protocol) => {
+                protocol.name == question.name
+            }
+            Self::Hush | Self::Listen | Self::Unknown => false,
+        }
+    }
+
     /// Its question is the general one, or comes to it.
     pub(super) fn falls_back_to_http(self) -> bool {
         match self {
             Self::Listen | Self::Unknown => true,
-            Self::Ask(protocol) | Self::ListenThenAsk(protocol) => protocol.name == "http",
+            Self::Hush => false,
+            Self::Ask(protocol) | Self::Briefly(protocol) | Self::ListenThenAsk(protocol) => protocol.name == "http",
         }
     }
 }
@@ -59,14 +75,42 @@ pub(super) fn make(port: u16, prior: Option<&Service>, prior_tls: bool) -> Plan 
     Plan { layers, approach }
 }
 
+/// What to ask a server that has made nothing of the general question nor of a handshake, the likeliest first: what the port
+/// suggests, then what commonly answers neither and takes it like this. `ending` is how the general question was taken.
+pub(super) fn further(port: u16, ending: Ending) -> impl Iterator<Item = &'static Protocol> {
+    // Those that read a length first and wait for what it promises; those that look at what they read and leave; and those
+    // that leave with half of it unread, which resets the connection.
+    const OPEN: &[&str] = &["domain", "microsoft-ds", "sunrpc", "ms-wbt-server", "epmap", "ldap", "postgresql"];
+    const LEFT: &[&str] =
+        &["postgresql", "zookeeper", "ldap", "mqtt", "sunrpc", "microsoft-ds", "ms-wbt-server", "domain"];
+    const CUT: &[&str] = &["ldap", "mqtt", "ms-wbt-server", "zookeeper", "postgresql", "microsoft-ds", "domain"];
+    let common = match ending {
+        Ending::Open => OPEN,
+        Ending::Left => LEFT,
+        Ending::Cut => CUT,
+    };
+    let suggested = identify::suggested(Transport::Tcp, port).filter(|protocol| protocol.request.is_some());
+    let common = common.iter().filter_map(|name| identify::by_name(Transport::Tcp, name));
+    suggested.chain(common.filter(move |protocol| !protocol.ports.contains(&port)))
+}
+
+/// Whether what listens on this TCP port may take harm from a question it does not expect, or act upon it: printers put it
+/// on paper, controllers of machines stop. Such ports are listened to and told nothing.
+pub(super) fn is_fragile(port: u16) -> bool {
+    matches!(port,
+        102 | 502 | 515 | 789 | 1911 | 1962 | 2404 | 4786 | 4840 | 4911 | 5006 | 5007 | 9100..=9109 | 9112..=9116 | 9600
+            | 18245 | 20000 | 20547 | 44818 | 47808)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shown(plan: &Plan) -> String {
         let approach = match plan.approach {
+            Approach::Hush => "hush".to_owned(),
             Approach::Listen => "listen".to_owned(),
-            Approach::Ask(protocol) => format!("ask {}", protocol.name),
+            Approach::Ask(protocol) | Approach::Briefly(protocol) => format!("ask {}", protocol.name),
             Approach::ListenThenAsk(protocol) => format!("listen, ask {}", protocol.name),
             Approach::Unknown => "unknown".to_owned(),
         };
@@ -83,7 +127,8 @@ mod tests {
             (993, None, false, "Tls: listen"),
             (53, None, false, "Plain: listen, ask domain"),
             (31337, None, false, "Plain: unknown"),
-            (6379, None, false, "Plain: unknown"),
+            (6379, None, false, "Plain: listen, ask redis"),
+            (445, None, false, "Plain: listen, ask microsoft-ds"),
             (443, Some("ssh"), false, "Plain: listen"),
             (31337, Some("http"), false, "Plain: ask http"),
             (31337, Some("http"), true, "Tls: ask http"),

@@ -51,10 +51,15 @@ enum Attempt {
 impl Interview<'_> {
     /// On the connection on which a protocol has just been recognised.
     pub(super) async fn go_over(&mut self, conn: Conn, talked: Talked) -> Heard {
-        let Talked { heard: Heard::Answer(mut answer), met } = talked else { return talked.heard };
+        let Talked { heard: Heard::Answer(mut answer), met, ending: _ } = talked else { return talked.heard };
         let Some(protocol) = Protocol::of(&answer.service) else { return Heard::Answer(answer) };
         if !is_welcome(&answer) {
             self.upgrade = Progress::Doubtful;
+            return Heard::Answer(answer);
+        }
+        // It was asked, and has said no.
+        if answer.service.facts.get("postgresql.tls").is_some_and(|tls| tls == "no") {
+            self.upgrade = Progress::Settled;
             return Heard::Answer(answer);
         }
         let owed = |name| Progress::Owed { protocol, name };
@@ -69,6 +74,7 @@ impl Interview<'_> {
         self.upgrade = match self.secure(protocol, upgraded).await {
             Attempt::Done => {
                 mark(&mut answer, protocol);
+                self.tell(&mut answer);
                 Progress::Settled
             }
             Attempt::Declined => Progress::Settled,
@@ -100,6 +106,7 @@ impl Interview<'_> {
         self.upgrade = match self.secure(protocol, upgraded).await {
             Attempt::Done => {
                 mark(answer, protocol);
+                self.tell(answer);
                 Progress::Settled
             }
             Attempt::Declined | Attempt::OtherName(_) => Progress::Settled,
@@ -134,6 +141,10 @@ impl Interview<'_> {
                 if let Some(words) = protocol.farewell() {
                     dialogue::leave(stream.as_mut(), words, &self.budget).await;
                 }
+                if protocol == Protocol::PostgreSql {
+                    let words = identify::POSTGRESQL_STARTUP;
+                    self.told_within = dialogue::one_answer(stream.as_mut(), words, &self.budget).await;
+                }
                 Some(session)
             }
             Shaken::Partly(session) | Shaken::Cut(session @ Some(_)) => session,
@@ -156,6 +167,19 @@ impl Interview<'_> {
         let Some(session) = session else { return Attempt::Declined };
         self.take_session(session);
         Attempt::Done
+    }
+
+    /// Adds what the same protocol has said within TLS.
+    fn tell(&mut self, answer: &mut Answer) {
+        let Some(told) = self.told_within.take().filter(|told| told.service.name == answer.service.name) else {
+            return;
+        };
+        let (service, told) = (&mut answer.service, told.service);
+        if service.product.is_none() {
+            (service.vendor, service.product, service.version) = (told.vendor, told.product, told.version);
+            service.cpe = told.cpe;
+        }
+        service.facts.extend(told.facts);
     }
 
     /// Where it is known that a modern handshake would come to nothing.

@@ -109,6 +109,33 @@ pub fn greeting(agent: &str) -> Vec<u8> {
     greeting
 }
 
+/// The algorithms a server offers (RFC 4253 §7.1), as facts: methods of exchange, kinds of host keys, ciphers and
+/// authentication codes towards us. Empty where it has not said.
+pub fn algorithms(heard: &[u8]) -> Vec<(&'static str, String)> {
+    let mut reader = Reader::new(heard);
+    for _ in 0..64 {
+        match reader.line() {
+            Some(line) if line.starts_with(b"SSH-") => break,
+            Some(_) => {}
+            None => return Vec::new(),
+        }
+    }
+    let Packet::Whole(payload) = next_packet(&mut reader) else { return Vec::new() };
+    let mut payload = Reader::new(payload);
+    if payload.u8() != Some(KEXINIT) || payload.take(16).is_none() {
+        return Vec::new();
+    }
+    // The fourth and the sixth list are those from the server to us.
+    let names = [Some("ssh.kex"), Some("ssh.host_keys"), None, Some("ssh.ciphers"), None, Some("ssh.macs")];
+    let mut facts = Vec::new();
+    for name in names {
+        let list = payload.u32().and_then(|length| payload.take(usize::try_from(length).ok()?));
+        let Some(list) = list else { break };
+        facts.extend(name.map(|name| (name, crate::printable(list))));
+    }
+    facts
+}
+
 /// What everything heard of a server, from its first byte on, comes to.
 pub fn read(heard: &[u8]) -> Exchange {
     let mut reader = Reader::new(heard);

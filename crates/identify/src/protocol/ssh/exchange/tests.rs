@@ -188,3 +188,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_server_offers() {
+    let greeting = super::greeting("zorbd");
+    let facts = super::algorithms(&greeting);
+    let names: Vec<&str> = facts.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["ssh.kex", "ssh.host_keys", "ssh.ciphers", "ssh.macs"]);
+    assert!(facts[0].1.starts_with("curve25519-sha256,") && facts[1].1.starts_with("ssh-ed25519,"));
+    for end in 0..greeting.len() {
+        super::algorithms(&greeting[..end]);
+    }
+}
