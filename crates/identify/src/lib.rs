@@ -9,6 +9,7 @@ mod certificate;
 mod chain;
 mod classify;
 mod distribution;
+pub mod fingerprint;
 mod product;
 mod protocol;
 mod reader;

@@ -4,7 +4,9 @@ use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    text,
 };
 use model::Service;
 
@@ -21,8 +23,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"-ERR [SYS/TEMP] come back later\r\n",
     ],
 };
-
-pub(super) const SERVERS: &[&str] = &["dovecot", "courier-imap", "courier", "cyrus"];
 
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);
@@ -48,10 +48,9 @@ fn parse(received: Received<'_>) -> Parse {
 
 /// POP3 and IMAP servers are the same programs.
 pub(super) fn name(service: &mut Service, greeting: &str) {
-    let Some(token) = product::mentioned(greeting, SERVERS) else { return };
-    let rest = text::after(greeting, token).unwrap_or("");
-    let rest = rest.trim_start_matches(|char: char| !char.is_ascii_digit() && char != '(');
-    product::name(service, token, text::version(rest));
+    if !fingerprint::name(service, Field::PopGreeting, greeting) {
+        return;
+    }
     distribution::read(service, greeting);
     if let Some(version) = service.version.clone().filter(|version| version.contains("deb")) {
         distribution::package(service, &version);
