@@ -8,15 +8,61 @@
 //! [`printable`](crate::printable).
 
 mod builtin;
+mod claim;
 mod cpe;
+mod extract;
 mod field;
 mod pattern;
+mod prefilter;
+pub mod recog;
 
 pub use field::Field;
 
 use crate::{product, text};
 use builtin::{Match, builtin};
+use claim::Claim;
 use model::{Os, Service};
+use std::sync::Arc;
+
+/// Facts: what stands behind a web server.
+const APPLICATION: &str = "http.application";
+const APPLICATION_VERSION: &str = "http.application_version";
+
+/// The operator's own rules, beside those compiled in. Cheap to clone; none unless configured.
+#[derive(Debug, Clone, Default)]
+pub struct Fingerprints {
+    recog: Arc<[recog::Database]>,
+}
+
+impl Fingerprints {
+    /// With the files of a folder of Recog's.
+    #[must_use]
+    pub fn with_recog(mut self, databases: Vec<recog::Database>) -> Self {
+        self.recog = databases.into();
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.recog.is_empty()
+    }
+
+    /// Adds what these rules know of a service that has been recognised, from the bytes it was recognised by. What our own
+    /// rules are sure of stays; what contradicts it is a fact (`product.disputed`, `os.disputed`). Sends nothing, so it may be
+    /// done again to an answer that was kept.
+    pub fn label(&self, service: &mut Service, heard: &[u8]) {
+        if self.is_empty() {
+            return;
+        }
+        let values = extract::fields(service, heard);
+        for database in self.recog.iter() {
+            let Some(field) = database.field() else { continue };
+            let mut of_field = values.iter().filter(|(other, _)| *other == field);
+            if let Some(hit) = of_field.find_map(|(_, value)| database.identify(value)) {
+                Claim::of_recog(&hit).add_to(service);
+            }
+        }
+    }
+}
 
 /// The product of that key in `products.toml`.
 pub(crate) fn known(word: &str) -> Option<&'static builtin::Product> {
@@ -38,8 +84,6 @@ pub(crate) fn name(service: &mut Service, field: Field, value: &str) -> bool {
 /// Notes what stands behind a web server, by one field's value: it becomes the product where the server says none, and facts
 /// and a further CPE name otherwise. The first that is found stays; its version may come from another field.
 pub(crate) fn application(service: &mut Service, field: Field, value: &str) {
-    const NAME: &str = "http.application";
-    const VERSION: &str = "http.application_version";
     let Some(found) = builtin().find(field, value.as_bytes()) else { return };
     let (Some(word), version) = words(&found) else { return };
     let Some(known) = builtin().product(&word) else { return };
@@ -53,8 +97,8 @@ pub(crate) fn application(service: &mut Service, field: Field, value: &str) {
         }
         return;
     }
-    let noted = service.facts.get(NAME).map(String::as_str);
-    let completes = version.is_some() && !service.facts.contains_key(VERSION);
+    let noted = service.facts.get(APPLICATION).map(String::as_str);
+    let completes = version.is_some() && !service.facts.contains_key(APPLICATION_VERSION);
     if noted.is_some() && !(is_named(noted) && completes) {
         return;
     }
@@ -62,9 +106,9 @@ pub(crate) fn application(service: &mut Service, field: Field, value: &str) {
         service.cpe.retain(|cpe| *cpe != plain);
     }
     service.cpe.extend(known.cpe(version.as_deref()));
-    service.facts.insert(NAME.into(), known.name.clone());
+    service.facts.insert(APPLICATION.into(), known.name.clone());
     if let Some(version) = version {
-        service.facts.insert(VERSION.into(), version);
+        service.facts.insert(APPLICATION_VERSION.into(), version);
     }
 }
 
@@ -92,4 +136,48 @@ fn system(found: &Match<'_, '_>) -> Option<Os> {
         version: found.os.map(text::printable),
         confidence: os.confidence,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Parse, Received, classify};
+    use model::Transport;
+
+    const RECOG: &str = r#"<fingerprints matches="http_header.server" protocol="http">
+        <fingerprint pattern="^Zorb web ([\d.]+)"><description>Zorb</description>
+            <param pos="0" name="service.vendor" value="Zorb Inc"/><param pos="0" name="service.product" value="Zorb"/>
+            <param pos="1" name="service.version"/>
+            <param pos="0" name="service.cpe23" value="cpe:/a:zorb:zorb:{service.version}"/>
+            <param pos="0" name="os.vendor" value="Zorb"/><param pos="0" name="os.family" value="Linux"/>
+            <param pos="0" name="os.product" value="Linux"/><param pos="0" name="hw.device" value="Router"/>
+        </fingerprint></fingerprints>"#;
+
+    fn labelled(heard: &[u8]) -> (Service, Service) {
+        let rules = Fingerprints::default().with_recog(vec![recog::Database::read("http_servers", RECOG).unwrap()]);
+        let Parse::Yes(answer) = classify(Transport::Tcp, Received::ended(heard)) else { panic!("no answer") };
+        let mut service = answer.service.clone();
+        rules.label(&mut service, heard);
+        (answer.service, service)
+    }
+
+    #[test]
+    fn the_operators_rules_name_what_ours_do_not() {
+        let (before, after) = labelled(b"HTTP/1.1 200 OK\r\nServer: Zorb web 7.1 (beta)\r\n\r\n");
+        assert_eq!((before.vendor.as_deref(), before.product.as_deref()), (None, Some("Zorb web 7.1")));
+        assert_eq!((after.product.as_deref(), after.version.as_deref()), (Some("Zorb"), Some("7.1")));
+        assert_eq!(after.cpe, ["cpe:2.3:a:zorb:zorb:7.1:*:*:*:*:*:*:*"]);
+        assert_eq!(after.facts["fingerprint"], "recog http_servers #1");
+        assert_eq!(after.facts["hardware.device"], "Router");
+        assert_eq!(after.os.as_ref().map(ToString::to_string).as_deref(), Some("Zorb"));
+        let (before, after) = labelled(b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\r\n");
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn without_rules_of_the_operators_nothing_changes() {
+        let mut service = Service { name: "http".into(), ..Service::default() };
+        Fingerprints::default().label(&mut service, b"HTTP/1.1 200 OK\r\nServer: Zorb web 7.1\r\n\r\n");
+        assert_eq!(service, Service { name: "http".into(), ..Service::default() });
+    }
 }

@@ -26,6 +26,7 @@ pub use answer::{Answer, Next, Parse, Received, Strength};
 pub use certificate::{CertificateError, count_scts, read_certificate, sha256};
 pub use chain::{Assessment, Served, assess, judge};
 pub use classify::classify;
+pub use fingerprint::Fingerprints;
 pub use protocol::ssh::exchange as ssh_exchange;
 pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, reply_to, tls_is_likely};
 pub use reader::Reader;

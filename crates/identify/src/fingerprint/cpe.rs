@@ -44,7 +44,6 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The formatted string of a URI such as `cpe:/a:isc:bind:9.18.33`; none where it is no name. A version of `-` is an unknown
 /// one, so any: nobody who publishes such rules means software without versions by it.
-#[cfg(test)]
 pub(crate) fn from_uri(uri: &str) -> Option<String> {
     let mut parts = uri.strip_prefix("cpe:/")?.split(':');
     let part = parts.next().filter(|part| matches!(*part, "a" | "o" | "h"))?;
@@ -74,7 +73,6 @@ pub(crate) fn from_uri(uri: &str) -> Option<String> {
 }
 
 /// One component of a URI: percent-encoded characters are decoded and then quoted anew; nothing at all is any value.
-#[cfg(test)]
 fn component_of(component: &str) -> String {
     match component {
         "" | "*" => return "*".to_owned(),
