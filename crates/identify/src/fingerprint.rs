@@ -14,6 +14,7 @@ mod extract;
 mod field;
 mod pattern;
 mod prefilter;
+pub mod probes;
 pub mod recog;
 
 pub use field::Field;
@@ -21,9 +22,11 @@ pub use field::Field;
 use crate::{product, text};
 use builtin::{Match, builtin};
 use claim::Claim;
-use model::{Os, Service};
+use model::{Os, Service, Transport};
 use std::sync::Arc;
 
+/// What is called so has said something that no parser knows.
+const UNKNOWN: &str = "unknown";
 /// Facts: what stands behind a web server.
 const APPLICATION: &str = "http.application";
 const APPLICATION_VERSION: &str = "http.application_version";
@@ -32,6 +35,7 @@ const APPLICATION_VERSION: &str = "http.application_version";
 #[derive(Debug, Clone, Default)]
 pub struct Fingerprints {
     recog: Arc<[recog::Database]>,
+    probes: Option<Arc<probes::ServiceProbes>>,
 }
 
 impl Fingerprints {
@@ -42,14 +46,21 @@ impl Fingerprints {
         self
     }
 
+    /// With the match lines of a file in the format of nmap's service probes.
+    #[must_use]
+    pub fn with_probes(mut self, probes: probes::ServiceProbes) -> Self {
+        self.probes = Some(Arc::new(probes));
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.recog.is_empty()
+        self.recog.is_empty() && self.probes.is_none()
     }
 
     /// Adds what these rules know of a service that has been recognised, from the bytes it was recognised by. What our own
     /// rules are sure of stays; what contradicts it is a fact (`product.disputed`, `os.disputed`). Sends nothing, so it may be
     /// done again to an answer that was kept.
-    pub fn label(&self, service: &mut Service, heard: &[u8]) {
+    pub fn label(&self, transport: Transport, service: &mut Service, heard: &[u8]) {
         if self.is_empty() {
             return;
         }
@@ -60,6 +71,14 @@ impl Fingerprints {
             if let Some(hit) = of_field.find_map(|(_, value)| database.identify(value)) {
                 Claim::of_recog(&hit).add_to(service);
             }
+        }
+        let claim = self.probes.as_ref().and_then(|probes| probes.claim(transport, service, heard));
+        if let Some((claim, name)) = claim {
+            if service.name == UNKNOWN {
+                service.name = text::printable(name.as_bytes()).to_lowercase();
+                service.confidence = claim.confidence;
+            }
+            claim.add_to(service);
         }
     }
 }
@@ -142,7 +161,6 @@ fn system(found: &Match<'_, '_>) -> Option<Os> {
 mod tests {
     use super::*;
     use crate::{Parse, Received, classify};
-    use model::Transport;
 
     const RECOG: &str = r#"<fingerprints matches="http_header.server" protocol="http">
         <fingerprint pattern="^Zorb web ([\d.]+)"><description>Zorb</description>
@@ -157,7 +175,7 @@ mod tests {
         let rules = Fingerprints::default().with_recog(vec![recog::Database::read("http_servers", RECOG).unwrap()]);
         let Parse::Yes(answer) = classify(Transport::Tcp, Received::ended(heard)) else { panic!("no answer") };
         let mut service = answer.service.clone();
-        rules.label(&mut service, heard);
+        rules.label(Transport::Tcp, &mut service, heard);
         (answer.service, service)
     }
 
@@ -177,7 +195,7 @@ mod tests {
     #[test]
     fn without_rules_of_the_operators_nothing_changes() {
         let mut service = Service { name: "http".into(), ..Service::default() };
-        Fingerprints::default().label(&mut service, b"HTTP/1.1 200 OK\r\nServer: Zorb web 7.1\r\n\r\n");
+        Fingerprints::default().label(Transport::Tcp, &mut service, b"HTTP/1.1 200 OK\r\nServer: Zorb web 7.1\r\n\r\n");
         assert_eq!(service, Service { name: "http".into(), ..Service::default() });
     }
 }
