@@ -39,6 +39,9 @@ pub struct Answer {
     pub service: Service,
     pub strength: Strength,
     pub next: Next,
+    /// The bytes it was read from, as far as whoever read them keeps them: further rules look at them
+    /// ([`Fingerprints::label`](crate::Fingerprints::label)). A parser leaves it empty.
+    pub heard: Vec<u8>,
 }
 
 /// How much the form of an answer proves.
@@ -82,7 +85,7 @@ impl Parse {
     /// A service by its protocol's name, with the confidence its strength gives.
     pub(crate) fn yes(mut service: Service, strength: Strength, next: Next) -> Self {
         service.confidence = strength.confidence();
-        Self::Yes(Box::new(Answer { service, strength, next }))
+        Self::Yes(Box::new(Answer { service, strength, next, heard: Vec::new() }))
     }
 
     /// `NeedMore`, or `No` where no more will come.

@@ -16,8 +16,10 @@ mod pattern;
 mod prefilter;
 pub mod probes;
 pub mod recog;
+mod trial;
 
 pub use field::Field;
+pub use trial::{Trial, builtin_counts, hostile_values};
 
 use crate::{product, text};
 use builtin::{Match, builtin};

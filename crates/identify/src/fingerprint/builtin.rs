@@ -163,7 +163,6 @@ impl Builtin {
     }
 
     /// How many products and rules there are.
-    #[cfg(test)]
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.products.len(), self.sets.values().map(|(_, rules)| rules.len()).sum())
     }

@@ -1,4 +1,5 @@
 mod broken;
+mod fingerprints;
 mod second;
 mod starttls;
 

@@ -70,8 +70,9 @@ pub(super) fn anatomy(pattern: &str, ignore_case: bool, dot_all: bool) -> Option
             .dot_matches_new_line(dot_all)
             .build()
             .parse(text)
+            .ok()
     };
-    let hir = parse(&if own.looks_around { widened(&own.text) } else { own.text }).ok()?;
+    let hir = parse(&if own.looks_around { widened(&own.text) } else { own.text })?;
     let is_empty = !own.looks_around && hir.properties().minimum_len() == Some(0);
     Some((prefilter::literals(&hir), is_empty))
 }
