@@ -110,6 +110,19 @@ fn lines(heard: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_values_or_none(
+            heard in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xff), Just(b'\n'), Just(b'-'), Just(b':')], 0..300),
+            name in prop_oneof![Just("ssh"), Just("http"), Just("smtp"), Just("ftp"), Just("pop3"), Just("telnet"), Just("unknown")],
+        ) {
+            let service = Service { name: name.into(), ..Service::default() };
+            let found = fields(&service, &heard);
+            prop_assert!(found.len() <= MOST && found.iter().all(|(_, value)| !value.is_empty()));
+        }
+    }
 
     #[test]
     fn values_without_what_stands_around_them() {

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 /// Ours, in that format.
 const OWN: &str = r#"# a comment
@@ -91,4 +92,27 @@ fn faults_are_told_with_their_line() {
     }
     let long = [b"#".as_slice(), &b"x".repeat(9000), b"\nProbe TCP A q|", &b"x".repeat(9000), b"|"].concat();
     assert_eq!(ServiceProbes::read(&long).unwrap_err().line, 2);
+}
+
+proptest! {
+    /// Whatever is in the file is read or refused, and what was read bears any answer.
+    #[test]
+    fn spoilt_files_are_read_or_refused(
+        edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..8),
+        heard in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let mut bytes = OWN.as_bytes().to_vec();
+        for (at, value) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(file) = ServiceProbes::read(&bytes) {
+            let service = Service { name: "unknown".into(), ..Service::default() };
+            for transport in [Transport::Tcp, Transport::Udp] {
+                if let Some((claim, _)) = file.claim(transport, &service, &heard) {
+                    prop_assert!(claim.product.is_none_or(|product| product.chars().count() <= 256));
+                }
+            }
+        }
+    }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 const OWN: &str = r#"<?xml version="1.0"?>
 <fingerprints matches="ssh.banner" protocol="ssh" preference="0.9">
@@ -122,4 +123,24 @@ fn every_example_of_recog_holds() {
         fingerprints >= 4_600 && examples >= 7_500 && assertions >= 7_800,
         "{fingerprints} {examples} {assertions}"
     );
+}
+
+proptest! {
+    /// Whatever is in a file is read or refused, and what was read bears any value.
+    #[test]
+    fn spoilt_files_are_read_or_refused(
+        edits in proptest::collection::vec((any::<proptest::sample::Index>(), proptest::char::any()), 0..6),
+        value in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let mut chars: Vec<char> = OWN.chars().collect();
+        for (at, char) in edits {
+            let at = at.index(chars.len());
+            chars[at] = char;
+        }
+        if let Ok(database) = Database::read("own", &chars.into_iter().collect::<String>()) {
+            if let Some(hit) = database.identify(&value) {
+                prop_assert!(hit.number >= 1 && hit.parameters.keys().all(|name| !name.starts_with("_tmp.")));
+            }
+        }
+    }
 }
