@@ -43,7 +43,9 @@ pub struct Fingerprints {
 impl Fingerprints {
     /// With the files of a folder of Recog's.
     #[must_use]
-    pub fn with_recog(mut self, databases: Vec<recog::Database>) -> Self {
+    pub fn with_recog(mut self, mut databases: Vec<recog::Database>) -> Self {
+        // What a server says of itself is heard before what stands behind it.
+        databases.sort_by_key(recog::Database::field);
         self.recog = databases.into();
         self
     }
@@ -74,6 +76,21 @@ impl Fingerprints {
                 Claim::of_recog(&hit).add_to(service);
             }
         }
+        self.add_probes(transport, service, heard);
+    }
+
+    /// Adds what the names in a service's certificate say of the device that serves it. They say nothing of its software.
+    pub fn label_by_certificate(&self, service: &mut Service, subject: &str, issuer: &str) {
+        for (field, name) in [(Field::CertificateSubject, subject), (Field::CertificateIssuer, issuer)] {
+            let of_field = self.recog.iter().filter(|database| database.field() == Some(field));
+            let value = extract::distinguished(name);
+            for hit in of_field.filter_map(|database| database.identify(&value)) {
+                Claim::of_recog(&hit).about_device().add_to(service);
+            }
+        }
+    }
+
+    fn add_probes(&self, transport: Transport, service: &mut Service, heard: &[u8]) {
         let claim = self.probes.as_ref().and_then(|probes| probes.claim(transport, service, heard));
         if let Some((claim, name)) = claim {
             if service.name == UNKNOWN {
@@ -192,6 +209,17 @@ mod tests {
         assert_eq!(after.os.as_ref().map(ToString::to_string).as_deref(), Some("Zorb"));
         let (before, after) = labelled(b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\r\n");
         assert_eq!(before, after);
+    }
+
+    #[test]
+    fn a_certificate_tells_the_device() {
+        let text = r#"<fingerprints matches="x509.subject"><fingerprint pattern="^CN=zorb-(\d+),O=Zorb\\, Inc\.,C=TW$">
+            <param pos="0" name="hw.vendor" value="Zorb"/><param pos="1" name="hw.product"/>
+            <param pos="0" name="service.product" value="Zorb web"/></fingerprint></fingerprints>"#;
+        let rules = Fingerprints::default().with_recog(vec![recog::Database::read("x509_subjects", text).unwrap()]);
+        let mut service = Service { name: "http".into(), ..Service::default() };
+        rules.label_by_certificate(&mut service, "C=TW, O=Zorb, Inc., CN=zorb-71", "CN=other");
+        assert_eq!((service.product, service.facts["hardware.product"].as_str()), (None, "71"));
     }
 
     #[test]

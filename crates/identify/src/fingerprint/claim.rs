@@ -76,6 +76,11 @@ impl Claim {
         }
     }
 
+    /// Only what it says of the machine: hardware and system.
+    pub(crate) fn about_device(self) -> Self {
+        Self { vendor: None, product: None, version: None, cpe: None, ..self }
+    }
+
     /// Adds to a service what is claimed of it. True where it named the product.
     pub(crate) fn add_to(self, service: &mut Service) -> bool {
         let mut used = false;

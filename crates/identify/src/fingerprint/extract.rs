@@ -81,6 +81,29 @@ fn http(service: &Service, heard: &[u8]) -> Vec<(Field, Vec<u8>)> {
     found
 }
 
+/// A distinguished name as Recog's patterns expect it, `CN=a,OU=b,O=c\, Inc.,L=d,ST=e,C=f`: in that order whatever the
+/// certificate's own, commas within values behind a backslash. `name` is as in [`model::Certificate::subject`].
+pub(crate) fn distinguished(name: &str) -> Vec<u8> {
+    const ORDER: [&str; 9] = ["SERIALNUMBER", "CN", "OU", "O", "POSTALCODE", "STREET", "L", "ST", "C"];
+    let is_kind =
+        |kind: &str| !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+    let mut attributes: Vec<String> = Vec::new();
+    for part in name.split(", ") {
+        match (part.split_once('='), attributes.last_mut()) {
+            // What does not begin an attribute goes on with the one before.
+            (None, Some(open)) => *open = format!("{open}\\, {part}"),
+            (Some((kind, _)), Some(open)) if !is_kind(kind) => *open = format!("{open}\\, {part}"),
+            _ => attributes.push(part.to_owned()),
+        }
+    }
+    let rank = |attribute: &String| {
+        let kind = attribute.split('=').next().unwrap_or_default().to_ascii_uppercase();
+        ORDER.iter().position(|known| *known == kind).unwrap_or(0)
+    };
+    attributes.sort_by_key(rank);
+    attributes.join(",").into_bytes()
+}
+
 /// The text between Telnet's commands (RFC 854): three bytes with an option, two without, more in a subnegotiation.
 fn telnet(heard: &[u8]) -> Vec<u8> {
     const IAC: u8 = 0xff;
@@ -121,6 +144,19 @@ mod tests {
             let service = Service { name: name.into(), ..Service::default() };
             let found = fields(&service, &heard);
             prop_assert!(found.len() <= MOST && found.iter().all(|(_, value)| !value.is_empty()));
+        }
+    }
+
+    #[test]
+    fn distinguished_names_in_recogs_order() {
+        for (name, expect) in [
+            ("C=TW, ST=HsinChu, O=DrayTek Corp., CN=Vigor Router", "CN=Vigor Router,O=DrayTek Corp.,ST=HsinChu,C=TW"),
+            ("O=VMware, Inc., CN=a", "CN=a,O=VMware\\, Inc."),
+            ("O=a, b & c=d, CN=e", "CN=e,O=a\\, b & c=d"),
+            ("CN=a, OU=1, OU=2", "CN=a,OU=1,OU=2"),
+            ("", ""),
+        ] {
+            assert_eq!(String::from_utf8(distinguished(name)).unwrap(), expect);
         }
     }
 

@@ -520,9 +520,13 @@ impl<'a> Interview<'a> {
     fn conclude(self, complete: bool) -> Conversation {
         let observation = self.is_conclusive(complete).then(|| {
             let within = self.tls.is_some();
+            let certificate = self.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
             let heard = self.best.filter(|best| !(within && best.next == Next::Tls)).map(|mut best| {
                 if let Some(rules) = self.dialer.fingerprints() {
                     rules.label(self.endpoint.transport, &mut best.service, &best.heard);
+                    if let Some(certificate) = certificate {
+                        rules.label_by_certificate(&mut best.service, &certificate.subject, &certificate.issuer);
+                    }
                 }
                 best.service
             });

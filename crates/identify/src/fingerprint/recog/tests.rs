@@ -137,10 +137,10 @@ proptest! {
             let at = at.index(chars.len());
             chars[at] = char;
         }
-        if let Ok(database) = Database::read("own", &chars.into_iter().collect::<String>()) {
-            if let Some(hit) = database.identify(&value) {
-                prop_assert!(hit.number >= 1 && hit.parameters.keys().all(|name| !name.starts_with("_tmp.")));
-            }
+        if let Ok(database) = Database::read("own", &chars.into_iter().collect::<String>())
+            && let Some(hit) = database.identify(&value)
+        {
+            prop_assert!(hit.number >= 1 && hit.parameters.keys().all(|name| !name.starts_with("_tmp.")));
         }
     }
 }
