@@ -71,7 +71,9 @@ impl Claim {
             confidence: certainty("service.certainty").unwrap_or(own),
             is_behind: matches!(
                 hit.database.field(),
-                Some(Field::HttpTitle | Field::HttpCookie | Field::HttpAuth | Field::HttpPoweredBy)
+                Some(
+                    Field::HttpTitle | Field::HttpCookie | Field::HttpAuth | Field::HttpPoweredBy | Field::HttpFavicon
+                )
             ),
         }
     }

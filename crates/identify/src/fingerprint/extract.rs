@@ -77,7 +77,9 @@ fn http(service: &Service, heard: &[u8]) -> Vec<(Field, Vec<u8>)> {
     }
     // The server's own name first, then what stands behind it.
     found.sort_by_key(|(field, _)| *field);
-    found.extend(service.facts.get("http.title").map(|title| (Field::HttpTitle, title.clone().into_bytes())));
+    for (field, fact) in [(Field::HttpTitle, "http.title"), (Field::HttpFavicon, "http.favicon.md5")] {
+        found.extend(service.facts.get(fact).map(|value| (field, value.clone().into_bytes())));
+    }
     found
 }
 

@@ -13,6 +13,8 @@ pub enum Field {
     HttpAuth,
     HttpPoweredBy,
     HttpTitle,
+    /// The MD5 of the site's little picture, in hexadecimal.
+    HttpFavicon,
     /// The page's beginning, at most 8 KiB.
     HttpBody,
     /// The greeting without its code, a line of it.
@@ -47,7 +49,7 @@ pub enum Field {
     CertificateIssuer,
 }
 
-const NAMES: [(Field, &str); 27] = [
+const NAMES: [(Field, &str); 28] = [
     (Field::SshBanner, "ssh.banner"),
     (Field::HttpServer, "http.server"),
     (Field::HttpHeader, "http.header"),
@@ -55,6 +57,7 @@ const NAMES: [(Field, &str); 27] = [
     (Field::HttpAuth, "http.auth"),
     (Field::HttpPoweredBy, "http.powered_by"),
     (Field::HttpTitle, "http.title"),
+    (Field::HttpFavicon, "http.favicon"),
     (Field::HttpBody, "http.body"),
     (Field::SmtpGreeting, "smtp.greeting"),
     (Field::LmtpGreeting, "lmtp.greeting"),

@@ -126,7 +126,8 @@ impl Database {
             ("rtsp_header.server", Field::RtspServer),
             ("ldap.search_result", Field::LdapResult),
         ];
-        const FURTHER: [(&str, Field); 3] = [
+        const FURTHER: [(&str, Field); 4] = [
+            ("favicon.md5", Field::HttpFavicon),
             ("ntp.readvar", Field::NtpVariables),
             ("x509.subject", Field::CertificateSubject),
             ("x509.issuer", Field::CertificateIssuer),
