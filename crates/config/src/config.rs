@@ -19,6 +19,7 @@ pub struct Config {
     pub store: Store,
     pub console: Console,
     pub tls: Tls,
+    pub identify: Identify,
     pub assets: BTreeMap<Arc<str>, Asset>,
     /// By the name profiles use: `dmz-critical`, `builtin:perimeter`. Only those that some profile uses or the files define.
     pub rulesets: BTreeMap<Arc<str>, RuleSet>,
@@ -69,6 +70,15 @@ pub struct Console {
 pub struct Tls {
     /// PEM files with roots the operator trusts beside the public ones.
     pub roots: Vec<PathBuf>,
+}
+
+/// Rules of the operator's own choice for naming what answers, beside those built in. None unless written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identify {
+    /// A folder of Recog's XML files.
+    pub recog: Option<PathBuf>,
+    /// A file in the format of nmap's service probes, of which the match lines are used.
+    pub service_probes: Option<PathBuf>,
 }
 
 /// WHERE.

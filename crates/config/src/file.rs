@@ -23,6 +23,10 @@ pub(crate) enum FileFault {
     NotFile { path: String },
     #[error("{path} can be read by everybody on this machine (mode {mode:04o}); `chmod o-rwx` it")]
     Exposed { path: String, mode: u32 },
+    #[error("{path} is not a folder")]
+    NotFolder { path: String },
+    #[error("{path} holds no file that ends in .{ending}")]
+    Without { path: String, ending: &'static str },
     #[error("{path} is empty")]
     Empty { path: String },
     #[error("{path} is larger than {most} bytes")]
@@ -63,13 +67,42 @@ pub(crate) fn read_certificates(path: &Path) -> Result<(), FileFault> {
     Err(FileFault::NoCertificate { path: path.display().to_string() })
 }
 
+/// Sees whether a file is there and can be opened. What it says is for those who use it.
+pub(crate) fn look_at(path: &Path) -> Result<(), FileFault> {
+    let unreadable = |reason| unreadable(path, reason);
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(FileFault::NotFile { path: path.display().to_string() });
+    }
+    fs::File::open(path).map(drop).map_err(unreadable)
+}
+
+/// Sees whether a folder holds files of an ending.
+pub(crate) fn look_for(path: &Path, ending: &'static str) -> Result<(), FileFault> {
+    let unreadable = |reason| unreadable(path, reason);
+    let shown = || path.display().to_string();
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Err(FileFault::NotFolder { path: shown() });
+    }
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        if entry.map_err(unreadable)?.path().extension().is_some_and(|found| found == ending) {
+            return Ok(());
+        }
+    }
+    Err(FileFault::Without { path: shown(), ending })
+}
+
+fn unreadable(path: &Path, reason: io::Error) -> FileFault {
+    let path = path.display().to_string();
+    match reason.kind() {
+        io::ErrorKind::NotFound => FileFault::Missing { path },
+        _ => FileFault::Unreadable { path, reason },
+    }
+}
+
 /// The bytes and the mode, from one opened file, so that they belong together.
 fn read(path: &Path, most: u64) -> Result<(Vec<u8>, u32), FileFault> {
     let shown = || path.display().to_string();
-    let unreadable = |reason: io::Error| match reason.kind() {
-        io::ErrorKind::NotFound => FileFault::Missing { path: shown() },
-        _ => FileFault::Unreadable { path: shown(), reason },
-    };
+    let unreadable = |reason| unreadable(path, reason);
     // A FIFO would keep us waiting for ever: look before opening.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(FileFault::NotFile { path: shown() });

@@ -1,13 +1,14 @@
-use crate::{asset, channel, condition, console, profile, raw, recipient, ruleset, scan, sensor, store, tls};
+use crate::{asset, channel, condition, console, identify, profile, raw, recipient, ruleset, scan, sensor, store, tls};
 
 /// Every key the configuration knows, with its section: (`[sensor]`, `rate`). The guide is checked against it.
 pub fn known_keys() -> Vec<(&'static str, &'static str)> {
-    let sections: [(&str, &[&str]); 18] = [
+    let sections: [(&str, &[&str]); 19] = [
         ("the file", raw::KEYS),
         ("[sensor]", sensor::KEYS),
         ("[store]", store::KEYS),
         ("[console]", console::KEYS),
         ("[tls]", tls::KEYS),
+        ("[identify]", identify::KEYS),
         ("[asset.NAME]", asset::KEYS),
         ("[asset.NAME] authorization", asset::AUTHORIZATION_KEYS),
         ("[asset.NAME] certificates", asset::CERTIFICATES_KEYS),

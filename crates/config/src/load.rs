@@ -2,7 +2,7 @@
 //! without errors gets out.
 
 use crate::{
-    Config, Diagnostic, FileId, SourceMap, Span, Surroundings, asset, channel, console, include,
+    Config, Diagnostic, FileId, SourceMap, Span, Surroundings, asset, channel, console, identify, include,
     names::show,
     plan::{self, Cadence},
     profile, raw,
@@ -154,6 +154,7 @@ fn read(raw: &Raw<'_>, main: FileId, around: &Surroundings, sink: &Sink) -> (Con
         store: store::read(raw.store.as_ref(), around),
         console: console::read(raw.console.as_ref()),
         tls: tls::read(raw.tls.as_ref(), around),
+        identify: identify::read(raw.identify.as_ref(), around),
         assets,
         rulesets,
         profiles,

@@ -9,8 +9,19 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-pub(crate) const KEYS: &[&str] =
-    &["include", "sensor", "store", "console", "tls", "asset", "ruleset", "profile", "recipient", "channel"];
+pub(crate) const KEYS: &[&str] = &[
+    "include",
+    "sensor",
+    "store",
+    "console",
+    "tls",
+    "identify",
+    "asset",
+    "ruleset",
+    "profile",
+    "recipient",
+    "channel",
+];
 pub(crate) const CHANNEL_KEYS: &[&str] = &["email"];
 
 #[derive(Debug, Default)]
@@ -19,6 +30,7 @@ pub(crate) struct Raw<'a> {
     pub(crate) store: Option<Value<'a>>,
     pub(crate) console: Option<Value<'a>>,
     pub(crate) tls: Option<Value<'a>>,
+    pub(crate) identify: Option<Value<'a>>,
     pub(crate) email: Option<Value<'a>>,
     pub(crate) assets: BTreeMap<&'a str, Value<'a>>,
     pub(crate) rulesets: BTreeMap<&'a str, Value<'a>>,
@@ -35,6 +47,7 @@ impl<'a> Raw<'a> {
             (&mut self.store, document.get("store")),
             (&mut self.console, document.get("console")),
             (&mut self.tls, document.get("tls")),
+            (&mut self.identify, document.get("identify")),
             (&mut self.email, document.get("channel").and_then(|value| value.table(CHANNEL_KEYS)?.get("email"))),
         ] {
             let Some(value) = value else { continue };

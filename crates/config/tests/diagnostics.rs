@@ -148,6 +148,35 @@ fn certificate_files_are_looked_into() {
 }
 
 #[test]
+fn rules_for_naming_must_be_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let around = Surroundings { folder: Some(folder.path().to_owned()), ..surroundings() };
+    fs::create_dir(folder.path().join("recog")).expect("writable");
+    fs::create_dir(folder.path().join("empty")).expect("writable");
+    fs::write(folder.path().join("recog/ssh_banners.xml"), "").expect("writable");
+    fs::write(folder.path().join("probes"), "").expect("writable");
+    let identify = |key: &str, path: &str| {
+        let text = format!("profile.p.targets = \"127.0.0.1\"\n[identify]\n{key} = \"{path}\"\n");
+        config::parse(&text, "p.toml", &around)
+    };
+    let loaded = identify("recog", "recog/").expect("good");
+    assert_eq!(loaded.config.identify.recog, Some(folder.path().join("recog")));
+    assert_eq!(loaded.config.identify.service_probes, None);
+    let loaded = identify("service_probes", "probes").expect("good");
+    assert_eq!(loaded.config.identify.service_probes, Some(folder.path().join("probes")));
+    for (key, path, why) in [
+        ("recog", "none", "does not exist"),
+        ("recog", "probes", "is not a folder"),
+        ("recog", "empty", "holds no file that ends in .xml"),
+        ("service_probes", "none", "does not exist"),
+        ("service_probes", "recog", "is not a file"),
+    ] {
+        let failure = identify(key, path).expect_err(why);
+        assert!(failure.to_string().contains(why), "{failure}");
+    }
+}
+
+#[test]
 fn includes_are_relative_to_the_file_and_names_are_defined_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {

@@ -119,10 +119,12 @@ fn the_files_we_ship_load() {
     }
     assert_ne!(uncommented, text);
     let around = Surroundings { folder: Some(root().join("config")), ..surroundings() };
-    let failure =
-        config::parse(&uncommented, "uncommented.toml", &around).expect_err("the example's own roots are not there");
-    assert_eq!(failure.errors(), 1, "{failure}");
-    assert!(failure.to_string().contains("own-ca.pem does not exist"), "{failure}");
+    let failure = config::parse(&uncommented, "uncommented.toml", &around)
+        .expect_err("the files the example names are not there");
+    assert_eq!(failure.errors(), 3, "{failure}");
+    for missing in ["own-ca.pem", "/usr/local/share/recog/xml", "service-probes"] {
+        assert!(failure.to_string().contains(&format!("{missing} does not exist")), "{failure}");
+    }
 }
 
 #[test]

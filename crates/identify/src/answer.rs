@@ -45,6 +45,9 @@ pub struct Answer {
     pub service: Service,
     pub strength: Strength,
     pub next: Next,
+    /// The bytes it was read from, as far as whoever read them keeps them: further rules look at them
+    /// ([`Fingerprints::label`](crate::Fingerprints::label)). A parser leaves it empty.
+    pub heard: Vec<u8>,
 }
 
 /// How much the form of an answer proves.
@@ -94,7 +97,7 @@ impl Parse {
     /// A service by its protocol's name, with the confidence its strength gives.
     pub(crate) fn yes(mut service: Service, strength: Strength, next: Next) -> Self {
         service.confidence = strength.confidence();
-        Self::Yes(Box::new(Answer { service, strength, next }))
+        Self::Yes(Box::new(Answer { service, strength, next, heard: Vec::new() }))
     }
 
     /// A service whose answer has a layout that others do not share, and that needs nothing more.

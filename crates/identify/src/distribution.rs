@@ -54,6 +54,27 @@ pub(crate) fn package(service: &mut Service, version: &str) {
     service.facts.insert(PACKAGE_VERSION.into(), text::printable(version.as_bytes()));
 }
 
+/// The version as upstream knows it, where a distribution has added to it: `3.6.1-4+deb12u3` → `3.6.1`,
+/// `1:2.4.57-2ubuntu1` → `2.4.57`, `2.4.44+dfsg-1~deb12u1` → `2.4.44`. Any other is left as it is: a hyphen alone proves nothing.
+pub(crate) fn upstream(version: &str) -> &str {
+    let lower = version.to_ascii_lowercase();
+    let is_packaged = debian_release(&lower).is_some()
+        || lower.contains("ubuntu")
+        || enterprise_release(&lower).is_some()
+        || lower.contains("+dfsg")
+        || lower.contains("+ds");
+    if !is_packaged {
+        return version;
+    }
+    let without_epoch = match version.split_once(':') {
+        Some((epoch, rest)) if !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+        _ => version,
+    };
+    let number = without_epoch.rsplit_once('-').map_or(without_epoch, |(number, _)| number);
+    let end = ["+dfsg", "~dfsg", "+ds", "+deb", "~deb", "+git"].iter().filter_map(|mark| number.find(mark)).min();
+    end.and_then(|end| number.get(..end)).filter(|number| !number.is_empty()).unwrap_or(number)
+}
+
 /// `…deb12u3` → 12.
 fn debian_release(text: &str) -> Option<String> {
     text.match_indices("deb").find_map(|(at, word)| {
@@ -90,6 +111,24 @@ fn enterprise_release(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn upstream_versions() {
+        for (version, expect) in [
+            ("3.6.1-4+deb12u3", "3.6.1"),
+            ("9.18.33-1~deb12u2", "9.18.33"),
+            ("1:2.4.57-2ubuntu1", "2.4.57"),
+            ("20.10.24+dfsg1", "20.10.24"),
+            ("2.4.44+dfsg-1~deb12u1", "2.4.44"),
+            ("8.0p1-19.el8", "8.0p1"),
+            ("9.2p1", "9.2p1"),
+            ("1.3.8-rc2", "1.3.8-rc2"),
+            ("4.2.6p5@1.2349", "4.2.6p5@1.2349"),
+            ("", ""),
+        ] {
+            assert_eq!(upstream(version), expect, "{version}");
+        }
+    }
 
     #[test]
     fn distributions() {

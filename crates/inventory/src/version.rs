@@ -19,9 +19,16 @@ impl Direction {
     }
 }
 
-/// Compares dotted versions: `9.2p1` before `9.3`, `1.18.0` before `1.22.1`. What follows the dotted part (a
-/// distribution's revision, a pre-release) decides only where it is of the same make on both sides.
+/// Compares dotted versions: `9.2p1` before `9.3`, `1.18.0` before `1.22.1`. A pre-release stands before its release
+/// (`1.0-rc1`, Semantic Versioning §11; `1.0~rc1`, as dpkg and rpm have it), a letter after it (`1.0.2k`); an epoch (`1:`) counts
+/// where both have one. Anything else that follows the dotted part (a distribution's revision) decides only where it is of the
+/// same make on both sides.
 pub(crate) fn direction(old: &str, new: &str) -> Direction {
+    let (old, new) = match (epoch(old), epoch(new)) {
+        ((Some(before), _), (Some(after), _)) if before < after => return Direction::Upgrade,
+        ((Some(before), _), (Some(after), _)) if before > after => return Direction::Downgrade,
+        ((_, old), (_, new)) => (old, new),
+    };
     let (Some((old_numbers, old_rest)), Some((new_numbers, new_rest))) = (split(old), split(new)) else {
         return Direction::Unknown;
     };
@@ -30,7 +37,60 @@ pub(crate) fn direction(old: &str, new: &str) -> Direction {
     match padded(&new_numbers).cmp(&padded(&old_numbers)) {
         Ordering::Greater => Direction::Upgrade,
         Ordering::Less => Direction::Downgrade,
-        Ordering::Equal => suffix_direction(old_rest, new_rest),
+        Ordering::Equal => match (stage(old_rest), stage(new_rest)) {
+            (Some(before), Some(after)) if before < after => Direction::Upgrade,
+            (Some(before), Some(after)) if before > after => Direction::Downgrade,
+            _ => match (old_rest.starts_with('~'), new_rest.starts_with('~')) {
+                (true, false) => Direction::Upgrade,
+                (false, true) => Direction::Downgrade,
+                _ => suffix_direction(old_rest, new_rest),
+            },
+        },
+    }
+}
+
+/// `1:2.3` → 1, `2.3`: what packagers put before a version when upstream began to count anew.
+fn epoch(version: &str) -> (Option<u32>, &str) {
+    let split = version.trim().split_once(':').and_then(|(epoch, rest)| Some((epoch.parse().ok()?, rest)));
+    split.map_or((None, version), |(epoch, rest)| (Some(epoch), rest))
+}
+
+/// How far a version of these numbers had come, where what follows them says only that.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// A pre-release: its kind, and its number among those.
+    Before(u8, u64),
+    Release,
+    /// `k` in `1.0.2k`.
+    Letter(char),
+}
+
+fn stage(rest: &str) -> Option<Stage> {
+    const KINDS: [(&str, u8); 10] = [
+        ("dev", 0),
+        ("snapshot", 0),
+        ("alpha", 1),
+        ("beta", 2),
+        ("preview", 3),
+        ("pre", 3),
+        ("rc", 4),
+        ("cr", 4),
+        ("a", 1),
+        ("b", 2),
+    ];
+    if rest.is_empty() {
+        return Some(Stage::Release);
+    }
+    let lower = rest.to_ascii_lowercase();
+    let mut chars = lower.chars();
+    if let (Some(letter @ 'a'..='z'), None) = (chars.next(), chars.next()) {
+        return Some(Stage::Letter(letter));
+    }
+    let word = lower.trim_start_matches(['-', '~', '.', '_']);
+    let (after, kind) = KINDS.iter().find_map(|(name, kind)| Some((word.strip_prefix(name)?, *kind)))?;
+    match after.trim_start_matches(['.', '-']) {
+        "" => Some(Stage::Before(kind, 0)),
+        digits => digits.parse().ok().map(|number| Stage::Before(kind, number)),
     }
 }
 
@@ -112,7 +172,19 @@ mod tests {
             ("v2.0", "2.1", Direction::Upgrade),
             ("1.22.1-2+deb12u1", "1.22.1-2+deb12u3", Direction::Upgrade),
             ("1.22.1-9ubuntu1", "1.22.1-2+deb12u3", Direction::Unknown),
-            ("1.0-rc1", "1.0", Direction::Unknown),
+            ("1.0-rc1", "1.0", Direction::Upgrade),
+            ("1.0", "1.0-beta.2", Direction::Downgrade),
+            ("1.0-beta.2", "1.0-beta.11", Direction::Upgrade),
+            ("1.0~rc2", "1.0", Direction::Upgrade),
+            ("1.3.8~rc2-1", "1.3.8-1", Direction::Upgrade),
+            ("1.0b9", "1.0rc1", Direction::Upgrade),
+            ("1.0.2k", "1.0.2u", Direction::Upgrade),
+            ("1.0.2", "1.0.2a", Direction::Upgrade),
+            ("1:2.4", "2:1.0", Direction::Upgrade),
+            ("1:2.4", "1:2.5", Direction::Upgrade),
+            ("1:2.4", "2.5", Direction::Upgrade),
+            ("9.2", "9.2p1", Direction::Unknown),
+            ("1.0-debian", "1.0", Direction::Unknown),
             ("1.0", "1.0.0", Direction::Unknown),
             ("bookworm", "trixie", Direction::Unknown),
             ("1.0", "", Direction::Unknown),

@@ -75,7 +75,7 @@ impl Network for Wired {
     }
 
     fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
-        conversation::identify_datagram(endpoint, reply, at)
+        conversation::identify_reply(&self.dialer, endpoint, reply, at)
     }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {

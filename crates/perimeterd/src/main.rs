@@ -4,6 +4,7 @@ mod client;
 mod command;
 mod daemon;
 mod failure;
+mod fingerprints;
 mod log;
 mod output;
 mod paths;

@@ -4,7 +4,9 @@ use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    text,
 };
 use model::Service;
 
@@ -82,18 +84,13 @@ fn skip_name(reader: &mut Reader<'_>) -> Option<()> {
     None
 }
 
-/// `9.18.33-1~deb12u2-Debian` is BIND's way; the others say their name.
+/// `9.18.33-1~deb12u2-Debian` is BIND's way: its packager's part follows the number.
 fn name(service: &mut Service, version: &str) {
-    const OTHERS: [&str; 6] =
-        ["dnsmasq", "unbound", "powerdns authoritative server", "powerdns recursor", "nsd", "knot dns"];
-    let bind = version.strip_prefix("BIND ").unwrap_or(version);
-    if let Some(token) = product::mentioned(version, &OTHERS) {
-        let rest = text::after(version, token).unwrap_or("");
-        product::name(service, token, text::version(rest.trim_start_matches([' ', '-', ','])));
-    } else if bind.starts_with("9.") {
+    fingerprint::name(service, Field::DnsVersion, version);
+    if service.product.as_deref() == Some("BIND") {
+        let bind = version.strip_prefix("BIND ").unwrap_or(version);
         let full = text::version(bind).unwrap_or(bind);
         let number = full.split(['-', '+']).next().unwrap_or(full);
-        product::name(service, "bind", Some(number));
         distribution::read(service, bind);
         let revision = full.strip_suffix("-Debian").or_else(|| full.strip_suffix("-Ubuntu")).unwrap_or(full);
         if service.os.is_some() && revision != number {

@@ -3,7 +3,8 @@
 use super::{Protocol, Speaker, lmtp, note};
 use crate::{
     answer::{Next, Parse, Received, Strength},
-    distribution, product,
+    distribution,
+    fingerprint::{self, Field},
     reply::{self, Kind, Reply},
     text,
 };
@@ -26,8 +27,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"220 Welcome\r\n530 Please login with USER and PASS.\r\n",
     ],
 };
-
-const SERVERS: &[&str] = &["vsftpd", "proftpd", "pure-ftpd", "filezilla server", "microsoft ftp service", "pyftpdlib"];
 
 fn parse(received: Received<'_>) -> Parse {
     let Some(replies) = reply::replies(received) else { return Parse::No };
@@ -75,18 +74,8 @@ fn parse(received: Received<'_>) -> Parse {
 fn read(greeting: &Reply<'_>) -> Service {
     let mut service = Service { name: "ftp".into(), ..Service::default() };
     let lines: Vec<String> = greeting.lines.iter().take(8).map(|line| text::printable(line)).collect();
-    if let Some((line, token)) = lines.iter().find_map(|line| Some((line, product::mentioned(line, SERVERS)?))) {
-        let rest = text::after(line, token).unwrap_or("");
-        product::name(&mut service, token, text::version(rest.trim_start_matches([' ', '/', '-', '('])));
+    if let Some(line) = lines.iter().find(|line| fingerprint::name(&mut service, Field::FtpGreeting, line)) {
         distribution::read(&mut service, line);
-        if token.starts_with("microsoft") {
-            service.os = Some(model::Os {
-                family: "windows".into(),
-                product: Some("Windows".into()),
-                version: None,
-                confidence: 0.85,
-            });
-        }
     }
     let first = lines.first().map_or("", String::as_str);
     service.banner = Some(text::stable(&format!("{} {first}", greeting.code)));

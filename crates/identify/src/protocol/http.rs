@@ -3,7 +3,9 @@
 use super::{Asking, Protocol, Speaker, http_body::Framing};
 use crate::{
     answer::{Next, Parse, Received, Strength},
-    distribution, md5, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    md5, text,
 };
 use model::Service;
 use std::collections::BTreeSet;
@@ -106,7 +108,8 @@ fn parse(received: Received<'_>) -> Parse {
     let mut service = Service { name: "http".into(), ..Service::default() };
     let server = header("server").filter(|server| !server.is_empty());
     if let Some(server) = &server {
-        name(&mut service, server);
+        fingerprint::name(&mut service, Field::HttpServer, server);
+        distribution::read(&mut service, server);
     }
     let mut fact = |key: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -133,6 +136,7 @@ fn parse(received: Received<'_>) -> Parse {
     if let Icon::Known(digest) = &icon {
         fact("http.favicon.md5", Some(digest.clone()));
     }
+    name_application(&mut service, response.headers, page);
     let tls = wants_tls(status, page);
     let line = received.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     service.banner = Some(server.map_or_else(|| text::printable(line), |server| format!("Server: {server}")));
@@ -204,12 +208,12 @@ fn status(bytes: &[u8]) -> Option<u16> {
     (100..=999).contains(&code).then_some(code)
 }
 
-/// Whether a title, or the sentence about TLS, may still be on its way.
+/// Whether a title, what an application says in JSON, or the sentence about TLS may still be on its way.
 fn awaits_body(header: &impl Fn(&str) -> Option<String>, status: u16, body: &[u8]) -> bool {
     const ENOUGH: usize = 8 * 1024;
     let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
-    let text =
-        header("content-type").is_none_or(|kind| kind.contains("html") || (status == 400 && kind.contains("text")));
+    let text = header("content-type")
+        .is_none_or(|kind| kind.contains("html") || kind.contains("json") || (status == 400 && kind.contains("text")));
     let bodiless = status < 200 || status == 204 || status == 304;
     text && !bodiless && body.len() < length.unwrap_or(ENOUGH).min(ENOUGH) && title(body).is_none()
 }
@@ -265,31 +269,29 @@ fn wants_tls(status: u16, page: &[u8]) -> bool {
     (400..500).contains(&status) && SENTENCES.iter().any(|sentence| text.contains(sentence))
 }
 
-/// Names the product by a Server header (RFC 9110 §10.2.4): `nginx/1.22.1`, `Apache/2.4.57 (Debian) OpenSSL/3.0.9`,
-/// `SimpleHTTP/0.6 Python/3.11.2`.
-fn name(service: &mut Service, server: &str) {
-    if let Some(version) = text::after(server, "HTTP/0.6 Python/").and_then(text::version) {
-        product::name(service, "python", Some(version));
-    } else if let Some(version) = server.strip_prefix("Jetty(").and_then(text::version) {
-        product::name(service, "jetty", Some(version));
-    } else {
-        let first = server.split(" (").next().unwrap_or(server);
-        let (token, version) = match first.split_once('/') {
-            Some((token, rest)) => (token, text::version(rest)),
-            None => (first, None),
-        };
-        let token = token.trim();
-        let plausible = token.len() <= 48 && token.chars().any(char::is_alphabetic);
-        if plausible {
-            product::name(service, token, version.filter(|_| !token.eq_ignore_ascii_case("apache-coyote")));
-        }
-        if ["Microsoft-IIS", "Microsoft-HTTPAPI"].iter().any(|name| token.eq_ignore_ascii_case(name)) {
-            distribution::read(service, "Windows");
+/// What stands behind the server, by everything else it says; headers and cookies that come and go do not change it.
+fn name_application(service: &mut Service, headers: &[httparse::Header<'_>], page: &[u8]) {
+    if let Some(title) = service.facts.get("http.title").cloned() {
+        fingerprint::application(service, Field::HttpTitle, &title);
+    }
+    for header in headers {
+        let value = text::printable(header.value);
+        if header.name.eq_ignore_ascii_case("set-cookie") {
+            fingerprint::application(service, Field::HttpCookie, &value);
+        } else {
+            fingerprint::application(
+                service,
+                Field::HttpHeader,
+                &format!("{}: {value}", text::printable(header.name.as_bytes())),
+            );
         }
     }
-    distribution::read(service, server);
-    if service.product.as_deref() == Some("IIS") && service.os.is_none() {
-        distribution::read(service, "Windows");
+    let page = String::from_utf8_lossy(page.get(..page.len().min(8 * 1024)).unwrap_or_default());
+    fingerprint::application(service, Field::HttpBody, &page);
+    for (field, fact) in [(Field::HttpAuth, "http.auth"), (Field::HttpPoweredBy, "http.powered_by")] {
+        if let Some(value) = service.facts.get(fact).cloned() {
+            fingerprint::application(service, field, &value);
+        }
     }
 }
 
@@ -406,6 +408,21 @@ mod tests {
         let page = b"HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n\r\n<center>The plain HTTP request was sent to HTTPS port</center>";
         assert_eq!(yes(page).next, Next::Tls);
         assert_eq!(yes(b"HTTP/1.1 400 Bad Request\r\n\r\nno").next, Next::Nothing);
+    }
+
+    #[test]
+    fn applications_behind_the_server() {
+        let jenkins = b"HTTP/1.1 403 Forbidden\r\nServer: Jetty(10.0.18)\r\nX-Jenkins: 2.426.1\r\n\r\n";
+        let service = yes(jenkins).service;
+        assert_eq!((service.product.as_deref(), service.version.as_deref()), (Some("Jetty"), Some("10.0.18")));
+        assert_eq!(service.facts["http.application"], "Jenkins");
+        assert_eq!(service.facts["http.application_version"], "2.426.1");
+        assert_eq!(service.cpe.last().map(String::as_str), Some("cpe:2.3:a:jenkins:jenkins:2.426.1:*:*:*:*:*:*:*"));
+        let elastic = b"HTTP/1.1 200 OK\r\nX-elastic-product: Elasticsearch\r\ncontent-type: application/json\r\n\r\n{\"version\":{\"number\":\"8.11.1\",\"lucene_version\":\"9.8.0\"}}";
+        let service = yes(elastic).service;
+        assert_eq!((service.product.as_deref(), service.version.as_deref()), (Some("Elasticsearch"), Some("8.11.1")));
+        assert_eq!(service.cpe, ["cpe:2.3:a:elastic:elasticsearch:8.11.1:*:*:*:*:*:*:*"]);
+        assert!(!service.facts.contains_key("http.application"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn identity(service: &mut Service, reader: &mut Reader<'_>) -> Told {
             note(service, "imap.id", format!("{name} {}", version.copied().unwrap_or_default()));
             let says_more = service.product.is_none() || service.version.is_none();
             if says_more {
-                let token = product::mentioned(name, pop3::SERVERS).unwrap_or(name);
+                let token = product::mentioned(name, SERVERS).unwrap_or(name);
                 let version = version.and_then(|version| text::version(version));
                 product::name(service, token, version.or(service.version.clone().as_deref()));
             }
@@ -102,6 +102,9 @@ fn identity(service: &mut Service, reader: &mut Reader<'_>) -> Told {
     }
     Told::All
 }
+
+/// Products that go by longer names in their `ID`.
+const SERVERS: &[&str] = &["dovecot", "courier-imap", "courier", "cyrus"];
 
 fn capabilities(line: &[u8]) -> BTreeSet<String> {
     const CODE: &[u8] = b"[CAPABILITY ";

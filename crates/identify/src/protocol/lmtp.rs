@@ -3,7 +3,9 @@
 use super::{Protocol, Speaker};
 use crate::{
     answer::{Next, Parse, Received, Strength},
-    distribution, product,
+    distribution,
+    fingerprint::{self, Field},
+    product,
     reply::{self, Kind, Reply},
     text,
 };
@@ -45,10 +47,7 @@ fn parse(received: Received<'_>) -> Parse {
     }
     let mut service = Service { name: "lmtp".into(), ..Service::default() };
     let line = text::printable(greeting.lines.first().copied().unwrap_or_default());
-    if let Some(token) = product::mentioned(&line, &["dovecot", "cyrus", "postfix"]) {
-        let rest = text::after(&line, token).unwrap_or("");
-        product::name(&mut service, token, text::version(rest.trim_start_matches([' ', '/', '-', '('])));
-    }
+    fingerprint::name(&mut service, Field::LmtpGreeting, &line);
     distribution::read(&mut service, &line);
     service.banner = Some(text::stable(&format!("{} {line}", greeting.code)));
     Parse::yes(service, Strength::Grammar, Next::Farewell(b"QUIT\r\n"))

@@ -4,7 +4,9 @@ use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    text,
 };
 use model::Service;
 
@@ -51,9 +53,7 @@ fn parse(received: Received<'_>) -> Parse {
             Some(1000..=3999) if reader.rest().iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
                 let message = text::printable(reader.rest());
                 let mut service = Service { name: "mysql".into(), ..Service::default() };
-                if text::has_word(&message, "MariaDB") {
-                    product::name(&mut service, "MariaDB", None);
-                }
+                fingerprint::name(&mut service, Field::MysqlError, &message);
                 Parse::yes(service, Strength::Structure, Next::Nothing)
             }
             Some(_) => Parse::No,
@@ -71,9 +71,7 @@ fn greeting(version: &[u8]) -> Service {
     let banner = text::printable(version);
     let mut service = Service { name: "mysql".into(), ..Service::default() };
     let real = banner.strip_prefix("5.5.5-").unwrap_or(&banner);
-    let number = real.split('-').next().unwrap_or(real);
-    let token = if text::has_word(&banner, "MariaDB") { "MariaDB" } else { "MySQL" };
-    product::name(&mut service, token, Some(number));
+    fingerprint::name(&mut service, Field::MysqlVersion, &banner);
     distribution::read(&mut service, real);
     if service.os.is_some() {
         distribution::package(&mut service, real);

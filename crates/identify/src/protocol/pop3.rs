@@ -4,7 +4,9 @@ use super::{Protocol, Speaker, note};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    text,
 };
 use model::Service;
 use std::collections::BTreeSet;
@@ -23,8 +25,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"-ERR [SYS/TEMP] come back later\r\n",
     ],
 };
-
-pub(super) const SERVERS: &[&str] = &["dovecot", "courier-imap", "courier", "cyrus"];
 
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);
@@ -94,12 +94,9 @@ fn capabilities(service: &mut Service, reader: &mut Reader<'_>) -> Told {
 
 /// POP3 and IMAP servers are the same programs.
 pub(super) fn name(service: &mut Service, greeting: &str) {
-    let Some(token) = product::mentioned(greeting, SERVERS) else { return };
-    let rest = text::after(greeting, token).unwrap_or("");
-    // The first word that is a version, before anything in brackets; `POP3` is none.
-    let words = rest.split('(').next().unwrap_or(rest).split(' ');
-    let version = words.filter(|word| word.contains('.')).find_map(text::version);
-    product::name(service, token, version);
+    if !fingerprint::name(service, Field::PopGreeting, greeting) {
+        return;
+    }
     distribution::read(service, greeting);
     if let Some(version) = service.version.clone().filter(|version| version.contains("deb")) {
         distribution::package(service, &version);

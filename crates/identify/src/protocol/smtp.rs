@@ -3,7 +3,8 @@
 use super::{Protocol, Speaker, lmtp};
 use crate::{
     answer::{Next, Parse, Received, Strength},
-    distribution, product,
+    distribution,
+    fingerprint::{self, Field},
     reply::{self, Kind, Reply},
     text,
 };
@@ -26,9 +27,6 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"220 mail.example.org\r\n250-mail.example.org\r\n250-PIPELINING\r\n250 STARTTLS\r\n",
     ],
 };
-
-const SERVERS: &[&str] =
-    &["postfix", "exim", "sendmail", "opensmtpd", "haraka", "dovecot", "courier", "cyrus", "microsoft esmtp"];
 
 fn parse(received: Received<'_>) -> Parse {
     let Some(replies) = reply::replies(received) else { return Parse::No };
@@ -63,23 +61,7 @@ fn parse(received: Received<'_>) -> Parse {
 fn read(greeting: &Reply<'_>, ehlo: Option<&Reply<'_>>) -> Service {
     let mut service = Service { name: "smtp".into(), ..Service::default() };
     let first = text::printable(greeting.lines.first().copied().unwrap_or_default());
-    if let Some(token) = product::mentioned(&first, SERVERS) {
-        let rest = text::after(&first, token).unwrap_or("");
-        match token {
-            "microsoft esmtp" => {
-                service.vendor = Some("Microsoft".into());
-                let version = text::after(rest, "Version:").and_then(|rest| text::version(rest.trim_start()));
-                product::name(&mut service, "Microsoft ESMTP", version);
-                service.os = Some(model::Os {
-                    family: "windows".into(),
-                    product: Some("Windows".into()),
-                    version: None,
-                    confidence: 0.85,
-                });
-            }
-            _ => product::name(&mut service, token, text::version(rest.trim_start_matches([' ', '/', '-', '(']))),
-        }
-    }
+    fingerprint::name(&mut service, Field::SmtpGreeting, &first);
     distribution::read(&mut service, &first);
     service.banner = Some(text::stable(&format!("{} {first}", greeting.code)));
     if let Some(ehlo) = ehlo {

@@ -5,7 +5,9 @@ use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    product, text,
 };
 use model::Service;
 use std::fmt::Write as _;
@@ -119,7 +121,9 @@ fn community(message: &mut Reader<'_>) -> Option<Service> {
             && let Some(value) = binding.expect(OCTETS)
         {
             let description = text::printable(value);
-            distribution::read(&mut service, &description);
+            if !fingerprint::name(&mut service, Field::SnmpDescription, &description) {
+                distribution::read(&mut service, &description);
+            }
             service.banner = Some(description);
         }
     }

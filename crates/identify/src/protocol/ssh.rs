@@ -6,9 +6,11 @@ use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    distribution, product, text,
+    distribution,
+    fingerprint::{self, Field},
+    text,
 };
-use model::{Os, Service};
+use model::Service;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "ssh",
@@ -54,10 +56,9 @@ fn identification(line: &[u8]) -> Parse {
     let Some((_, software)) = banner.strip_prefix("SSH-").and_then(|rest| rest.split_once('-')) else {
         return Parse::No;
     };
-    let (software, comment) = software.split_once(' ').unwrap_or((software, ""));
+    let comment = software.split_once(' ').map_or("", |(_, comment)| comment);
     let mut service = Service { name: "ssh".into(), ..Service::default() };
-    let (name, version) = split(software);
-    product::name(&mut service, name, version);
+    fingerprint::name(&mut service, Field::SshBanner, software);
     distribution::read(&mut service, comment);
     // `9.2p1` and `Debian-2+deb12u3` make the package version `9.2p1-2+deb12u3`.
     if let (Some(version), Some((_, revision))) = (service.version.clone(), comment.split_once('-'))
@@ -65,24 +66,10 @@ fn identification(line: &[u8]) -> Parse {
     {
         distribution::package(&mut service, &format!("{version}-{revision}"));
     }
-    if software.contains("_for_Windows") {
-        service.os =
-            Some(Os { family: "windows".into(), product: Some("Windows".into()), version: None, confidence: 0.9 });
-    }
     let next =
         if ["SSH-2.0-", "SSH-1.99-"].iter().any(|new| banner.starts_with(new)) { Next::HostKey } else { Next::Nothing };
     service.banner = Some(banner);
     Parse::yes(service, Strength::Structure, next)
-}
-
-/// `OpenSSH_9.2p1` → OpenSSH, 9.2p1. The version follows the last separator that stands before a digit.
-fn split(software: &str) -> (&str, Option<&str>) {
-    let software = software.trim_end_matches(',');
-    let found = software.rmatch_indices(['_', '-', '/']).find_map(|(at, separator)| {
-        let version = text::version(software.get(at + separator.len()..)?)?;
-        Some((software.get(..at)?, version))
-    });
-    found.map_or((software, None), |(name, version)| (name.trim_end_matches("_for_Windows"), Some(version)))
 }
 
 #[cfg(test)]

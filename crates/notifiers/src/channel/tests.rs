@@ -34,6 +34,7 @@ pub(crate) fn empty_config() -> Config {
         store: Store { path: "perimeter.db".into(), retention: Duration::from_hours(24) },
         console: Console { listen: None },
         tls: Tls::default(),
+        identify: config::Identify::default(),
         assets: BTreeMap::new(),
         rulesets: BTreeMap::new(),
         profiles: BTreeMap::new(),

@@ -9,6 +9,7 @@ mod completions;
 mod diff;
 mod events;
 mod filter;
+mod fingerprints;
 mod halt;
 mod host;
 mod hosts;
@@ -117,6 +118,8 @@ pub(crate) enum Command {
     ScanNow(scan_now::ScanNow),
     /// Try out ways to recipients
     Notify(notify::Notify),
+    /// Try out the rules by which what answers is named
+    Fingerprints(fingerprints::Fingerprints),
     /// Write a consistent copy of the daemon's database
     Backup(backup::Backup),
     /// Have the daemon read its configuration again; a bad one changes nothing
@@ -134,6 +137,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             Ok(daemon::run(RunOptions { config: global.config, socket: global.socket }).await?)
         }
         Some(Command::Check(command)) => command.run(&global),
+        Some(Command::Fingerprints(command)) => command.run(&global),
         Some(Command::Scan(command)) => command.run(&global).await,
         Some(Command::Hosts(command)) => command.run(&global).await,
         Some(Command::Host(command)) => command.run(&global).await,

@@ -102,6 +102,10 @@ impl DaemonControl {
             later.push("[tls] roots");
             config.tls = running.tls.clone();
         }
+        if config.identify != running.identify {
+            later.push("[identify]");
+            config.identify = running.identify.clone();
+        }
         let config = Arc::new(config);
         self.dialer.reconfigure(dialer_settings(&config));
         self.handle.reload(config.clone()).await.map_err(|_| STOPPING.to_owned())?;

@@ -7,7 +7,7 @@ mod signals;
 mod source;
 mod watchdog;
 
-use crate::paths;
+use crate::{fingerprints, paths};
 use announce::Announcer;
 use anyhow::{Context, anyhow};
 use console::Console;
@@ -71,6 +71,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
             "without CAP_NET_RAW a firewall's REJECT reads like a closed port, and such closures take longer to be confirmed"
         );
     }
+    dialer.use_fingerprints(fingerprints::load(&config.identify)?);
     let packets = Packets::open(&config, &dialer).await?;
     let resolver = HickoryResolver::new(&config.sensor.resolvers).context("the resolver could not be set up")?;
     let roots = Arc::new(control::roots(&config)?);

@@ -186,7 +186,8 @@ where
 /// What a server said that was spoken to in TLS and does not speak it. Taken only where asking in the clear would learn no
 /// more: a greeting that needs no answer, so not what a web server makes of a question it did not understand.
 pub(super) fn interjection(bytes: &[u8]) -> Heard {
-    let Parse::Yes(answer) = classify(Transport::Tcp, Received::ended(bytes)) else { return Heard::Nothing };
+    let Parse::Yes(mut answer) = classify(Transport::Tcp, Received::ended(bytes)) else { return Heard::Nothing };
+    answer.heard = bytes.to_vec();
     let greets = identify::by_name(Transport::Tcp, &answer.service.name)
         .is_some_and(|protocol| protocol.speaker == Speaker::Server);
     if greets && answer.strength > Strength::Weak && answer.next == Next::Nothing {
@@ -263,7 +264,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
 
     fn parse(&self, received: Received<'_>) -> Parse {
         let reply = self.asked.map_or(Parse::No, |asked| identify::reply_to(asked, received));
-        if matches!(reply, Parse::Yes(_)) { reply } else { classify(Transport::Tcp, received) }
+        let mut parsed = if matches!(reply, Parse::Yes(_)) { reply } else { classify(Transport::Tcp, received) };
+        if let Parse::Yes(answer) = &mut parsed {
+            answer.heard = received.bytes.to_vec();
+        }
+        parsed
     }
 
     /// Exchanges keys with an SSH server as far as it takes to see its own, and leaves. None where it has not shown it in time.

@@ -143,7 +143,7 @@ pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeout
     let replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
     match replied {
         Ok(reply) => Conversation {
-            observation: Some(identify_datagram(endpoint, &reply, now())),
+            observation: Some(identify_reply(dialer, endpoint, &reply, now())),
             ports: vec![port(Outcome::Open(OpenReason::Reply))],
         },
         Err(outcome) => Conversation { observation: None, ports: vec![port(outcome)] },
@@ -155,6 +155,15 @@ pub fn udp_payload(port: u16) -> Option<Vec<u8>> {
     let endpoint = Endpoint::udp(Ipv4Addr::UNSPECIFIED.into(), port);
     let request = identify::likely(Transport::Udp, port)?.request?;
     Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
+}
+
+/// What a datagram that came back says of its sender, by the operator's own rules too. No packet is sent.
+pub fn identify_reply(dialer: &Dialer, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
+    let mut observation = identify_datagram(endpoint, reply, at);
+    if let (Some(service), Some(rules)) = (&mut observation.service, dialer.fingerprints()) {
+        rules.label(endpoint.transport, service, reply);
+    }
+    observation
 }
 
 /// What a datagram that came back says of its sender. No packet is sent.
@@ -531,7 +540,16 @@ impl<'a> Interview<'a> {
     fn conclude(self, complete: bool) -> Conversation {
         let observation = self.is_conclusive(complete).then(|| {
             let within = self.tls.is_some();
-            let heard = self.best.filter(|best| !(within && best.next == Next::Tls)).map(|best| best.service);
+            let certificate = self.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+            let heard = self.best.filter(|best| !(within && best.next == Next::Tls)).map(|mut best| {
+                if let Some(rules) = self.dialer.fingerprints() {
+                    rules.label(self.endpoint.transport, &mut best.service, &best.heard);
+                    if let Some(certificate) = certificate {
+                        rules.label_by_certificate(&mut best.service, &certificate.subject, &certificate.issuer);
+                    }
+                }
+                best.service
+            });
             ServiceObservation {
                 endpoint: self.endpoint,
                 name: self.ask.name.cloned(),
@@ -570,5 +588,5 @@ const TLS: &str = "tls";
 fn bare_tls() -> Box<Answer> {
     let strength = Strength::Structure;
     let service = Service { name: TLS.into(), confidence: strength.confidence(), ..Service::default() };
-    Box::new(Answer { service, strength, next: Next::Nothing })
+    Box::new(Answer { service, strength, next: Next::Nothing, heard: Vec::new() })
 }

@@ -1,4 +1,5 @@
 mod broken;
+mod fingerprints;
 mod further;
 mod second;
 mod starttls;

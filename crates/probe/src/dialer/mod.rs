@@ -32,6 +32,7 @@ use crate::{
     raw::{Raw, RawSettings},
 };
 use arc_swap::ArcSwap;
+use identify::Fingerprints;
 use limit::{Limit, Permit};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Rate};
 use scope::{InScope, Refusal, ScopeHandle};
@@ -86,6 +87,8 @@ struct Inner {
     scope: ScopeHandle,
     clock: Arc<dyn Clock>,
     settings: ArcSwap<DialerSettings>,
+    /// The operator's own rules for naming who answers.
+    fingerprints: OnceLock<Fingerprints>,
     pacer: Arc<Pacer>,
     limit: Arc<Limit>,
     halted: watch::Sender<bool>,
@@ -120,6 +123,7 @@ impl Dialer {
             clock,
             pacer: Arc::new(Pacer::new(settings.rate, settings.rate_per_host)),
             settings: ArcSwap::from_pointee(settings),
+            fingerprints: OnceLock::new(),
             limit: Arc::new(Limit::new(concurrency)),
             halted: watch::Sender::new(false),
             counters: Counters::default(),
@@ -140,6 +144,17 @@ impl Dialer {
 
     pub fn identity(&self) -> Identity {
         self.0.settings.load().identity.clone()
+    }
+
+    /// Names who answers by these rules, too, from now on. Only the first call counts.
+    pub fn use_fingerprints(&self, fingerprints: Fingerprints) {
+        // Whoever comes second asks for what is settled.
+        _ = self.0.fingerprints.set(fingerprints);
+    }
+
+    /// The operator's own rules; none unless they were given.
+    pub fn fingerprints(&self) -> Option<&Fingerprints> {
+        self.0.fingerprints.get()
     }
 
     /// Sockets at a time at most.

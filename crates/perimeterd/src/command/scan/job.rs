@@ -1,7 +1,7 @@
 //! From the command line to something that can be run: what may be touched, how fast, and as whom.
 
 use super::{Mode, Scan};
-use crate::{command::Global, failure::Failure, output, paths};
+use crate::{command::Global, failure::Failure, fingerprints, output, paths};
 use config::Config;
 use identify::Roots;
 use jiff::Timestamp;
@@ -96,6 +96,9 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     let scope = ScopeHandle::new(scope);
     let egress = Egress { source: settings.source, interface: sensor.and_then(|sensor| sensor.interface.clone()) };
     let dialer = Dialer::new(scope.clone(), Arc::new(SystemClock), settings);
+    if let Some(config) = &installed.config {
+        dialer.use_fingerprints(fingerprints::load(&config.identify)?);
+    }
     let packets = match scan.mode {
         Mode::Raw => Ok(raw(&dialer, egress).await?),
         Mode::Auto => auto(&dialer, egress, &space, &scan.tcp).await?,

@@ -382,7 +382,7 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
     let mut confirmed = Confirmed::of(endpoint);
     if let Some(reply) = &found.reply {
         // The reply is there already; where it names its sender, another packet would only say the same.
-        let heard = conversation::identify_datagram(endpoint, reply, found.observation.at);
+        let heard = conversation::identify_reply(&job.dialer, endpoint, reply, found.observation.at);
         if heard.service.is_some() {
             confirmed.port = Some(found.observation);
             if job.identify {

@@ -1,0 +1,28 @@
+use crate::{Identify, Surroundings, file, store::read_path, walk::Value};
+use std::path::PathBuf;
+
+pub(crate) const KEYS: &[&str] = &["recog", "service_probes"];
+
+/// Rules that are not there name nothing, silently: what is written must be there.
+pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Identify {
+    let Some(table) = value.and_then(|value| value.table(KEYS)) else { return Identify::default() };
+    let folder = |item: Value<'_>| {
+        let path = around.resolve(item.line(4_000)?.trim_end_matches('/'));
+        seen(&item, file::look_for(&path, "xml"), path)
+    };
+    let file = |item: Value<'_>| {
+        let path = around.resolve(&read_path(&item)?);
+        seen(&item, file::look_at(&path), path)
+    };
+    Identify { recog: table.get("recog").and_then(folder), service_probes: table.get("service_probes").and_then(file) }
+}
+
+fn seen(item: &Value<'_>, looked: Result<(), file::FileFault>, path: PathBuf) -> Option<PathBuf> {
+    match looked {
+        Ok(()) => Some(path),
+        Err(fault) => {
+            item.refuse(fault);
+            None
+        }
+    }
+}
