@@ -425,6 +425,7 @@ mod tests {
             service,
             tls: None,
             connections: 1,
+            learnt: false,
         };
         let spoken =
             speaking.iter().map(|&port| talk(port, Some(Service { name: "ssh".into(), ..Service::default() })));
@@ -441,6 +442,7 @@ mod tests {
             covered: Coverage::default(),
             ports: ports.iter().map(open).collect(),
             services: spoken.chain(mute.iter().map(|&port| talk(port, None))).collect(),
+            audits: Vec::new(),
             names: Vec::new(),
             mac: None,
         }

@@ -306,6 +306,7 @@ async fn sweep_group(
                 mac: neighbour(tools, ip, &ports),
                 ports,
                 services: Vec::new(),
+                audits: Vec::new(),
                 names: Vec::new(),
             }
         })
@@ -418,6 +419,7 @@ pub(crate) fn slice_of(
         mac: neighbour(tools, ip, &ports),
         ports,
         services,
+        audits: Vec::new(),
         names: Vec::new(),
     }
 }

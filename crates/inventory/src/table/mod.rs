@@ -179,9 +179,11 @@ mod tests {
             path: None,
             posture: None,
             weaknesses: BTreeMap::new(),
+            suspected: BTreeMap::new(),
         };
         ServiceState {
             name: name.map(|name| name.parse().expect("a name")),
+            learnt: false,
             service: Some(Arc::new(service)),
             tls: Some(Box::new(tls)),
             first_seen: at,

@@ -385,6 +385,7 @@ impl Network for World {
                     service: Some(service),
                     tls: None,
                     connections: 1,
+                    learnt: false,
                 }
             });
             Conversation { ports: vec![port], observation }
@@ -393,7 +394,7 @@ impl Network for World {
 
     fn read_reply(&self, endpoint: Endpoint, _: &[u8], at: Timestamp) -> ServiceObservation {
         assert_eq!(endpoint.transport, Transport::Udp);
-        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0 }
+        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0, learnt: false }
     }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {

@@ -94,7 +94,6 @@ impl Report {
         }
         seen.chain.clone_from(chain);
         seen.posture = Some(Box::new(TlsPosture { at: Some(to_millisecond(now)), ..self.shown.posture() }));
-        seen.audit = Some(Box::new(self.shown.weaknesses()));
         Some(seen)
     }
 }
