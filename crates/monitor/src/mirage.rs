@@ -357,7 +357,8 @@ impl Mirages {
             kept.push(seen);
         }
         slice.ports = kept;
-        had == 0 || !slice.ports.is_empty() || !slice.services.is_empty() || !slice.names.is_empty()
+        let says_more = !slice.services.is_empty() || !slice.audits.is_empty() || !slice.names.is_empty();
+        had == 0 || !slice.ports.is_empty() || says_more
     }
 }
 
