@@ -54,6 +54,8 @@ const FRAGILE: [(u16, u16); 20] = [
     (44_818, 44_818),
     (47_808, 47_808),
 ];
+/// The version of those with whom none was agreed on.
+const UNKNOWN: &str = "unknown";
 /// It shuts out whom it has seen break off a hundred handshakes, and never forgets one.
 const COUNTS_HANDSHAKES: &str = "mysql";
 
@@ -144,12 +146,13 @@ fn known(tools: &Tools, request: &AuditRequest) -> Option<Box<TlsState>> {
 }
 
 /// Versions and ciphers are a setting of the server, whatever it is called: it is asked without a name, or where it wants one
-/// under the first that it answers to. A name that was learnt gives no leave.
+/// under the first that it answers to. A name that was learnt gives no leave. Weakest of all are those that show no certificate.
 fn subject<'a>(
     mut services: impl Iterator<Item = &'a ServiceObservation> + Clone,
 ) -> Option<(&'a ServiceObservation, &'a TlsObservation)> {
     let with_tls = |service: &'a ServiceObservation| Some((service, service.tls.as_ref()?));
-    let shows = |&(_, tls): &(&ServiceObservation, &TlsObservation)| tls.certificate.is_some();
+    let shows =
+        |&(_, tls): &(&ServiceObservation, &TlsObservation)| tls.certificate.is_some() || tls.version != UNKNOWN;
     let bare = services.clone().filter(|service| service.name.is_none()).filter_map(with_tls).find(shows);
     bare.or_else(|| services.find_map(|service| with_tls(service).filter(shows).filter(|_| !service.learnt)))
 }

@@ -368,3 +368,13 @@ fn unpack_verdicts(mut packed: u64) -> Vec<Verdict> {
     }
     verdicts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_service_to_service_is_small() {
+        assert_eq!(size_of::<Tls>(), 104);
+    }
+}
