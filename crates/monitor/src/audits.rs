@@ -104,7 +104,7 @@ pub(crate) fn due(tools: &Tools, answered: &[Answered]) -> Option<AuditRequest> 
     }
     let request = AuditRequest { endpoint: service.endpoint, name: service.name.clone(), starttls };
     let shown = tls.certificate.as_ref().map(|leaf| leaf.sha256);
-    is_due(&known(tools, &request), shown, &request.endpoint, tools.clock.now()).then_some(request)
+    is_due(known(tools, &request).as_deref(), shown, &request.endpoint, tools.clock.now()).then_some(request)
 }
 
 /// Makes an audit when its turn has come, if it is still wanted then, and reports it.
@@ -157,7 +157,7 @@ fn subject<'a>(
     bare.or_else(|| services.find_map(|service| with_tls(service).filter(shows).filter(|_| !service.learnt)))
 }
 
-fn is_due(known: &Option<Box<TlsState>>, shown: Option<Sha256>, endpoint: &Endpoint, now: Timestamp) -> bool {
+fn is_due(known: Option<&TlsState>, shown: Option<Sha256>, endpoint: &Endpoint, now: Timestamp) -> bool {
     let Some(tls) = known else { return true };
     let posture = tls.posture.as_deref();
     let Some(audited) = posture.and_then(|posture| posture.audited) else { return true };
@@ -185,4 +185,75 @@ fn spread(endpoint: &Endpoint) -> SignedDuration {
 
 fn is_fragile(endpoint: &Endpoint) -> bool {
     endpoint.transport != Transport::Tcp || FRAGILE.iter().any(|&(first, last)| (first..=last).contains(&endpoint.port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inventory::Suspicion;
+    use model::{TlsPosture, TlsVersion, Weakness};
+    use std::collections::BTreeMap;
+
+    const LEAF: Sha256 = Sha256([1; 32]);
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + hour * 3_600).expect("in range")
+    }
+
+    /// Audited at hour 100, and found sound.
+    fn sound() -> TlsState {
+        let versions = Some([TlsVersion::Tls13].into());
+        let posture = TlsPosture { audited: Some(at(100)), versions, ..TlsPosture::default() };
+        TlsState {
+            version: "TLSv1.3".to_owned(),
+            cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+            alpn: None,
+            certificate: Some(LEAF),
+            alternates: BTreeMap::new(),
+            verdicts: Vec::new(),
+            chain: Vec::new(),
+            path: None,
+            posture: Some(Box::new(posture)),
+            weaknesses: BTreeMap::new(),
+            suspected: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn is_due_by_what_is_known() {
+        let endpoint = Endpoint::tcp([192, 0, 2, 7].into(), 443);
+        let never = TlsState { posture: None, ..sound() };
+        let suspicion = Suspicion { count: 1, since: at(100), due: at(101) };
+        let suspected = TlsState { suspected: [(Weakness::Rc4, suspicion)].into(), ..sound() };
+        let missed = TlsState { weaknesses: [(Weakness::Rc4, 1)].into(), ..sound() };
+        let known = TlsState { weaknesses: [(Weakness::Rc4, 0)].into(), ..sound() };
+        let other = Some(Sha256([2; 32]));
+        for (state, shown, hour, expect) in [
+            (None, Some(LEAF), 100, true),
+            (Some(never), Some(LEAF), 100, true),
+            (Some(sound()), Some(LEAF), 100 + 24 * 6 - 1, false),
+            (Some(sound()), Some(LEAF), 100 + 24 * 7, true),
+            // A clock that was set back.
+            (Some(sound()), Some(LEAF), 99, true),
+            (Some(sound()), None, 130, false),
+            (Some(sound()), other, 105, false),
+            (Some(sound()), other, 106, true),
+            (Some(suspected.clone()), Some(LEAF), 100, false),
+            (Some(suspected), Some(LEAF), 101, true),
+            (Some(missed.clone()), Some(LEAF), 123, false),
+            (Some(missed), Some(LEAF), 124, true),
+            (Some(known), Some(LEAF), 124, false),
+        ] {
+            assert_eq!(is_due(state.as_ref(), shown, &endpoint, at(hour)), expect, "{hour} {shown:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn the_fragile_are_known_by_their_ports() {
+        let ip = [192, 0, 2, 7].into();
+        for (port, expect) in [(443, false), (9100, true), (9109, true), (9110, false), (502, true), (3306, false)] {
+            assert_eq!(is_fragile(&Endpoint::tcp(ip, port)), expect, "{port}");
+        }
+        assert!(is_fragile(&Endpoint::udp(ip, 443)));
+    }
 }

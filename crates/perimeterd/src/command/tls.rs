@@ -19,7 +19,9 @@ pub(super) fn table(host: &Value) -> Table {
         "WEAK",
         "AUDITED",
     ]);
-    rows(host).into_iter().for_each(|row| table.row(row));
+    for row in rows(host) {
+        table.row(row);
+    }
     table
 }
 
