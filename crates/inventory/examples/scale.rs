@@ -200,6 +200,7 @@ impl World {
                 learnt: true,
                 services: vec![ServiceState {
                     name: None,
+                    learnt: false,
                     service: Some(Arc::new(service)),
                     tls: None,
                     first_seen: at,
@@ -256,6 +257,7 @@ impl World {
             covered: Coverage::default(),
             ports: PORTS.map(seen).to_vec(),
             services: Vec::new(),
+            audits: Vec::new(),
             names: Vec::new(),
             mac: None,
         }

@@ -7,7 +7,10 @@ use crate::{
     CertificateState, Change, EndpointState, HostState, Inventory, confirm, event, flap, identity::Met, software,
 };
 use jiff::Timestamp;
-use model::{Event, HostKey, HostPolicy, HostSlice, PortObservation, ServiceObservation, Sha256, Transport};
+use model::{
+    AuditObservation, Endpoint, Event, EventType, HostKey, HostPolicy, HostSlice, PortObservation, ServiceName,
+    ServiceObservation, Sha256, Transport,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -43,6 +46,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) others: BTreeMap<IpAddr, HostState>,
     /// Where the host was before it moved here.
     pub(crate) left: Option<HostKey>,
+    pub(crate) unasked: Unasked,
     /// Endpoints that answered in this slice.
     answering: BTreeSet<Key>,
 }
@@ -52,6 +56,14 @@ pub(crate) struct Plan<'a> {
 enum Sight<'a> {
     Port(&'a PortObservation),
     Service(&'a ServiceObservation),
+    Audit(&'a AuditObservation),
+}
+
+/// What is not there any more because it is not asked for any more: no news.
+#[derive(Debug, Default)]
+pub(crate) struct Unasked {
+    pub(crate) places: BTreeSet<(Endpoint, Option<ServiceName>)>,
+    pub(crate) products: BTreeSet<String>,
 }
 
 impl Sight<'_> {
@@ -60,6 +72,7 @@ impl Sight<'_> {
         match self {
             Self::Port(observation) => (observation.at, 0),
             Self::Service(observation) => (observation.at, 1),
+            Self::Audit(observation) => (observation.at, 2),
         }
     }
 }
@@ -110,6 +123,7 @@ impl<'a> Plan<'a> {
             met: Vec::new(),
             others: BTreeMap::new(),
             left: None,
+            unasked: Unasked::default(),
             answering,
         }
     }
@@ -167,6 +181,9 @@ impl<'a> Plan<'a> {
         for seen in self.services() {
             sights.entry((seen.endpoint.transport, seen.endpoint.port)).or_default().push(Sight::Service(seen));
         }
+        for seen in self.slice.audits.iter().filter(|seen| seen.endpoint.ip == self.slice.ip) {
+            sights.entry((seen.endpoint.transport, seen.endpoint.port)).or_default().push(Sight::Audit(seen));
+        }
         for list in sights.values_mut() {
             list.sort_by_key(Sight::order);
         }
@@ -183,6 +200,13 @@ impl<'a> Plan<'a> {
                         && let Some(mut endpoint) = self.endpoints.remove(&key)
                     {
                         self.judge_service(&mut endpoint, seen, &mut told);
+                        self.forget_learnt(&mut endpoint);
+                        self.endpoints.insert(key, endpoint);
+                    }
+                }
+                Sight::Audit(seen) => {
+                    if let Some(mut endpoint) = self.endpoints.remove(&key) {
+                        self.take_audit(&mut endpoint, seen, &mut told);
                         self.endpoints.insert(key, endpoint);
                     }
                 }
@@ -194,13 +218,24 @@ impl<'a> Plan<'a> {
         self.events.append(&mut told);
     }
 
+    /// A product that was only ever met under a name that is not asked for any more.
+    fn is_unasked(&self, event: &Event) -> bool {
+        let product = event.software.as_ref().map(|software| software::product_key(&software.product));
+        event.kind == EventType::SoftwareRemoved
+            && product.is_some_and(|product| self.unasked.products.contains(&product))
+    }
+
     fn finish(mut self) -> Change {
         self.host.endpoints = std::mem::take(&mut self.endpoints).into_values().collect();
         self.judge_os();
         let mut change = Change::default();
         let mut events = std::mem::take(&mut self.host_events);
         events.append(&mut self.events);
-        events.extend(software::differences(self.before, &self.host, &self.news, &self.inventory.vantage, self.now));
+        events.extend(
+            software::differences(self.before, &self.host, &self.news, &self.inventory.vantage, self.now)
+                .into_iter()
+                .filter(|event| !self.is_unasked(event)),
+        );
         // Whoever is at a pool's address is a member like any other, followed nowhere and replaced at any time.
         if self.policy.pool.is_none() {
             self.judge_move(&mut events);

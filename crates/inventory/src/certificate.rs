@@ -402,6 +402,9 @@ impl Plan<'_> {
         let gone = self.certificates.values().filter(|state| state.endpoints.is_empty());
         let gone = gone.filter_map(|state| {
             let before = self.inventory.certificates.get(&state.certificate.sha256)?;
+            if before.endpoints.iter().all(|place| self.unasked.places.contains(place)) {
+                return None;
+            }
             let (place, name) = before.endpoints.first()?;
             let at = Some(EventEndpoint { transport: place.transport, port: place.port });
             let name = name.as_ref().map(ToString::to_string);

@@ -50,7 +50,7 @@ pub use review::Reviewed;
 pub use state::{
     Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
     IdentityKey, NameTurn, NameTurns, PathState, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs,
-    PendingService, PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, TlsState, Turn,
-    Turnover,
+    PendingService, PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, Suspicion, TlsState,
+    Turn, Turnover,
 };
 pub use table::{Known, Row};

@@ -8,8 +8,15 @@ use crate::{
     version::{self, Direction},
 };
 use jiff::Timestamp;
-use model::{Event, EventType, Service, ServiceObservation, Severity, TlsObservation};
-use std::{sync::Arc, time::Duration};
+use model::{
+    AuditObservation, Event, EventType, Service, ServiceName, ServiceObservation, Severity, Sha256, TlsObservation,
+    TlsPosture,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A service first asked this long after its port opened is one newly asked for (a name was added): learnt.
 const FIRST_LOOK: Duration = Duration::from_hours(24);
@@ -32,9 +39,11 @@ impl Plan<'_> {
             Some(index) if seen.at <= endpoint.services[index].last_observed => return,
             Some(index) => endpoint.services.remove(index),
             None => {
-                let news = !endpoint.learnt && confirm::between(endpoint.changed_at, seen.at) <= FIRST_LOOK;
+                let news =
+                    !endpoint.learnt && !seen.learnt && confirm::between(endpoint.changed_at, seen.at) <= FIRST_LOOK;
                 let mut state = ServiceState {
                     name: seen.name.clone(),
+                    learnt: seen.learnt,
                     service: None,
                     tls: None,
                     first_seen: seen.at,
@@ -52,6 +61,7 @@ impl Plan<'_> {
         };
         state.last_seen = seen.at;
         state.last_observed = seen.at;
+        state.learnt = seen.learnt;
         self.compare(endpoint, &mut state, seen, told);
         self.judge_key(endpoint, &mut state, seen, told);
         endpoint.put(state);
@@ -283,9 +293,6 @@ impl Plan<'_> {
         if let Some(leaf) = Leaf::of(tls, at) {
             self.adopt_leaf(endpoint, state, leaf, news, told);
         }
-        if let Some(audit) = &tls.audit {
-            self.judge_audit(endpoint, state, audit, at, told);
-        }
     }
 
     fn judge_leaf(
@@ -307,9 +314,51 @@ impl Plan<'_> {
         if let Some(leaf) = Leaf::of(tls, at) {
             self.compare_leaf(endpoint, state, leaf, told);
         }
-        if let Some(audit) = &tls.audit {
-            self.judge_audit(endpoint, state, audit, at, told);
+    }
+
+    /// Takes an audit of a service that is known to speak TLS.
+    pub(crate) fn take_audit(&self, endpoint: &mut EndpointState, seen: &AuditObservation, told: &mut Vec<Event>) {
+        let known = |state: &ServiceState| state.name == seen.name && state.tls.is_some();
+        let Some(index) = endpoint.services.iter().position(known) else { return };
+        let mut state = endpoint.services.remove(index);
+        if let Some(tls) = &mut state.tls {
+            let posture = tls.posture.get_or_insert_default();
+            if posture.audited.is_none_or(|before| before < seen.at) {
+                posture.learn(&TlsPosture { audited: Some(seen.at), ..TlsPosture::clone(&seen.posture) });
+                self.judge_audit(endpoint, &mut state, &seen.weaknesses, seen.at, told);
+            }
         }
+        endpoint.put(state);
+    }
+
+    /// Lets go, in silence, of the names that an endpoint's own certificate told once and tells no more.
+    pub(crate) fn forget_learnt(&mut self, endpoint: &mut EndpointState) {
+        if !endpoint.services.iter().any(|service| service.learnt) {
+            return;
+        }
+        let bare = endpoint.services.iter().find(|service| service.name.is_none());
+        let told: Option<BTreeSet<ServiceName>> = match bare.and_then(|bare| bare.tls.as_deref()) {
+            // A certificate that could not be had, or read, takes nothing back.
+            Some(tls) if tls.certificate.is_none() => None,
+            Some(tls) => Some(tls.certificates().iter().flat_map(|sha256| self.names_on(sha256)).collect()),
+            None => Some(BTreeSet::new()),
+        };
+        let Some(told) = told else { return };
+        let is_gone = |service: &mut ServiceState| {
+            service.learnt && service.name.as_ref().is_none_or(|name| !told.contains(name))
+        };
+        for gone in endpoint.services.extract_if(.., is_gone).collect::<Vec<_>>() {
+            self.withdraw_all(self.host.endpoint_at(endpoint), &gone);
+            let product = gone.service.as_ref().and_then(|service| service.product.as_deref());
+            self.unasked.products.extend(product.map(software::product_key));
+            self.unasked.places.insert((self.host.endpoint_at(endpoint), gone.name));
+        }
+    }
+
+    fn names_on(&self, sha256: &Sha256) -> Vec<ServiceName> {
+        let known = self.certificates.get(sha256).or_else(|| self.inventory.certificates.get(sha256));
+        let sans = known.into_iter().flat_map(|state| &state.certificate.sans);
+        sans.filter_map(|name| name.parse().ok()).collect()
     }
 }
 
@@ -358,12 +407,13 @@ impl TlsState {
             cipher: seen.cipher.clone(),
             alpn: seen.alpn.clone(),
             certificate: None,
-            alternates: std::collections::BTreeMap::new(),
+            alternates: BTreeMap::new(),
             verdicts: seen.verdicts.clone(),
             chain: Vec::new(),
             path: None,
             posture: seen.posture.clone(),
-            weaknesses: std::collections::BTreeMap::new(),
+            weaknesses: BTreeMap::new(),
+            suspected: BTreeMap::new(),
         }
     }
 }

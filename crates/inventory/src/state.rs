@@ -211,6 +211,9 @@ pub struct EndpointState {
 pub struct ServiceState {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<ServiceName>,
+    /// The name was learnt from the certificate shown under no name, and is asked for as long as that has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub learnt: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub service: Option<Arc<Service>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -252,6 +255,19 @@ pub struct TlsState {
     /// What audits found, each told once while it lasts, with in how many audits since it was not found.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub weaknesses: BTreeMap<Weakness, u8>,
+    /// What audits found that is not believed, nor told, yet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub suspected: BTreeMap<Weakness, Suspicion>,
+}
+
+/// A weakness that an audit found, until others agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Suspicion {
+    /// Audits that found it, in a row.
+    pub count: u8,
+    pub since: Timestamp,
+    /// When the next audit may speak for it.
+    pub due: Timestamp,
 }
 
 /// A chain as it was validated.

@@ -1,7 +1,9 @@
 //! Weaknesses of TLS: those of a service, which audits find, and those of a certificate, wherever it is served. Each is told
 //! once, while learning too: it is no change, it is wrong.
 
-use crate::{CertificateState, EndpointState, Inventory, ServiceState, apply::Plan, certificate::Leaf, event};
+use crate::{
+    CertificateState, EndpointState, Inventory, ServiceState, Suspicion, apply::Plan, certificate::Leaf, confirm, event,
+};
 use jiff::Timestamp;
 use model::{Endpoint, Event, EventType, Severity, Sha256, TlsAudit, Verdict, Weakness};
 use std::{
@@ -9,13 +11,16 @@ use std::{
     net::IpAddr,
 };
 
+/// An audit alone is not believed: somebody on the way, or one of several servers, may have answered. So many must agree, over
+/// as much time as a service has to be another one before that is told.
+const AGREED: u16 = 2;
 /// A weakness that so many audits in a row did not find is gone: behind one address may be several servers.
 const GONE_AFTER: u8 = 3;
 /// The same self-signed certificate on so many addresses of one family is on more than one machine.
 const SHARED_BY: usize = 3;
 
 impl Plan<'_> {
-    /// `SSL_WEAK` where an audit found more than was known.
+    /// `SSL_WEAK` where audits agree on more than was known.
     pub(crate) fn judge_audit(
         &self,
         endpoint: &EndpointState,
@@ -27,10 +32,15 @@ impl Plan<'_> {
         let Some(tls) = &mut state.tls else { return };
         let before: Vec<Weakness> = tls.weaknesses.keys().copied().collect();
         for weakness in audit.asked.union(&audit.found) {
-            if audit.found.contains(weakness) {
-                tls.weaknesses.insert(*weakness, 0);
-            } else if let Some(missed) = tls.weaknesses.get_mut(weakness) {
-                *missed = missed.saturating_add(1);
+            match (audit.found.contains(weakness), tls.weaknesses.get_mut(weakness)) {
+                (true, Some(missed)) => *missed = 0,
+                (false, Some(missed)) => *missed = missed.saturating_add(1),
+                (true, None) => {
+                    if self.suspect(&mut tls.suspected, *weakness, at) {
+                        tls.weaknesses.insert(*weakness, 0);
+                    }
+                }
+                (false, None) => _ = tls.suspected.remove(weakness),
             }
         }
         tls.weaknesses.retain(|_, missed| *missed < GONE_AFTER);
@@ -48,6 +58,19 @@ impl Plan<'_> {
         event.severity = severity(&new);
         event.evidence.extend(new.iter().map(|weakness| event::evidence(at, weakness.words())));
         told.push(event);
+    }
+
+    /// One more audit has found it. Tells whether that is enough.
+    fn suspect(&self, suspected: &mut BTreeMap<Weakness, Suspicion>, weakness: Weakness, at: Timestamp) -> bool {
+        let rule = self.policy.confirm.service_changed;
+        let due = |since| confirm::after(since, rule.at_least);
+        let suspicion = suspected.entry(weakness).or_insert(Suspicion { count: 0, since: at, due: due(at) });
+        suspicion.count = suspicion.count.saturating_add(1);
+        let is_enough = u16::from(suspicion.count) >= rule.passes.max(AGREED) && at >= due(suspicion.since);
+        if is_enough {
+            suspected.remove(&weakness);
+        }
+        is_enough
     }
 
     /// `SSL_WEAK` once for a certificate and what is weak about it.

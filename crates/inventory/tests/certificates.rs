@@ -2,7 +2,7 @@
 
 mod world;
 
-use model::{AllowList, Certificate, Event, EventType, Severity, Sha256, TlsAudit, Verdict, Weakness};
+use model::{AllowList, Certificate, Event, EventType, Severity, Sha256, Verdict, Weakness};
 use std::sync::Arc;
 use world::*;
 
@@ -22,17 +22,6 @@ fn judged(certificate: &Certificate, verdicts: &[Verdict]) -> [Seen; 2] {
         && let Some(tls) = &mut seen.tls
     {
         tls.verdicts = verdicts.to_vec();
-    }
-    [port, service]
-}
-
-fn audited(certificate: &Certificate, asked: &[Weakness], found: &[Weakness]) -> [Seen; 2] {
-    let [port, mut service] = served(certificate);
-    if let Seen::Service(seen) = &mut service
-        && let Some(tls) = &mut seen.tls
-    {
-        let (asked, found) = (asked.iter().copied().collect(), found.iter().copied().collect());
-        tls.audit = Some(Box::new(TlsAudit { asked, found }));
     }
     [port, service]
 }
@@ -223,25 +212,111 @@ fn a_weakness_is_told_once_and_gone_only_when_it_stays_away() {
     let mut world = World::covered();
     world.sees(1, IP, &served(&leaf));
     let look = |world: &mut World, day: i64, asked: &[Weakness], found: &[Weakness]| {
-        let told = world.sees(day * DAY, IP, &audited(&leaf, asked, found));
+        let told = world.sees(day * DAY, IP, &[audited(443, asked, found)]);
         (told, world.events.last().and_then(|event| event.new.clone()).unwrap_or_default())
     };
     assert_eq!(look(&mut world, 1, &BOTH, &[]).0, NOTHING);
-    assert_eq!(look(&mut world, 2, &BOTH, &[Weakness::Tls10]), (vec!["SSL_WEAK"], "tls1.0".to_owned()));
+    assert_eq!(look(&mut world, 2, &BOTH, &[Weakness::Tls10]).0, NOTHING, "one audit alone is not believed");
+    assert_eq!(look(&mut world, 3, &BOTH, &[Weakness::Tls10]), (vec!["SSL_WEAK"], "tls1.0".to_owned()));
     assert_eq!(world.last().reason.as_deref(), Some("accepts TLS 1.0"));
-    assert_eq!(look(&mut world, 3, &BOTH, &[Weakness::Tls10]).0, NOTHING);
-    assert_eq!(look(&mut world, 4, &BOTH, &BOTH), (vec!["SSL_WEAK"], "ssl3, tls1.0".to_owned()));
+    assert_eq!(look(&mut world, 4, &BOTH, &BOTH).0, NOTHING);
+    assert_eq!(look(&mut world, 5, &BOTH, &BOTH), (vec!["SSL_WEAK"], "ssl3, tls1.0".to_owned()));
     assert_eq!(world.last().old.as_deref(), Some("tls1.0"));
     // An audit that did not get to ask, one that met another server, and the first again.
-    assert_eq!(look(&mut world, 5, &[], &[]).0, NOTHING);
-    assert_eq!(look(&mut world, 6, &BOTH, &[]).0, NOTHING);
-    assert_eq!(look(&mut world, 7, &BOTH, &BOTH).0, NOTHING);
-    for day in 8..11 {
+    assert_eq!(look(&mut world, 6, &[], &[]).0, NOTHING);
+    assert_eq!(look(&mut world, 7, &BOTH, &[]).0, NOTHING);
+    assert_eq!(look(&mut world, 8, &BOTH, &BOTH).0, NOTHING);
+    for day in 9..12 {
         assert_eq!(look(&mut world, day, &BOTH, &[]).0, NOTHING);
     }
+    assert!(state(&world).weaknesses.is_empty());
+    assert_eq!(look(&mut world, 12, &BOTH, &[Weakness::Ssl3]).0, NOTHING);
+    assert_eq!(look(&mut world, 13, &BOTH, &[Weakness::Ssl3]).0, ["SSL_WEAK"]);
+}
+
+/// Of the service at the first endpoint of the host these stories are about, under no name.
+fn state(world: &World) -> inventory::TlsState {
     let host = world.inventory.host(IP.parse().expect("an address")).expect("known");
-    assert!(host.endpoints[0].services[0].tls.as_ref().is_some_and(|tls| tls.weaknesses.is_empty()));
-    assert_eq!(look(&mut world, 11, &BOTH, &[Weakness::Ssl3]).0, ["SSL_WEAK"]);
+    *host.endpoints[0].services[0].tls.clone().expect("TLS")
+}
+
+#[test]
+fn what_one_audit_saw_is_nothing_until_another_agrees_after_a_while() {
+    const ASKED: [Weakness; 1] = [Weakness::Rc4];
+    let leaf = certificate(1, OURS, 800);
+    let mut world = World::covered();
+    world.policy.confirm = model::Confirm::default();
+    world.sees(1, IP, &served(&leaf));
+    let mut look = |second: i64, found: &[Weakness]| {
+        let told = world.sees(second, IP, &[audited(443, &ASKED, found)]);
+        let state = state(&world);
+        let posture = state.posture.expect("looked at");
+        assert_eq!(
+            (posture.audited, posture.heartbeat),
+            (Some(time(second) + jiff::SignedDuration::from_millis(10)), Some(false))
+        );
+        (told, state.suspected.len())
+    };
+    assert_eq!(look(100, &ASKED), (vec![], 1));
+    assert_eq!(look(699, &ASKED), (vec![], 1), "too soon to be another look");
+    assert_eq!(look(800, &[]), (vec![], 0), "it was nothing");
+    assert_eq!(look(2_000, &ASKED), (vec![], 1));
+    assert_eq!(look(2_600, &ASKED), (vec!["SSL_WEAK"], 0));
+    // An audit of what is not known, or does not speak TLS, says nothing.
+    let mut nobody = World::covered();
+    nobody.sees(1, IP, &[open(443), speaks(443, "http nginx 1.22")]);
+    for second in [2, 2_000] {
+        assert_eq!(nobody.sees(second, IP, &[audited(443, &ASKED, &ASKED), audited(444, &ASKED, &ASKED)]), NOTHING);
+    }
+}
+
+/// The same server asked under a name that its certificate told.
+fn under(name: &str, text: &str, certificate: &Certificate) -> Seen {
+    let mut seen = tls(443, text, certificate);
+    if let Seen::Service(seen) = &mut seen {
+        seen.name = Some(name.parse().expect("a name"));
+        seen.learnt = true;
+    }
+    seen
+}
+
+#[test]
+fn names_a_certificate_told_come_and_go_without_a_word() {
+    let named = |sha: u8, names: &[&str]| Certificate {
+        sans: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..certificate(sha, OURS, 800)
+    };
+    let default = named(1, &["www.example.org", "Shop.example.org"]);
+    let shop = named(2, &["shop.example.org"]);
+    let mut world = World::covered();
+    // What opens is news, and so is its certificate; what is served under a name learnt from that is not.
+    assert!(world.sees(1, IP, &[open(443), tls(443, "http nginx 1.22", &default)]).contains(&"SSL_NEW"));
+    let both = [open(443), tls(443, "http nginx 1.22", &default), under("shop.example.org", "http Shop 3", &shop)];
+    assert_eq!(world.sees(2, IP, &both), NOTHING);
+    let services = |world: &World| {
+        let host = world.inventory.host(IP.parse().expect("an address")).expect("known");
+        host.endpoints[0].services.iter().map(|service| (service.name.clone(), service.learnt)).collect::<Vec<_>>()
+    };
+    assert_eq!(services(&world), [(None, false), (Some("shop.example.org".parse().expect("a name")), true)]);
+    // What happens under it is told like anything else.
+    let other = named(3, &["shop.example.org"]);
+    let mut told = Vec::new();
+    for hour in 1..6 {
+        told.extend(world.sees(
+            hour * HOUR,
+            IP,
+            &[open(443), tls(443, "http nginx 1.22", &default), under("shop.example.org", "http Shop 3", &other)],
+        ));
+    }
+    assert_eq!(told, ["SSL_CHANGED"]);
+    // The certificate that told the name goes, and the name with it.
+    let without = named(4, &["www.example.org"]);
+    let mut told = Vec::new();
+    for hour in 7..12 {
+        told.extend(world.sees(hour * HOUR, IP, &[open(443), tls(443, "http nginx 1.22", &without)]));
+    }
+    assert_eq!(told, ["SSL_CHANGED"]);
+    assert_eq!(services(&world), [(None, false)]);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use inventory::{
     Approval, Change, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity, IdentityKey, Inventory,
     NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService, PortStatus,
-    ServiceState, TlsState, Turn, Turnover,
+    ServiceState, Suspicion, TlsState, Turn, Turnover,
 };
 use jiff::Timestamp;
 use model::{
-    EventId, EventType, HostKey, Mac, NameSource, Os, PartOf, PassId, Service, ServiceName, Sha256, SshKey, Transport,
-    Vantage, Verdict,
+    ClientAuth, EventId, EventType, HostKey, Mac, NameSource, Os, PartOf, PassId, Service, ServiceName, Sha256, SshKey,
+    Staple, StapleStatus, TlsPosture, TlsVersion, Transport, Vantage, Verdict, Weakness,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use std::{
@@ -82,11 +82,47 @@ fn pending() -> impl Strategy<Value = Pending> {
     })
 }
 
+fn posture() -> impl Strategy<Value = Box<TlsPosture>> {
+    let versions = prop::collection::btree_set(select(TlsVersion::ALL.to_vec()), 0..3);
+    let staple = (option::of(time()), option::of(time()));
+    let times = (option::of(time()), option::of(time()), option::of(staple));
+    (times, option::of(versions), option::of(any::<bool>()), vec(text(), 0..2), option::of(text())).prop_map(
+        |((at, audited, staple), versions, flag, client_authorities, profile)| {
+            let staple = staple.map(|(this_update, next_update)| Staple {
+                status: StapleStatus::Good,
+                this_update,
+                next_update,
+            });
+            Box::new(TlsPosture {
+                at,
+                audited,
+                versions,
+                client_auth: flag.map(|flag| if flag { ClientAuth::Optional } else { ClientAuth::No }),
+                client_authorities,
+                heartbeat: flag,
+                stapled: staple.as_ref().map(|_| true),
+                staple,
+                profile,
+                ..TlsPosture::default()
+            })
+        },
+    )
+}
+
+fn weaknesses<T: std::fmt::Debug>(what: impl Strategy<Value = T>) -> impl Strategy<Value = BTreeMap<Weakness, T>> {
+    prop::collection::btree_map(select(Weakness::ALL.to_vec()), what, 0..2)
+}
+
+fn suspicion() -> impl Strategy<Value = Suspicion> {
+    (any::<u8>(), time(), time()).prop_map(|(count, since, due)| Suspicion { count, since, due })
+}
+
 fn tls() -> impl Strategy<Value = Box<TlsState>> {
     let verdict = select(vec![Verdict::Expired, Verdict::SelfSigned, Verdict::WrongUse, Verdict::Malformed]);
     let alternates = prop_oneof![3 => Just(BTreeMap::new()), 1 => prop::collection::btree_map(digest(), time(), 0..3)];
-    (text(), text(), option::of(text()), option::of(digest()), alternates, vec(verdict, 0..18)).prop_map(
-        |(version, cipher, alpn, certificate, alternates, verdicts)| {
+    let shown = (text(), text(), option::of(text()), option::of(digest()), alternates, vec(verdict, 0..18));
+    (shown, option::of(posture()), weaknesses(0_u8..3), weaknesses(suspicion())).prop_map(
+        |((version, cipher, alpn, certificate, alternates, verdicts), posture, weaknesses, suspected)| {
             Box::new(TlsState {
                 version,
                 cipher,
@@ -96,8 +132,9 @@ fn tls() -> impl Strategy<Value = Box<TlsState>> {
                 verdicts,
                 chain: certificate.into_iter().collect(),
                 path: None,
-                posture: None,
-                weaknesses: BTreeMap::new(),
+                posture,
+                weaknesses,
+                suspected,
             })
         },
     )
@@ -122,6 +159,7 @@ fn service_state() -> impl Strategy<Value = ServiceState> {
             Box::new(PendingService { evidence, service, tls, turns })
         };
         ServiceState {
+            learnt: name.is_some() && doubts.2.is_some(),
             name,
             service,
             tls,

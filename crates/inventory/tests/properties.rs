@@ -3,7 +3,7 @@
 mod world;
 
 use inventory::{CertificateState, Change, HostState, Inventory};
-use model::{Certificate, Event, EventType, HostSlice, Sha256};
+use model::{Certificate, Event, EventType, HostSlice, Sha256, Weakness};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use world::*;
@@ -23,6 +23,8 @@ fn seen() -> impl Strategy<Value = Seen> {
         1 => Just(unreachable(53)),
         2 => (port.clone(), prop::sample::select(texts)).prop_map(|(port, text)| speaks(port, text)),
         2 => (port.clone(), leaf()).prop_map(|(port, (number, issuer))| tls(port, "http nginx", &leaf_of(number, issuer))),
+        1 => (port.clone(), prop::sample::subsequence(vec![Weakness::Ssl3, Weakness::Rc4], 0..3))
+            .prop_map(|(port, found)| audited(port, &[Weakness::Ssl3, Weakness::Rc4], &found)),
         1 => port.prop_map(mute),
         1 => prop::sample::select(vec!["a.example.org", "b.example.org"]).prop_map(|name| names(&[name])),
         3 => (prop::sample::select(vec!["ssh-ed25519", "ssh-rsa"]), 1_u8..4)
@@ -49,6 +51,7 @@ fn look() -> impl Strategy<Value = Vec<Seen>> {
                 Seen::Service(service) => (1, service.endpoint.port),
                 Seen::Names(_) => (2, 0),
                 Seen::Mac(_) => (3, 0),
+                Seen::Audit(audit) => (4, audit.endpoint.port),
             };
             kept.insert(key, seen);
         }

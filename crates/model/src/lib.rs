@@ -44,8 +44,8 @@ pub use fact::{EndpointFact, HostFacts};
 pub use loss::Loss;
 pub use mac::{Mac, MacError};
 pub use observation::{
-    ClosedReason, FilteredReason, HostSlice, LocalErrorKind, NameObservation, NameSource, NotProbed, OpenReason,
-    Outcome, PortObservation, ServiceObservation, TlsObservation,
+    AuditObservation, ClosedReason, FilteredReason, HostSlice, LocalErrorKind, NameObservation, NameSource, NotProbed,
+    OpenReason, Outcome, PortObservation, ServiceObservation, TlsObservation,
 };
 pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
 pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};

@@ -215,6 +215,20 @@ pub struct ServiceObservation {
     pub tls: Option<TlsObservation>,
     /// TCP connections used.
     pub connections: u8,
+    /// The name was learnt from the network: it is asked for as the configured ones are, and its first answer is no news.
+    #[serde(default)]
+    pub learnt: bool,
+}
+
+/// What a deep audit of a service's TLS found, on connections of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditObservation {
+    pub endpoint: Endpoint,
+    /// The name it was asked under; none for the address alone.
+    pub name: Option<ServiceName>,
+    pub at: Timestamp,
+    pub posture: Box<TlsPosture>,
+    pub weaknesses: TlsAudit,
 }
 
 /// What a TLS handshake showed.
@@ -239,9 +253,6 @@ pub struct TlsObservation {
     /// What further looks at its TLS said; none where this one brought nothing of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub posture: Option<Box<TlsPosture>>,
-    /// What looking for weaknesses found; none where nobody looked this time.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub audit: Option<Box<TlsAudit>>,
     /// The protocol that went over to TLS in the middle of a connection, as [`Service::name`](crate::Service::name) has it; none
     /// where TLS comes first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,7 +272,6 @@ impl TlsObservation {
             presented: Vec::new(),
             path: None,
             posture: None,
-            audit: None,
             starttls: None,
         }
     }
@@ -298,6 +308,8 @@ pub struct HostSlice {
     /// that shows the host lives. Ascending by time.
     pub ports: Vec<PortObservation>,
     pub services: Vec<ServiceObservation>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub audits: Vec<AuditObservation>,
     pub names: Vec<NameObservation>,
     /// The link-layer address that answers for it, where it is on a link of ours and the kernel knows it.
     #[serde(skip_serializing_if = "Option::is_none", default)]

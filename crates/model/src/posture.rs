@@ -85,6 +85,9 @@ pub struct TlsPosture {
     /// When any part was last looked at.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub at: Option<Timestamp>,
+    /// When an audit last asked for all of it, whatever came of that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub audited: Option<Timestamp>,
     /// All it accepts: only who has asked for each of them says so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub versions: Option<BTreeSet<TlsVersion>>,
@@ -136,6 +139,7 @@ impl TlsPosture {
             }
         }
         self.at = self.at.max(later.at);
+        self.audited = self.audited.max(later.audited);
         take(&mut self.versions, later.versions.as_ref());
         take(&mut self.name_required, later.name_required.as_ref());
         take(&mut self.secure_renegotiation, later.secure_renegotiation.as_ref());

@@ -5,6 +5,7 @@ use crate::{
     conversation::Answered,
     fruitless::LONGEST_WAIT,
     look::{Look, Worth},
+    looks,
     network::Introduction,
     pass::{Tools, asked, slice_of},
 };
@@ -149,10 +150,10 @@ fn is_behind_a_mirage(tools: &Tools, endpoint: Endpoint) -> bool {
 
 async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> Answered {
     let known = tools.index.get(&endpoint).unwrap_or_default();
-    let earlier = tools.conversations.looks.earlier(&tools.index, &endpoint, name.as_ref(), tools.clock.now());
-    let whom = Introduction { endpoint, name, prior: known.prior, prior_tls: known.tls, earlier };
+    let earlier = looks::earlier(&tools.index, &endpoint, name.as_ref());
+    let learnt = name.as_ref().is_some_and(|name| looks::learnt(&tools.index, &endpoint).contains(name));
+    let whom = Introduction { endpoint, name, learnt, prior: known.prior, prior_tls: known.tls, earlier };
     let conversation = tools.network.identify(whom).await;
-    tools.conversations.looks.note(conversation.observation.as_ref());
     tools.conversations.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
     Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     conversation::Answered,
+    looks,
     mirage::{Mirage, Prefix, block},
     network::Introduction,
     pass::{Plan, Tools},
@@ -59,8 +60,15 @@ pub(crate) async fn witness(tools: &Tools, endpoint: Endpoint) -> Answered {
     for other in behind {
         let known = tools.index.get(&other).unwrap_or_default();
         if known.prior.is_some() || known.tls {
-            let earlier = tools.conversations.looks.earlier(&tools.index, &other, None, tools.clock.now());
-            let whom = Introduction { endpoint: other, name: None, prior: known.prior, prior_tls: known.tls, earlier };
+            let earlier = looks::earlier(&tools.index, &other, None);
+            let whom = Introduction {
+                endpoint: other,
+                name: None,
+                learnt: false,
+                prior: known.prior,
+                prior_tls: known.tls,
+                earlier,
+            };
             let conversation = tools.network.because(Why::Control).identify(whom).await;
             return Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
         }
@@ -165,7 +173,8 @@ async fn mute_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint
     for endpoint in endpoints {
         let network = tools.network.because(Why::Control);
         talks.spawn(async move {
-            let whom = Introduction { endpoint, name: None, prior: None, prior_tls: false, earlier: None };
+            let whom =
+                Introduction { endpoint, name: None, learnt: false, prior: None, prior_tls: false, earlier: None };
             let conversation = network.identify(whom).await;
             let said = conversation.observation.is_some_and(|said| said.service.is_some() || said.tls.is_some());
             (!said && conversation.ports.iter().any(|port| port.outcome.is_open())).then_some(endpoint)

@@ -1,9 +1,9 @@
 //! Asking open endpoints who they are, politely: few at a time, and at most two at once on one host.
 
-use crate::{account::Accounted, fruitless::Fruitless, index::Index, looks::Looks, network::Introduction};
+use crate::{account::Accounted, fruitless::Fruitless, index::Index, looks, network::Introduction};
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
-use probe::conversation::Earlier;
+use probe::conversation::{Earlier, MOST_LEARNT, learn_names};
 use scope::ScopeHandle;
 use std::{
     collections::{HashMap, HashSet},
@@ -37,10 +37,9 @@ pub(crate) struct Conversations {
     scope: ScopeHandle,
     index: Index,
     slots: Arc<Semaphore>,
-    hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+    hosts: PerHost,
     under_way: Arc<Mutex<Talks>>,
     pub(crate) fruitless: Fruitless,
-    pub(crate) looks: Looks,
 }
 
 /// The right to talk to an endpoint: nobody else does meanwhile.
@@ -69,10 +68,9 @@ impl Conversations {
             scope,
             index,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
-            hosts: Arc::default(),
+            hosts: PerHost::new(PER_HOST),
             under_way: Arc::default(),
             fruitless: Fruitless::default(),
-            looks: Looks::default(),
         }
     }
 
@@ -109,23 +107,50 @@ impl Conversations {
             return answered;
         }
         let known = self.index.get(&endpoint).unwrap_or_default();
-        let earlier = self.looks.earlier(&self.index, &endpoint, None, now);
-        let bare = Introduction { endpoint, name: None, prior: known.prior.clone(), prior_tls: known.tls, earlier };
+        let earlier = looks::earlier(&self.index, &endpoint, None);
+        let bare = Introduction {
+            endpoint,
+            name: None,
+            learnt: false,
+            prior: known.prior.clone(),
+            prior_tls: known.tls,
+            earlier,
+        };
         let named = self.ask(bare, &mut answered).await;
         if endpoint.transport == Transport::Tcp && named {
-            for name in self.scope.load().names_of(endpoint.ip, now) {
-                self.ask(Self::under(endpoint, name, &answered), &mut answered).await;
+            let configured = self.scope.load().names_of(endpoint.ip, now);
+            let learnt = self.learnt(endpoint, &configured, &answered).await;
+            let configured = configured.into_iter().map(|name| (name, false));
+            for (name, is_learnt) in configured.chain(learnt.into_iter().map(|name| (name, true))) {
+                self.ask(Self::under(endpoint, name, is_learnt, &answered), &mut answered).await;
             }
             probe::conversation::settle_names(&mut answered.services);
         }
         answered
     }
 
-    fn under(endpoint: Endpoint, name: ServiceName, answered: &Answered) -> Introduction {
+    /// The names the endpoint's own certificate tells that lead to it, beside those of the configuration. They are looked up when its
+    /// TLS is looked at a second time; until then, those known are kept.
+    async fn learnt(&self, endpoint: Endpoint, configured: &[ServiceName], answered: &Answered) -> Vec<ServiceName> {
+        let mut learnt = looks::learnt(&self.index, &endpoint);
+        learnt.retain(|name| !configured.contains(name));
+        let Some(tls) = answered.services.first().and_then(|bare| bare.tls.as_ref()) else { return learnt };
+        let is_second_look = tls.posture.as_ref().is_some_and(|posture| posture.at.is_some());
+        if is_second_look && learnt.len() < MOST_LEARNT {
+            let known: Vec<ServiceName> = configured.iter().chain(&learnt).cloned().collect();
+            let more = learn_names(tls, endpoint.ip, &known, &self.network).await;
+            learnt.extend(more);
+            learnt.truncate(MOST_LEARNT);
+        }
+        learnt
+    }
+
+    fn under(endpoint: Endpoint, name: ServiceName, learnt: bool, answered: &Answered) -> Introduction {
         let first = answered.services.first();
         Introduction {
             endpoint,
             name: Some(name),
+            learnt,
             prior: first.and_then(|first| first.service.clone()).map(Arc::new),
             prior_tls: first.is_some_and(|first| first.tls.is_some()),
             earlier: first.and_then(|first| first.tls.as_ref()).map(Earlier::of),
@@ -134,7 +159,7 @@ impl Conversations {
 
     /// One conversation. True where the answer depends on the name it is asked under.
     async fn ask(&self, whom: Introduction, answered: &mut Answered) -> bool {
-        let host = self.host(whom.endpoint.ip);
+        let host = self.turn(whom.endpoint.ip);
         // Neither semaphore is ever closed; were it, asking without a slot harms nobody.
         let _host = host.acquire().await;
         let _slot = self.slots.acquire().await;
@@ -144,7 +169,6 @@ impl Conversations {
             self.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
         }
         answered.ports.extend(conversation.ports);
-        self.looks.note(conversation.observation.as_ref());
         let Some(observation) = conversation.observation else { return false };
         let named =
             observation.tls.is_some() || observation.service.as_ref().is_some_and(|service| service.name == "http");
@@ -152,13 +176,31 @@ impl Conversations {
         named
     }
 
-    fn host(&self, ip: IpAddr) -> Arc<Semaphore> {
+    /// Whoever connects to a host for long has to have one of its turns meanwhile.
+    pub(crate) fn turn(&self, ip: IpAddr) -> Arc<Semaphore> {
+        self.hosts.of(ip)
+    }
+}
+
+/// Turns at hosts, so many at once at each. It remembers those at which somebody is.
+#[derive(Debug, Clone)]
+pub(crate) struct PerHost {
+    at_once: usize,
+    hosts: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+}
+
+impl PerHost {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self { at_once, hosts: Arc::default() }
+    }
+
+    pub(crate) fn of(&self, ip: IpAddr) -> Arc<Semaphore> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(&ip).and_then(Weak::upgrade) {
             return host;
         }
         hosts.retain(|_, host| host.strong_count() > 0);
-        let host = Arc::new(Semaphore::new(PER_HOST));
+        let host = Arc::new(Semaphore::new(self.at_once));
         hosts.insert(ip, Arc::downgrade(&host));
         host
     }

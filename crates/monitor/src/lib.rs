@@ -4,6 +4,7 @@
 //! The sockets, the disk, the clock and the seed are handed in: [`Network`], [`Journal`], [`model::Clock`].
 
 mod account;
+mod audits;
 mod canary;
 mod candidates;
 mod choose;
@@ -41,7 +42,7 @@ pub use error::MonitorError;
 pub use handle::{Gone, Handle};
 pub use journal::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
 pub use live::Snapshot;
-pub use network::{Answer, Conversation, Introduction, Network, Surroundings};
+pub use network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
 pub use review::Reviewed;
 pub use run::{Monitor, Parts, scope_of};
 pub use wired::Wired;

@@ -357,7 +357,8 @@ impl Mirages {
             kept.push(seen);
         }
         slice.ports = kept;
-        had == 0 || !slice.ports.is_empty() || !slice.services.is_empty() || !slice.names.is_empty()
+        let says_more = !slice.services.is_empty() || !slice.audits.is_empty() || !slice.names.is_empty();
+        had == 0 || !slice.ports.is_empty() || says_more
     }
 }
 
@@ -425,6 +426,7 @@ mod tests {
             service,
             tls: None,
             connections: 1,
+            learnt: false,
         };
         let spoken =
             speaking.iter().map(|&port| talk(port, Some(Service { name: "ssh".into(), ..Service::default() })));
@@ -441,6 +443,7 @@ mod tests {
             covered: Coverage::default(),
             ports: ports.iter().map(open).collect(),
             services: spoken.chain(mute.iter().map(|&port| talk(port, None))).collect(),
+            audits: Vec::new(),
             names: Vec::new(),
             mac: None,
         }

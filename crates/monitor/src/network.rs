@@ -2,7 +2,7 @@
 //! simulated one and pause time.
 
 use jiff::Timestamp;
-use model::{AddressSet, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
+use model::{AddressSet, AuditObservation, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
 use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome, conversation::Earlier};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -16,11 +16,23 @@ pub struct Introduction {
     pub endpoint: Endpoint,
     /// The name to ask under (SNI, Host); none for the bare address.
     pub name: Option<ServiceName>,
+    /// The name was told by the server's own certificate: it gives no leave to ask, its address has to be in scope by itself.
+    pub learnt: bool,
     /// What it said last time: the question that worked then is asked first.
     pub prior: Option<Arc<Service>>,
     pub prior_tls: bool,
     /// What is known of its TLS beside: whether a second look is due.
     pub earlier: Option<Earlier>,
+}
+
+/// Whose TLS to audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRequest {
+    pub endpoint: Endpoint,
+    /// The name to ask under; none for the bare address.
+    pub name: Option<ServiceName>,
+    /// The protocol by whose own words TLS begins; none where TLS comes first.
+    pub starttls: Option<String>,
 }
 
 /// The sensor's own place in the network.
@@ -55,6 +67,12 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>>;
 
     fn identify(&self, whom: Introduction) -> Answer<'_, Conversation>;
+
+    /// Asks which versions and weak ciphers a service's TLS takes, on at most sixteen connections. None where nothing came of it
+    /// by no fault of the service's: the sensor was halted, or asks nobody that.
+    fn audit(&self, _whom: AuditRequest) -> Answer<'_, Option<AuditObservation>> {
+        Box::pin(async { None })
+    }
 
     /// What a datagram that came back says of its sender. No packet is sent.
     fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation;

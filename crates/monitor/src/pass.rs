@@ -3,6 +3,7 @@
 use crate::{
     PassRecord,
     account::Accounted,
+    audits::{self, Audits},
     canary::{Canaries, Concern},
     control,
     conversation::{Answered, Conversations},
@@ -76,6 +77,7 @@ pub(crate) struct Group {
 pub(crate) struct Tools {
     pub(crate) network: Accounted,
     pub(crate) conversations: Conversations,
+    pub(crate) audits: Audits,
     pub(crate) index: Index,
     pub(crate) scope: ScopeHandle,
     pub(crate) canaries: Canaries,
@@ -310,6 +312,7 @@ async fn sweep_group(
                 mac: neighbour(tools, ip, &ports),
                 ports,
                 services: Vec::new(),
+                audits: Vec::new(),
                 names: Vec::new(),
             }
         })
@@ -362,7 +365,7 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host
                 // By then the sweep has seen whether everything opens there.
                 sleep(SOON + Duration::from_micros(hit.observation.rtt_us.unwrap_or_default().into())).await;
                 if tools.mirages.is_suspect(endpoint.ip) {
-                    return;
+                    return None;
                 }
             }
             let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
@@ -375,18 +378,27 @@ fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host
                     answered.push(control::witness(&tools, endpoint).await);
                 }
             }
+            let audit = if tools.mirages.hold(&endpoint) { None } else { audits::due(&tools, &answered) };
             let begun = hit.observation.at;
-            let slice = slice_of(&tools, pass, endpoint.ip, Coverage::default(), vec![hit.observation], answered);
+            let slice =
+                slice_of(&tools, pass.clone(), endpoint.ip, Coverage::default(), vec![hit.observation], answered);
             let _ = tools.reports.send(Report::Slice { slice }).await;
             if tools.mirages.hold(&endpoint) {
                 tools.mirages.heard(endpoint, begun);
             }
+            audit
         };
-        tokio::select! {
-            () = tools.stop.cancelled() => {}
-            () = talk => {}
-        }
+        let audit = tokio::select! {
+            () = tools.stop.cancelled() => return,
+            audit = talk => audit,
+        };
         drop(under_way);
+        if let Some(audit) = audit {
+            tokio::select! {
+                () = tools.stop.cancelled() => {}
+                () = audits::make(&tools, pass, audit) => {}
+            }
+        }
     });
 }
 
@@ -422,6 +434,7 @@ pub(crate) fn slice_of(
         mac: neighbour(tools, ip, &ports),
         ports,
         services,
+        audits: Vec::new(),
         names: Vec::new(),
     }
 }

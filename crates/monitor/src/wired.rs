@@ -1,12 +1,14 @@
 //! The real network: every question goes through the dialer, and so through scope, ceilings and the halt switch.
 
-use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
+use crate::network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
 use identify::Roots;
 use jiff::Timestamp;
-use model::{AddressSet, Endpoint, Mac, ServiceName, ServiceObservation, Transport};
+use model::{AddressSet, AuditObservation, Endpoint, Mac, Outcome, ServiceName, ServiceObservation, Transport};
 use probe::{
     AskOptions, Dialer, Due, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
+    audit::{self, Incomplete, Subject},
     conversation::{self, Ask, Timeouts},
+    starttls::Protocol,
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -34,7 +36,7 @@ impl Wired {
     }
 
     async fn talk(&self, whom: Introduction) -> Conversation {
-        let Introduction { endpoint, name, prior, prior_tls, earlier } = whom;
+        let Introduction { endpoint, name, learnt, prior, prior_tls, earlier } = whom;
         if endpoint.transport == Transport::Udp {
             return conversation::identify_udp(&self.dialer, endpoint, Timeouts::default()).await.into();
         }
@@ -45,7 +47,27 @@ impl Wired {
             roots: &self.roots,
             timeouts: Timeouts::default(),
         };
+        if learnt {
+            return conversation::identify_learnt(&self.dialer, endpoint, ask, earlier).await.into();
+        }
         conversation::identify_known(&self.dialer, endpoint, ask, earlier).await.into()
+    }
+
+    /// An audit that could not ask everything says what it could.
+    async fn inspect(&self, whom: AuditRequest) -> Option<AuditObservation> {
+        let AuditRequest { endpoint, name, starttls } = whom;
+        let starttls = starttls.as_deref().and_then(Protocol::by_name);
+        let report = audit::posture(&self.dialer, Subject { endpoint, name: name.as_ref(), starttls }).await;
+        let not_asked = |outcome: Outcome| !outcome.is_evidence();
+        match report.incomplete {
+            Some(Incomplete::Halted) => return None,
+            Some(Incomplete::Failed(outcome)) if report.connections == 0 && not_asked(outcome) => return None,
+            Some(why) => tracing::debug!(%endpoint, ?why, "an audit did not ask everything"),
+            None => {}
+        }
+        let at = model::to_millisecond(self.dialer.clock().now());
+        let (posture, weaknesses) = (Box::new(report.shown.posture()), report.shown.weaknesses());
+        Some(AuditObservation { endpoint, name, at, posture, weaknesses })
     }
 }
 
@@ -72,6 +94,10 @@ impl Network for Wired {
 
     fn identify(&self, whom: Introduction) -> Answer<'_, Conversation> {
         Box::pin(self.talk(whom))
+    }
+
+    fn audit(&self, whom: AuditRequest) -> Answer<'_, Option<AuditObservation>> {
+        Box::pin(self.inspect(whom))
     }
 
     fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {

@@ -155,6 +155,7 @@ fn host(number: u32, round: u32) -> HostState {
             learnt: true,
             services: vec![ServiceState {
                 name: None,
+                learnt: false,
                 service: Some(Arc::new(service)),
                 tls: None,
                 first_seen: at(0),

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::{Approval, EndpointState, Identity, IdentityKey, PortStatus, ServiceState, TlsState};
     use jiff::Timestamp;
-    use model::{HostKey, Os, Service, Sha256, SshKey, Transport, Verdict};
+    use model::{HostKey, Os, Service, Sha256, SshKey, TlsPosture, Transport, Verdict};
     use std::{collections::BTreeMap, sync::Arc};
 
     fn ip(number: u8) -> IpAddr {
@@ -177,11 +177,19 @@ mod tests {
             verdicts: vec![Verdict::SelfSigned],
             chain: vec![Sha256([key; 32])],
             path: None,
-            posture: None,
+            // Looked at each at a time of its own.
+            posture: Some(Box::new(TlsPosture {
+                at: Some(at + jiff::SignedDuration::from_secs(key.into())),
+                audited: Some(at + jiff::SignedDuration::from_hours(key.into())),
+                profile: Some("tsp1:-|-".to_owned()),
+                ..TlsPosture::default()
+            })),
             weaknesses: BTreeMap::new(),
+            suspected: BTreeMap::new(),
         };
         ServiceState {
             name: name.map(|name| name.parse().expect("a name")),
+            learnt: false,
             service: Some(Arc::new(service)),
             tls: Some(Box::new(tls)),
             first_seen: at,
@@ -235,8 +243,8 @@ mod tests {
             }
         }
         // A key for each, a whole service for those with a name and a TLS state with its chain for the others; and what all have
-        // in common: five texts, a service, a system, the configuration's words, an approval.
-        assert_eq!(table.values.len(), 256 + 86 + 2 * 170 + 9);
+        // in common: five texts, a service, a system, the configuration's words, an approval, a posture.
+        assert_eq!(table.values.len(), 256 + 86 + 2 * 170 + 10);
         for number in 0..=255 {
             table.remove(&ip(number));
         }

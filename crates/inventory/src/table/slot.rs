@@ -145,6 +145,7 @@ impl Slot {
     fn unpack_service(&self, values: &Values) -> Option<ServiceState> {
         (self.flags & ASKED != 0).then(|| ServiceState {
             name: None,
+            learnt: false,
             service: self.service(values),
             tls: values.tls_of(self.tls).map(Box::new),
             first_seen: self.service_first_seen.time(),
@@ -225,6 +226,7 @@ impl Slot {
 /// Whether a slot can hold it.
 fn is_plain(state: &ServiceState) -> bool {
     state.name.is_none()
+        && !state.learnt
         && state.last_observed == state.last_seen
         && state.pending_service.is_none()
         && state.pending_certificate.is_none()

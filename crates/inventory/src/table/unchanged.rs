@@ -24,7 +24,7 @@ impl Table {
         now: Timestamp,
         holders: &Holders,
     ) -> bool {
-        let says_more = !slice.services.is_empty() || !slice.names.is_empty();
+        let says_more = !slice.services.is_empty() || !slice.audits.is_empty() || !slice.names.is_empty();
         if says_more || policy.pool.is_some() || slice.vantage != self.vantage {
             return false;
         }

@@ -2,8 +2,9 @@
 
 use super::moment::Moment;
 use super::pool::{Id, NONE, Pool};
-use crate::{Approval, PathState, TlsState};
-use model::{Os, Service, Sha256, SshKey, TlsPosture, Verdict, Weakness};
+use crate::{Approval, PathState, Suspicion, TlsState};
+use jiff::Timestamp;
+use model::{Os, Service, Sha256, SshKey, Staple, TlsPosture, Verdict, Weakness};
 use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
@@ -34,8 +35,11 @@ struct Tls {
     /// Four bits each, the first in the lowest: one more than its place in [`Verdict::ALL`].
     verdicts: u64,
     rest: Id,
-    /// Of the posture, which is otherwise the same on many.
+    posture: Id,
+    /// Of the posture, which without its times and what is stapled is the same on many.
+    staple: Id,
     looked_at: Option<Moment>,
+    audited: Option<Moment>,
 }
 
 /// What of it is often the same although the leaf differs.
@@ -43,8 +47,17 @@ struct Tls {
 struct Rest {
     chain: Vec<Sha256>,
     path: Option<Box<PathState>>,
-    posture: Option<Box<TlsPosture>>,
     weaknesses: BTreeMap<Weakness, u8>,
+    suspected: BTreeMap<Weakness, Suspicion>,
+}
+
+/// A posture in parts.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    posture: Id,
+    staple: Id,
+    at: Option<Moment>,
+    audited: Option<Moment>,
 }
 
 /// Every method that interns adds a user and gives none where the value does not fit; every `release` takes one away.
@@ -56,6 +69,8 @@ pub(super) struct Values {
     words: Pool<Words>,
     tls: Pool<Tls>,
     rests: Pool<Rest>,
+    postures: Pool<TlsPosture>,
+    staples: Pool<Staple>,
     keys: Pool<Key>,
     approvals: Pool<Approval>,
     hasher: RandomState,
@@ -181,23 +196,25 @@ impl Values {
             return None;
         }
         let verdicts = pack_verdicts(&state.verdicts)?;
-        let version = self.text(&state.version)?;
+        let version = self.text(&state.version);
         let cipher = self.text(&state.cipher);
         let alpn = state.alpn.as_deref().map_or(Some(NONE), |alpn| self.text(alpn));
-        let (Some(cipher), Some(alpn)) = (cipher, alpn) else {
-            for id in [Some(version), cipher, alpn].into_iter().flatten() {
+        let rest = self.rest(state);
+        let looked = self.looked(state.posture.as_deref());
+        let (Some(version), Some(cipher), Some(alpn), Some(rest), Some(looked)) = (version, cipher, alpn, rest, looked)
+        else {
+            for id in [version, cipher, alpn].into_iter().flatten() {
                 self.release_text(id);
             }
+            self.rests.release(rest.unwrap_or(NONE));
+            self.postures.release(looked.map_or(NONE, |looked| looked.posture));
+            self.staples.release(looked.map_or(NONE, |looked| looked.staple));
             return None;
         };
-        let Some((rest, looked_at)) = self.rest(state) else {
-            for id in [version, cipher, alpn] {
-                self.release_text(id);
-            }
-            return None;
-        };
-        let tls = Tls { version, cipher, alpn, certificate: state.certificate, verdicts, rest, looked_at };
-        let digest = self.hasher.hash_one((version, cipher, alpn, state.certificate, verdicts, rest));
+        let Looked { posture, staple, at: looked_at, audited } = looked;
+        let certificate = state.certificate;
+        let tls = Tls { version, cipher, alpn, certificate, verdicts, rest, posture, staple, looked_at, audited };
+        let digest = self.hasher.hash_one((version, cipher, alpn, certificate, verdicts, rest, posture, staple));
         let mut made = false;
         let id = self.tls.intern(
             digest,
@@ -213,28 +230,55 @@ impl Values {
         id
     }
 
-    /// Its number, and when the posture was looked at; none where one of them does not fit.
-    fn rest(&mut self, state: &TlsState) -> Option<(Id, Option<Moment>)> {
-        let mut posture = state.posture.clone();
-        let looked_at = match posture.as_mut().and_then(|posture| posture.at.take()) {
-            Some(at) => Some(Moment::new(at)?),
-            None => None,
+    fn rest(&mut self, state: &TlsState) -> Option<Id> {
+        let TlsState { chain, path, weaknesses, suspected, .. } = state;
+        let rest = Rest {
+            chain: chain.clone(),
+            path: path.clone(),
+            weaknesses: weaknesses.clone(),
+            suspected: suspected.clone(),
         };
-        let TlsState { chain, path, weaknesses, .. } = state;
-        let rest = Rest { chain: chain.clone(), path: path.clone(), posture, weaknesses: weaknesses.clone() };
         if rest == Rest::default() {
-            return Some((NONE, None));
+            return Some(NONE);
         }
         let digest = self.hasher.hash_one(&rest);
-        Some((self.rests.intern(digest, |known| *known == rest, || rest.clone())?, looked_at))
+        self.rests.intern(digest, |known| *known == rest, || rest.clone())
+    }
+
+    /// None where one of its times does not fit; then nothing of it is among the values.
+    fn looked(&mut self, posture: Option<&TlsPosture>) -> Option<Looked> {
+        let Some(posture) = posture else {
+            return Some(Looked { posture: NONE, staple: NONE, at: None, audited: None });
+        };
+        let (mut posture, moment) =
+            (posture.clone(), |at: Option<Timestamp>| at.map_or(Some(None), |at| Moment::new(at).map(Some)));
+        let (at, audited) = (moment(posture.at.take())?, moment(posture.audited.take())?);
+        let staple = match posture.staple.take() {
+            Some(staple) => {
+                let digest = self.hasher.hash_one(&staple);
+                self.staples.intern(digest, |known| *known == staple, || staple.clone())?
+            }
+            None => NONE,
+        };
+        let digest = self.hasher.hash_one(&posture);
+        let Some(posture) = self.postures.intern(digest, |known| *known == posture, || posture.clone()) else {
+            self.staples.release(staple);
+            return None;
+        };
+        Some(Looked { posture, staple, at, audited })
     }
 
     pub(super) fn tls_of(&self, id: Id) -> Option<TlsState> {
         let tls = self.tls.get(id)?;
-        let Rest { chain, path, mut posture, weaknesses } = self.rests.get(tls.rest).cloned().unwrap_or_default();
-        if let Some(posture) = &mut posture {
-            posture.at = tls.looked_at.map(Moment::time);
-        }
+        let Rest { chain, path, weaknesses, suspected } = self.rests.get(tls.rest).cloned().unwrap_or_default();
+        let posture = self.postures.get(tls.posture).map(|posture| {
+            Box::new(TlsPosture {
+                at: tls.looked_at.map(Moment::time),
+                audited: tls.audited.map(Moment::time),
+                staple: self.staples.get(tls.staple).cloned(),
+                ..posture.clone()
+            })
+        });
         Some(TlsState {
             version: self.text_of(tls.version).to_owned(),
             cipher: self.text_of(tls.cipher).to_owned(),
@@ -246,6 +290,7 @@ impl Values {
             path,
             posture,
             weaknesses,
+            suspected,
         })
     }
 
@@ -257,6 +302,8 @@ impl Values {
 
     fn release_parts_of(&mut self, tls: &Tls) {
         self.rests.release(tls.rest);
+        self.postures.release(tls.posture);
+        self.staples.release(tls.staple);
         for id in [tls.version, tls.cipher, tls.alpn] {
             self.release_text(id);
         }
@@ -271,6 +318,8 @@ impl Values {
             + self.words.len()
             + self.tls.len()
             + self.rests.len()
+            + self.postures.len()
+            + self.staples.len()
             + self.keys.len()
             + self.approvals.len()
     }
@@ -318,4 +367,14 @@ fn unpack_verdicts(mut packed: u64) -> Vec<Verdict> {
         packed >>= 4;
     }
     verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_service_to_service_is_small() {
+        assert_eq!(size_of::<Tls>(), 104);
+    }
 }

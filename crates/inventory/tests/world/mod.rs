@@ -6,9 +6,10 @@
 use inventory::{Change, ConfirmRequest, Inventory, Question};
 use jiff::Timestamp;
 use model::{
-    AddressSet, Certificate, ClosedReason, Coverage, Endpoint, Event, EventType, HostPolicy, HostSlice, KeyInfo, Lane,
-    NameObservation, NameSource, OpenReason, Outcome, PassId, PassKind, PassRef, PortObservation, PortSet, Service,
-    ServiceObservation, Sha256, Target, TlsObservation, Transport, Vantage,
+    AddressSet, AuditObservation, Certificate, ClosedReason, Coverage, Endpoint, Event, EventType, HostPolicy,
+    HostSlice, KeyInfo, Lane, NameObservation, NameSource, OpenReason, Outcome, PassId, PassKind, PassRef,
+    PortObservation, PortSet, Service, ServiceObservation, Sha256, Target, TlsAudit, TlsObservation, TlsPosture,
+    Transport, Vantage, Weakness,
 };
 use std::{net::IpAddr, sync::Arc};
 use uuid::Uuid;
@@ -23,6 +24,7 @@ pub(crate) fn time(second: i64) -> Timestamp {
 pub(crate) enum Seen {
     Port(Transport, u16, Outcome),
     Service(Box<ServiceObservation>),
+    Audit(Box<AuditObservation>),
     Names(Vec<&'static str>),
     Mac(model::Mac),
 }
@@ -80,6 +82,18 @@ fn conversation(port: u16, service: Option<Service>, tls: Option<TlsObservation>
         service,
         tls,
         connections: 1,
+        learnt: false,
+    }))
+}
+
+/// What an audit of the TLS at a port asked for, and what of it is there.
+pub(crate) fn audited(port: u16, asked: &[Weakness], found: &[Weakness]) -> Seen {
+    Seen::Audit(Box::new(AuditObservation {
+        endpoint: Endpoint::tcp(IpAddr::from([0, 0, 0, 0]), port),
+        name: None,
+        at: time(0),
+        posture: Box::new(TlsPosture { heartbeat: Some(false), ..TlsPosture::default() }),
+        weaknesses: TlsAudit { asked: asked.iter().copied().collect(), found: found.iter().copied().collect() },
     }))
 }
 
@@ -335,6 +349,7 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
         covered: Coverage::default(),
         ports: Vec::new(),
         services: Vec::new(),
+        audits: Vec::new(),
         names: Vec::new(),
         mac: None,
     };
@@ -359,6 +374,11 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
                 at,
             }),
             Seen::Mac(mac) => slice.mac = Some(mac),
+            Seen::Audit(mut seen) => {
+                seen.endpoint.ip = ip;
+                seen.at = later;
+                slice.audits.push(*seen);
+            }
         }
     }
     slice

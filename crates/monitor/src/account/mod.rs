@@ -6,12 +6,13 @@ mod slip;
 
 pub(crate) use book::Book;
 
-use crate::network::{Answer, Conversation, Introduction, Network, Surroundings};
+use crate::network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
 use jiff::Timestamp;
 use model::{
-    AddressSet, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName, ServiceObservation,
+    AddressSet, AuditObservation, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName,
+    ServiceObservation,
 };
-use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome};
+use probe::{Due, Found, Resolve, ResolveError, Resolved, Resolving, Reversing, SweepJob, SweepOutcome};
 use scope::{
     ScopeHandle,
     ledger::{Errand, Why},
@@ -101,6 +102,15 @@ impl Accounted {
         conversation
     }
 
+    pub(crate) async fn audit(&self, whom: AuditRequest) -> Option<AuditObservation> {
+        let (endpoint, talk) = (whom.endpoint, Self { attempt: 1, ..self.because(Why::Conversation) });
+        let slip = Few::talk(&talk, endpoint);
+        let audit = self.network.audit(whom).await;
+        // One that came to nothing may have begun.
+        slip.end([endpoint]);
+        audit
+    }
+
     pub(crate) fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
         self.network.read_reply(endpoint, reply, at)
     }
@@ -139,6 +149,16 @@ impl Accounted {
 
     pub(crate) fn halt(&self, halted: bool) {
         self.network.halt(halted);
+    }
+}
+
+impl Resolve for Accounted {
+    fn resolve<'a>(&'a self, name: &'a ServiceName) -> Resolving<'a> {
+        self.network.resolve(name)
+    }
+
+    fn reverse(&self, ip: IpAddr) -> Reversing<'_> {
+        self.network.reverse(ip)
     }
 }
 

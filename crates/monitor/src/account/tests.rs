@@ -177,7 +177,8 @@ async fn what_did_not_leave_is_not_told() {
     ] {
         let world = world(outcome, false, Vec::new());
         world.network.ask(vec![ssh(1)], Duration::ZERO).await;
-        let whom = Introduction { endpoint: ssh(2), name: None, prior: None, prior_tls: false, earlier: None };
+        let whom =
+            Introduction { endpoint: ssh(2), name: None, learnt: false, prior: None, prior_tls: false, earlier: None };
         world.network.identify(whom).await;
         let entries = world.book.close(at(99));
         let touched = |host: u16| entries.iter().filter(|entry| of(entry, ssh(host)).is_some()).count();

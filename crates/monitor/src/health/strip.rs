@@ -13,7 +13,8 @@ pub(crate) fn strip(slices: &mut Vec<HostSlice>, inventory: &Inventory) {
     slices.retain_mut(|slice| {
         slice.ports.retain(|port| !is_negative(port, inventory));
         slice.covered = Coverage::default();
-        !(slice.ports.is_empty() && slice.services.is_empty() && slice.names.is_empty() && slice.mac.is_none())
+        let says_no_more = slice.services.is_empty() && slice.audits.is_empty() && slice.names.is_empty();
+        !(slice.ports.is_empty() && says_no_more && slice.mac.is_none())
     });
 }
 

@@ -46,6 +46,7 @@ fn slice(last: u8, outcome: Outcome) -> HostSlice {
             rtt_us: None,
         }],
         services: Vec::new(),
+        audits: Vec::new(),
         names: Vec::new(),
         mac: None,
     }

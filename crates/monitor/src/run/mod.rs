@@ -18,6 +18,7 @@ pub use rescope::scope_of;
 use crate::{
     Batch, Journal, MonitorError, PassRecord,
     account::{Accounted, Book},
+    audits::Audits,
     canary::{Canaries, Verdict},
     candidates::Candidates,
     choose::Choice,
@@ -176,6 +177,7 @@ impl<J: Journal> Monitor<J> {
         let tools = Tools {
             stop: stop.clone(),
             conversations: Conversations::new(account.clone(), scope.clone(), decider.index.clone()),
+            audits: Audits::default(),
             network: account,
             index: decider.index.clone(),
             scope: scope.clone(),

@@ -86,6 +86,7 @@ impl<J: Journal> Monitor<J> {
             covered: model::Coverage::default(),
             ports: Vec::new(),
             services: Vec::new(),
+            audits: Vec::new(),
             names: vec![NameObservation { source: NameSource::Ptr, names, at: now }],
             mac: None,
         };

@@ -3,16 +3,18 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+mod tls;
+
 use config::Config;
 use inventory::HostState;
 use jiff::Timestamp;
 use model::{
-    AddressRange, AddressSet, Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed, OpenReason, Outcome,
-    PortObservation, Service, ServiceName, ServiceObservation, Transport,
+    AddressRange, AddressSet, AuditObservation, Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed,
+    OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation, Transport,
 };
 use monitor::{
-    Answer, Batch, Committed, Conversation, Introduction, Journal, JournalError, Monitor, MonitorError, Network, Parts,
-    PassRecord, Restored, Surroundings, scope_of,
+    Answer, AuditRequest, Batch, Committed, Conversation, Introduction, Journal, JournalError, Monitor, MonitorError,
+    Network, Parts, PassRecord, Restored, Surroundings, scope_of,
 };
 use notifiers::Owed;
 use probe::{Found, HostResult, ResolveError, Resolved, SweepCounts, SweepJob, SweepOutcome};
@@ -95,6 +97,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     halted: Arc<AtomicBool>,
     at_work: Arc<AtomicU64>,
+    pub(crate) tls: tls::Tls,
 }
 
 impl World {
@@ -105,6 +108,7 @@ impl World {
             clock,
             halted: Arc::default(),
             at_work: Arc::default(),
+            tls: tls::Tls::default(),
         }
     }
 
@@ -383,17 +387,29 @@ impl Network for World {
                     name: whom.name.clone(),
                     at,
                     service: Some(service),
-                    tls: None,
+                    tls: self.tls.shown(&whom, at),
                     connections: 1,
+                    learnt: whom.learnt,
                 }
             });
             Conversation { ports: vec![port], observation }
         })
     }
 
+    fn audit(&self, whom: AuditRequest) -> Answer<'_, Option<AuditObservation>> {
+        Box::pin(async move {
+            if self.halted.load(Ordering::SeqCst) {
+                return None;
+            }
+            self.tls.begin_audit(&whom, self.clock.now());
+            sleep(SLOW).await;
+            Some(self.tls.end_audit(whom, self.clock.now()))
+        })
+    }
+
     fn read_reply(&self, endpoint: Endpoint, _: &[u8], at: Timestamp) -> ServiceObservation {
         assert_eq!(endpoint.transport, Transport::Udp);
-        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0 }
+        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0, learnt: false }
     }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {

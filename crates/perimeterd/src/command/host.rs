@@ -1,4 +1,4 @@
-use super::{Format, Global, certificates, events, row, services};
+use super::{Format, Global, certificates, events, row, services, tls};
 use crate::{
     client::{Client, segment},
     failure::{Failure, Outcome},
@@ -46,6 +46,7 @@ impl Host {
             output::line(&printable(&line))?;
         }
         section(endpoints(&detail))?;
+        section(tls::table(detail.get("host").unwrap_or(&Value::Null)))?;
         section(keys(&detail))?;
         section(certificates::table(row::array(&detail, "/certificates")))?;
         let mut recent: Vec<Event> = detail

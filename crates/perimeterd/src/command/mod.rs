@@ -24,6 +24,7 @@ mod scan_now;
 mod services;
 mod software;
 mod status;
+mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-use super::{Format, Global, filter::InventoryFilter, row};
+use super::{Format, Global, filter::InventoryFilter, row, tls};
 use crate::{
     client::Client,
     failure::Outcome,
@@ -57,7 +57,7 @@ fn table(rows: &[Value]) -> Table {
             row::text(service, "/name"),
             row::text(service, "/service/name"),
             row::product(service, "/service"),
-            row::text(service, "/tls/version"),
+            tls::summary(service.get("tls").unwrap_or(&Value::Null)),
             row::time(service, "/first_seen"),
             row::time(service, "/last_seen"),
         ]);

@@ -70,6 +70,11 @@ pub async fn audit(dialer: &Dialer, subject: Subject<'_>) -> Report {
     Auditor::new(dialer, subject).report(Depth::All).await
 }
 
+/// The same without any check: what there is to know of how it does TLS, on at most [`MOST_CONNECTIONS`].
+pub async fn posture(dialer: &Dialer, subject: Subject<'_>) -> Report {
+    Auditor::new(dialer, subject).report(Depth::Posture).await
+}
+
 /// Runs those checks that need connections of their own, after one to see what they are about: to look again whether what they
 /// found is still there. What only an audit tells, they do not say.
 pub async fn check_again(dialer: &Dialer, subject: Subject<'_>) -> Report {
@@ -79,6 +84,7 @@ pub async fn check_again(dialer: &Dialer, subject: Subject<'_>) -> Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Depth {
     All,
+    Posture,
     ActiveChecks,
 }
 
@@ -94,7 +100,6 @@ impl Report {
         }
         seen.chain.clone_from(chain);
         seen.posture = Some(Box::new(TlsPosture { at: Some(to_millisecond(now)), ..self.shown.posture() }));
-        seen.audit = Some(Box::new(self.shown.weaknesses()));
         Some(seen)
     }
 }
@@ -128,14 +133,18 @@ impl<'a> Auditor<'a> {
         let dialer = self.dialer;
         let asked = async {
             let run = match depth {
-                Depth::All => self.run().await,
+                Depth::All | Depth::Posture => self.run().await,
                 Depth::ActiveChecks => self.ask(Version::TLS1_2, |hello| hello).await.map(|_| ()),
             };
             if let Err(no_call) = run {
                 self.incomplete = Some(no_call.into());
             }
             connections = Some(self.caller.connections());
-            let wanted = |check: &Check| depth == Depth::All || check.is_active();
+            let wanted = |check: &Check| match depth {
+                Depth::All => true,
+                Depth::Posture => false,
+                Depth::ActiveChecks => check.is_active(),
+            };
             check::run_all(&mut self.caller, &self.shown, wanted, &mut checks).await;
         };
         let halted = tokio::select! {

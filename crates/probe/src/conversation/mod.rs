@@ -172,7 +172,15 @@ pub fn identify_datagram(endpoint: Endpoint, reply: &[u8], at: Timestamp) -> Ser
         Parse::Yes(answer) => Some(answer.service),
         Parse::No | Parse::NeedMore => None,
     };
-    ServiceObservation { endpoint, name: None, at: to_millisecond(at), service, tls: None, connections: 0 }
+    ServiceObservation {
+        endpoint,
+        name: None,
+        at: to_millisecond(at),
+        service,
+        tls: None,
+        connections: 0,
+        learnt: false,
+    }
 }
 
 /// One conversation under way.
@@ -557,6 +565,7 @@ impl<'a> Interview<'a> {
                 service: heard.or_else(|| within.then(|| bare_tls().service)),
                 tls: self.tls,
                 connections: u8::try_from(self.connections).unwrap_or(u8::MAX),
+                learnt: self.is_learnt,
             }
         });
         Conversation { observation, ports: self.ports }

@@ -66,6 +66,11 @@ const AGAIN: SignedDuration = SignedDuration::from_hours(23);
 /// Certificates that come and go are no reason to look more often than this.
 const SOON: SignedDuration = SignedDuration::from_mins(10);
 
+/// A clock that was set back makes nobody wait.
+fn has_passed(then: Timestamp, wait: SignedDuration, now: Timestamp) -> bool {
+    then > now || now.duration_since(then) >= wait
+}
+
 /// What a modern handshake said beside its certificates.
 #[derive(Debug, Default)]
 pub(super) struct Modern {
@@ -136,11 +141,11 @@ impl Interview<'_> {
                 && self.earlier.as_ref().map_or(!self.ask.prior_tls && !self.upgraded_before, |earlier| {
                     let is_news = shown.is_some_and(|shown| !earlier.certificates.contains(&shown));
                     let wait = if is_news { SOON } else { AGAIN };
-                    earlier.looked.is_none_or(|then| now.duration_since(then) >= wait)
+                    earlier.looked.is_none_or(|then| has_passed(then, wait, now))
                 });
             // Who has refused everything a while ago will do so again.
             let is_lost = |earlier: &Earlier| {
-                let lately = earlier.looked.is_some_and(|then| now.duration_since(then) < AGAIN);
+                let lately = earlier.looked.is_some_and(|then| !has_passed(then, AGAIN, now));
                 earlier.certificates.is_empty() && lately
             };
             let is_last_resort =

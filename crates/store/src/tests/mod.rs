@@ -10,11 +10,13 @@ mod retention;
 mod soundness;
 
 use crate::{Options, Store};
-use inventory::{CertificateState, EndpointState, HostState, PortStatus, Region, ServiceState, Standing, TlsState};
+use inventory::{
+    CertificateState, EndpointState, HostState, PortStatus, Region, ServiceState, Standing, Suspicion, TlsState,
+};
 use jiff::Timestamp;
 use model::{
-    Alert, AlertId, Certificate, Clock, Event, EventEndpoint, EventHost, EventType, HostKey, KeyInfo, Lane, Os, PassId,
-    Service, Sha256, Transport,
+    Alert, AlertId, Certificate, ClientAuth, Clock, Event, EventEndpoint, EventHost, EventType, HostKey, KeyInfo, Lane,
+    Os, PassId, Service, Sha256, TlsPosture, TlsVersion, Transport, Weakness,
 };
 use monitor::{Batch, Journal as _, LeaseRecord, PassRecord, Restored, Violations};
 use notifiers::Owed;
@@ -112,6 +114,7 @@ fn endpoint(port: u16, status: PortStatus, services: Vec<ServiceState>) -> Endpo
 fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> ServiceState {
     ServiceState {
         name: name.map(|name| name.parse().expect("a name")),
+        learnt: false,
         service: Some(std::sync::Arc::new(service)),
         tls: certificate.map(|sha256| {
             Box::new(TlsState {
@@ -123,8 +126,16 @@ fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> S
                 verdicts: Vec::new(),
                 chain: Vec::new(),
                 path: None,
-                posture: None,
-                weaknesses: BTreeMap::new(),
+                posture: Some(Box::new(TlsPosture {
+                    at: Some(at(50)),
+                    audited: Some(at(40)),
+                    versions: Some([TlsVersion::Tls10, TlsVersion::Tls12].into()),
+                    client_auth: Some(ClientAuth::Optional),
+                    scts: Some(2),
+                    ..TlsPosture::default()
+                })),
+                weaknesses: [(Weakness::Tls10, 1)].into(),
+                suspected: [(Weakness::Rc4, Suspicion { count: 1, since: at(40), due: at(640) })].into(),
             })
         }),
         first_seen: at(0),

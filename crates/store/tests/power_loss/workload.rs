@@ -271,6 +271,7 @@ fn host(index: usize, number: usize) -> HostState {
             learnt: false,
             services: vec![ServiceState {
                 name: None,
+                learnt: false,
                 service: Some(Arc::new(service)),
                 tls: (port == 443).then(|| {
                     Box::new(TlsState {
@@ -284,6 +285,7 @@ fn host(index: usize, number: usize) -> HostState {
                         path: None,
                         posture: None,
                         weaknesses: BTreeMap::new(),
+                        suspected: BTreeMap::new(),
                     })
                 }),
                 first_seen: at(0),

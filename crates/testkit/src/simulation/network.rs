@@ -410,6 +410,7 @@ impl Simulated {
             service,
             tls,
             connections: 1,
+            learnt: false,
         });
         conversation
     }
@@ -473,7 +474,7 @@ impl Network for Simulated {
     }
 
     fn read_reply(&self, endpoint: Endpoint, _: &[u8], at: Timestamp) -> ServiceObservation {
-        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0 }
+        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0, learnt: false }
     }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {

@@ -331,6 +331,7 @@ mod tests {
             service: Some(service),
             tls: None,
             connections: 1,
+            learnt: false,
         };
         let summary = SummaryLine {
             targets: 256,
