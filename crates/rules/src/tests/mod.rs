@@ -108,6 +108,7 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
         },
         store: Store { path: "perimeter.db".into(), retention: Duration::from_hours(24) },
         console: Console { listen: None },
+        identify: config::Identify::default(),
         tls: Tls::default(),
         assets: assets.collect(),
         rulesets: profiles
