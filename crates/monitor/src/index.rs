@@ -1,5 +1,6 @@
 //! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
+use crate::likely::Seen;
 use inventory::{Inventory, Known, Row};
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, PortObservation, Transport};
@@ -157,6 +158,16 @@ impl Index {
             true
         });
         extent
+    }
+
+    /// What was ever seen open, of all hosts.
+    pub(crate) fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        self.walk(None, |row| {
+            seen.note(row.ip(), row.endpoints());
+            true
+        });
+        seen
     }
 
     /// Visits the hosts behind an address until the visitor has enough.
