@@ -3,7 +3,7 @@
 use crate::likely::Seen;
 use inventory::{Inventory, Known, Row};
 use jiff::Timestamp;
-use model::{AddressSet, Endpoint, PortObservation, Transport};
+use model::{AddressSet, Coverage, Endpoint, PortObservation, PortSet, Transport};
 use std::{
     collections::BTreeSet,
     net::IpAddr,
@@ -120,6 +120,16 @@ impl Index {
             inventory.rows(Bound::Included(range.first())).take_while(move |row| row.ip() <= last)
         });
         rows.flat_map(inventory::Row::asked).collect()
+    }
+
+    /// The ports of these endpoints, of those a lane has.
+    pub(crate) fn ports_known_among(&self, addresses: &AddressSet, lane: &Coverage) -> Coverage {
+        let known = self.known_among(addresses);
+        let of = |wanted: Transport, all: &PortSet| {
+            let ports = known.iter().filter(|endpoint| endpoint.transport == wanted).map(|endpoint| endpoint.port);
+            Arc::new(ports.filter(|port| all.contains(*port)).collect::<PortSet>())
+        };
+        Coverage { tcp: of(Transport::Tcp, &lane.tcp), udp: of(Transport::Udp, &lane.udp) }
     }
 
     /// A few endpoints that are held to be open, the latest first of each host: of the hosts that come after each of `places`,

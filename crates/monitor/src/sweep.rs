@@ -190,7 +190,15 @@ impl<'a> Walk<'a> {
     }
 
     /// What a group is asked in a turn. None where that is nothing, and it is not the last.
+    ///
+    /// What is known of its hosts is asked every time: were a host asked only what never answered there, its silence would look the
+    /// same whether those ports are closed, a firewall has begun to drop everything of ours, or the host is gone.
     fn ports(&mut self, step: Step, group: &AddressSet) -> Option<Coverage> {
+        let ports = self.new_ports(step, group)?;
+        Some(join(&ports, &self.tools.index.ports_known_among(group, &self.all)))
+    }
+
+    fn new_ports(&mut self, step: Step, group: &AddressSet) -> Option<Coverage> {
         let nothing = Coverage::default();
         let asked = self.asked.get(&step.place).map_or(&nothing, |asked| &asked.ports);
         if step.turn == Turn::Rest {
