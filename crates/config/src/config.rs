@@ -39,6 +39,8 @@ pub struct Sensor {
     pub exclude: AddressSet,
     pub interface: Option<String>,
     pub source: Option<IpAddr>,
+    /// Hosts that ban `source` are asked from it.
+    pub second_source: Option<IpAddr>,
     pub mode: Mode,
     /// Endpoints that should always answer: while they do not, nothing else is called closed or lost. Empty: the soundest
     /// known ones are chosen.

@@ -11,8 +11,19 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) const KEYS: &[&str] =
-    &["name", "contact", "rate", "rate_per_host", "exclude", "interface", "source", "mode", "resolvers", "canaries"];
+pub(crate) const KEYS: &[&str] = &[
+    "name",
+    "contact",
+    "rate",
+    "rate_per_host",
+    "exclude",
+    "interface",
+    "source",
+    "second_source",
+    "mode",
+    "resolvers",
+    "canaries",
+];
 const RATE: u32 = 5_000;
 const RATE_PER_HOST: u32 = 500;
 const DNS: u16 = 53;
@@ -28,6 +39,7 @@ pub(crate) fn read(value: Option<&Value<'_>>, assets: &BTreeMap<Arc<str>, Asset>
     let exclude = get("exclude").map(|value| read_exclusions(&value)).unwrap_or_default();
     let canaries = get("canaries").map(|value| read_canaries(&value, assets, &exclude)).unwrap_or_default();
     let least = Rate::per_second(1).unwrap_or_else(|_| unreachable!("1/s is a rate"));
+    let source = get("source").and_then(|value| read_source(&value));
     let mode = get("mode").and_then(|value| read_mode(&value)).unwrap_or(Mode::Auto);
     Sensor {
         name: get("name").and_then(|value| read_name(&value)).unwrap_or_else(|| around.host_name.clone()).into(),
@@ -36,7 +48,8 @@ pub(crate) fn read(value: Option<&Value<'_>>, assets: &BTreeMap<Arc<str>, Asset>
         rate_per_host: rate("rate_per_host", RATE_PER_HOST).unwrap_or(least),
         exclude,
         interface: get("interface").and_then(|value| read_interface(&value, mode)),
-        source: get("source").and_then(|value| read_source(&value)),
+        source,
+        second_source: get("second_source").and_then(|value| read_second_source(&value, source)),
         mode,
         canaries,
         resolvers: get("resolvers")
@@ -115,6 +128,15 @@ fn read_source(value: &Value<'_>) -> Option<IpAddr> {
     })?;
     if !is_unicast(ip) {
         value.refuse(format!("nothing can be sent from {ip}"));
+        return None;
+    }
+    Some(ip)
+}
+
+fn read_second_source(value: &Value<'_>, first: Option<IpAddr>) -> Option<IpAddr> {
+    let ip = read_source(value)?;
+    if first == Some(ip) {
+        value.refuse("that is `sensor.source` itself; write another address of this machine");
         return None;
     }
     Some(ip)

@@ -16,6 +16,8 @@ use std::{
 const AGREED: u16 = 2;
 /// A weakness that so many audits in a row did not find is gone: behind one address may be several servers.
 const GONE_AFTER: u8 = 3;
+/// The fact of a service that went over to TLS.
+const STARTTLS: &str = "starttls";
 /// The same self-signed certificate on so many addresses of one family is on more than one machine.
 const SHARED_BY: usize = 3;
 
@@ -29,9 +31,11 @@ impl Plan<'_> {
         at: Timestamp,
         told: &mut Vec<Event>,
     ) {
+        let is_opportunistic = is_opportunistic(state);
         let Some(tls) = &mut state.tls else { return };
         let before: Vec<Weakness> = tls.weaknesses.keys().copied().collect();
-        for weakness in audit.asked.union(&audit.found) {
+        let asked = audit.asked.union(&audit.found);
+        for weakness in asked.filter(|weakness| !is_opportunistic || **weakness == Weakness::Ssl2) {
             match (audit.found.contains(weakness), tls.weaknesses.get_mut(weakness)) {
                 (true, Some(missed)) => *missed = 0,
                 (false, Some(missed)) => *missed = missed.saturating_add(1),
@@ -156,6 +160,14 @@ impl Inventory {
     }
 }
 
+/// Mail servers encrypt to each other wherever they can, authenticate nobody and fall back to plain text (RFC 3207, RFC 7435): old
+/// versions and weak ciphers take nothing away there. SSL 2.0 does: with it the key's other uses are attacked (DROWN).
+fn is_opportunistic(state: &ServiceState) -> bool {
+    let service = state.service.as_deref();
+    service
+        .is_some_and(|service| matches!(service.name.as_str(), "smtp" | "lmtp") && service.facts.contains_key(STARTTLS))
+}
+
 fn list(weaknesses: &[Weakness]) -> String {
     weaknesses.iter().map(|weakness| weakness.as_str()).collect::<Vec<_>>().join(", ")
 }
@@ -170,4 +182,36 @@ fn severity(weaknesses: &[Weakness]) -> Severity {
         matches!(weakness, Weakness::Ssl2 | Weakness::NullCipher | Weakness::AnonymousCipher | Weakness::ExportCipher)
     };
     if weaknesses.iter().any(grave) { Severity::HIGH } else { EventType::SslWeak.default_severity() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Service;
+    use std::sync::Arc;
+
+    #[test]
+    fn only_mail_that_may_be_encrypted_is_opportunistic() {
+        for (name, upgraded, expect) in
+            [("smtp", true, true), ("lmtp", true, true), ("smtp", false, false), ("imap", true, false)]
+        {
+            let facts = upgraded.then(|| (STARTTLS.to_owned(), name.to_owned())).into_iter().collect();
+            let service = Service { name: name.into(), facts, ..Service::default() };
+            let at = Timestamp::UNIX_EPOCH;
+            let state = ServiceState {
+                name: None,
+                service: Some(Arc::new(service)),
+                tls: None,
+                first_seen: at,
+                last_seen: at,
+                changed_at: at,
+                last_observed: at,
+                pending_service: None,
+                pending_certificate: None,
+                pending_key: None,
+                learnt: false,
+            };
+            assert_eq!(is_opportunistic(&state), expect, "{name} {upgraded}");
+        }
+    }
 }

@@ -57,3 +57,4 @@ pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
 pub use status::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, NotEnumerable, StatusReport};
 pub use target::{Target, TargetError};
+pub use top_ports::ranked as ranked_ports;

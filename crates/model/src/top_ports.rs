@@ -9,7 +9,7 @@
 use crate::Transport;
 
 /// The ports of a transport, most often open or most dangerous first, without duplicates.
-pub(crate) fn ranked(transport: Transport) -> &'static [u16] {
+pub fn ranked(transport: Transport) -> &'static [u16] {
     match transport {
         Transport::Tcp => &TCP,
         Transport::Udp => &UDP,

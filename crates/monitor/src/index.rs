@@ -1,8 +1,9 @@
 //! The inventory as loop and passes share it: the loop alone writes, and passes look up what they need.
 
+use crate::likely::Seen;
 use inventory::{Inventory, Known, Row};
 use jiff::Timestamp;
-use model::{AddressSet, Endpoint, PortObservation, Transport};
+use model::{AddressSet, Coverage, Endpoint, PortObservation, PortSet, Transport};
 use std::{
     collections::BTreeSet,
     net::IpAddr,
@@ -121,6 +122,16 @@ impl Index {
         rows.flat_map(inventory::Row::asked).collect()
     }
 
+    /// The ports of these endpoints, of those a lane has.
+    pub(crate) fn ports_known_among(&self, addresses: &AddressSet, lane: &Coverage) -> Coverage {
+        let known = self.known_among(addresses);
+        let of = |wanted: Transport, all: &PortSet| {
+            let ports = known.iter().filter(|endpoint| endpoint.transport == wanted).map(|endpoint| endpoint.port);
+            Arc::new(ports.filter(|port| all.contains(*port)).collect::<PortSet>())
+        };
+        Coverage { tcp: of(Transport::Tcp, &lane.tcp), udp: of(Transport::Udp, &lane.udp) }
+    }
+
     /// A few endpoints that are held to be open, the latest first of each host: of the hosts that come after each of `places`,
     /// and of the first of all.
     pub(crate) fn open_behind(&self, places: &BTreeSet<IpAddr>, wanted: impl Fn(IpAddr) -> bool) -> Vec<Endpoint> {
@@ -157,6 +168,16 @@ impl Index {
             true
         });
         extent
+    }
+
+    /// What was ever seen open, of all hosts.
+    pub(crate) fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        self.walk(None, |row| {
+            seen.note(row.ip(), row.endpoints());
+            true
+        });
+        seen
     }
 
     /// Visits the hosts behind an address until the visitor has enough.

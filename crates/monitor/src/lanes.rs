@@ -2,12 +2,13 @@
 
 use crate::{
     PassRecord,
-    ground::{Ground, Visits},
+    course::{self, Course},
+    ground::Ground,
     schedule,
 };
 use config::{Config, Profile};
 use jiff::Timestamp;
-use model::{AddressSet, Lane, LaneStatus, PassId, PortSet};
+use model::{AddressSet, Coverage, Lane, LaneStatus, PassId, PortSet};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -117,7 +118,7 @@ impl LaneState {
             finished: None,
             seed,
             groups_done: 0,
-            groups: Visits::new(ground, schedule::group_size(&self.tcp, &self.udp), seed).count(),
+            groups: Course::new(ground, self.lane, &self.ports(), seed).steps(),
             fingerprint,
             complete: false,
             probes: 0,
@@ -182,10 +183,14 @@ impl LaneState {
         self.period.saturating_sub(begun).max(self.period / 2)
     }
 
+    fn ports(&self) -> Coverage {
+        Coverage { tcp: self.tcp.clone(), udp: self.udp.clone() }
+    }
+
     fn fingerprint(&self, space: &AddressSet) -> u64 {
         let mut hasher = DefaultHasher::new();
         // A pass left unfinished in another order cannot go on in this one.
-        (space, &self.tcp, &self.udp, scope::Permutation::EDITION).hash(&mut hasher);
+        (space, &self.tcp, &self.udp, course::manner(self.lane, &self.ports())).hash(&mut hasher);
         hasher.finish()
     }
 

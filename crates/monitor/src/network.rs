@@ -3,9 +3,9 @@
 
 use jiff::Timestamp;
 use model::{AddressSet, AuditObservation, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
-use probe::{Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome, conversation::Earlier};
+use probe::{Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome, conversation::Earlier};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -63,6 +63,18 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     /// Asks every address and port of the job once or more; open endpoints are sent as they are found.
     fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome>;
 
+    /// The same, and tells when everything was asked once and only answers are waited for: time for another group. Where that is not
+    /// worth telling the sender is dropped.
+    fn sweep_and_tell(
+        &self,
+        job: SweepJob,
+        found: mpsc::Sender<Found>,
+        cancel: CancellationToken,
+        _gone_through: oneshot::Sender<()>,
+    ) -> Answer<'_, SweepOutcome> {
+        self.sweep(job, found, cancel)
+    }
+
     /// Asks single endpoints with fresh source ports, spread over `within`; one answer for each.
     fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>>;
 
@@ -113,6 +125,19 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
     fn try_packets(&self, _due: Due) -> Answer<'_, ()> {
         Box::pin(async {})
     }
+
+    /// The addresses questions are sent from: the configured one, and another that can stand in for it where it is banned.
+    fn sources(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (None, None)
+    }
+
+    /// Asks each endpoint from both at one time.
+    fn compare_sources(&self, _endpoints: Vec<Endpoint>) -> Answer<'_, Vec<Compared>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    /// From now on these are asked from the second source.
+    fn ask_from_second(&self, _hosts: AddressSet) {}
 
     /// Stops every probe within a second, or lets them go on.
     fn halt(&self, halted: bool);

@@ -7,20 +7,21 @@ use crate::{
     canary::{Canaries, Concern},
     control,
     conversation::{Answered, Conversations},
-    ground::{Ground, Visits},
+    ground::Ground,
     health::{Restraint, SLOWER},
     index::{Acquaintance, Index},
+    known,
     look::{Look, Worth},
     mirage::Mirages,
-    schedule,
     suspect::{MANY_PORTS, SOON, Suspects},
+    sweep,
 };
 use jiff::Timestamp;
 use model::{
-    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, NotProbed, Outcome, PassId, PassKind, PassRef,
-    PortObservation, PortSet, Transport, Vantage,
+    AddressSet, Clock, Coverage, Endpoint, HostSlice, Lane, Mac, PassId, PassKind, PassRef, PortObservation, PortSet,
+    Transport, Vantage,
 };
-use probe::{Found, HostResult, Pace, SweepJob};
+use probe::{Found, HostResult, Pace, SweepCounts, SweepJob};
 use scope::{ScopeHandle, ledger::Why};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -30,16 +31,14 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, sleep},
+    sync::{mpsc, oneshot, watch},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
 /// New openings of one host that are asked who they are within one group; a host that opens more is a middlebox or a trap,
 /// and its ports are recorded without a conversation.
 const MOST_INTRODUCTIONS: u32 = 256;
-/// Known endpoints asked together in the known lane.
-const KNOWN_BATCH: usize = 256;
 const SWEEP_TIMEOUT: Duration = Duration::from_millis(3_500);
 const SWEEP_ATTEMPTS: u8 = 2;
 
@@ -64,12 +63,25 @@ pub(crate) struct Group {
     pub(crate) coverage: Coverage,
     /// The addresses asked without a local error. Empty in the known lane, which covers no address as a whole.
     pub(crate) addresses: AddressSet,
+    /// How many of them were asked, and do not only count as such.
+    pub(crate) asked: u128,
     /// The addresses of which some question could not be asked. Empty in the known lane.
     pub(crate) spoilt: AddressSet,
     pub(crate) local_errors: u64,
     pub(crate) probes: u64,
     /// Whether what it did not find counts.
     pub(crate) worth: Worth,
+    /// Its addresses will be asked other ports in this pass, so that it is no baseline yet. Hears of whom its silence counted, once that
+    /// is committed; where it counts for nothing, of nobody.
+    pub(crate) counted: Option<oneshot::Sender<AddressSet>>,
+}
+
+/// A group that is over, and what asking it took.
+pub(crate) struct Gone {
+    pub(crate) group: Box<Group>,
+    pub(crate) counts: SweepCounts,
+    /// All there is to ask of it in this pass was asked.
+    pub(crate) is_last: bool,
 }
 
 /// What a pass works with.
@@ -103,6 +115,8 @@ pub(crate) struct Plan {
     pub(crate) budget: Duration,
     /// How old an identification may get.
     pub(crate) identify: Duration,
+    /// Questions to an endpoint of a host that never answers, as [`SweepJob::dark`].
+    pub(crate) dark: u8,
 }
 
 impl Tools {
@@ -128,7 +142,7 @@ impl Tools {
     }
 
     /// Waits while everything refuses the sensor: only canaries are asked then.
-    async fn unrestrained(&self) {
+    pub(crate) async fn unrestrained(&self) {
         let mut restraint = self.restraint.clone();
         // The loop has gone: the pass is cancelled with it.
         if restraint.wait_for(|restraint| !restraint.everything).await.is_err() {
@@ -151,64 +165,23 @@ impl Plan {
 /// Runs a pass to its end or until it is cancelled.
 pub(crate) async fn run(tools: Tools, plan: Plan, cancel: CancellationToken) {
     let record = if plan.record.lane == Lane::Known {
-        known(&tools, plan, &cancel).await
+        known::known(&tools, plan, &cancel).await
     } else {
-        sweep(&tools, plan, &cancel).await
+        sweep::sweep(&tools, plan, &cancel).await
     };
     // The loop has gone: the daemon is ending, and the ledger shows the pass as unfinished.
     let _ = tools.reports.send(Report::Ended { record }).await;
 }
 
-async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
-    let visits = Visits::new(&plan.ground, schedule::group_size(&plan.tcp, &plan.udp), plan.record.seed);
-    // Of a pass that goes on the candidates may be others.
-    plan.record.groups = visits.count();
-    let ports = u64::from(plan.tcp.len()) + u64::from(plan.udp.len());
-    let deadline = Instant::now() + plan.budget;
-    let pace = Pace::new(0.0);
-    let mut remaining: u64 = 0;
-    for place in plan.record.groups_done..visits.count() {
-        let addresses = visits.nth(place);
-        remaining = remaining.saturating_add(u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports));
-    }
-    while plan.record.groups_done < visits.count() && !cancel.is_cancelled() {
-        tokio::select! {
-            () = tools.unrestrained() => {}
-            () = cancel.cancelled() => break,
-        }
-        let place = plan.record.groups_done;
-        let addresses = visits.nth(place);
-        let work = u64::try_from(addresses.len()).unwrap_or(u64::MAX).saturating_mul(ports);
-        let rate = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
-        pace.set(rate);
-        let paced = rate.is_finite().then(|| (pace.clone(), rate));
-        // Hosts that refuse the sensor are left alone; they count as not asked.
-        let refusing = tools.restraint.borrow().hosts.iter().copied().map(model::AddressRange::single).collect();
-        // Nor is what left the scope since the pass began.
-        let in_scope = tools.scope.load().space(tools.clock.now());
-        let addresses = addresses.intersection(&in_scope).difference(&refusing);
-        let Some(mut group) = sweep_group(tools, &plan, addresses, paced, cancel).await else { break };
-        remaining = remaining.saturating_sub(work);
-        plan.record = group.record;
-        plan.record.groups_done += 1;
-        group.record = plan.record.clone();
-        group.addresses = group.addresses.union(&visits.beside(place));
-        if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
-            break;
-        }
-    }
-    plan.record.complete = plan.record.groups_done >= visits.count();
-    plan.record
-}
-
 /// Asks one group. None where it was cancelled on the way: its addresses count as not asked.
-async fn sweep_group(
+pub(crate) async fn sweep_group(
     tools: &Tools,
     plan: &Plan,
     addresses: AddressSet,
     paced: Option<(Pace, f64)>,
     cancel: &CancellationToken,
-) -> Option<Group> {
+    gone_through: oneshot::Sender<()>,
+) -> Option<Gone> {
     let look = Look::begin(tools);
     let mut restraint = tools.restraint.clone();
     let (index, learnt) = (tools.index.clone(), tools.index.clone());
@@ -217,7 +190,7 @@ async fn sweep_group(
         addresses: addresses.clone(),
         tcp: plan.tcp.clone(),
         udp: plan.udp.clone(),
-        seed: plan.record.seed ^ plan.record.groups_done.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        seed: plan.record.seed,
         pace: paced.as_ref().map(|(pace, _)| pace.clone()),
         known: Arc::new(move |endpoint| index.contains(endpoint)),
         expected: tools.index.known_among(&addresses),
@@ -225,7 +198,7 @@ async fn sweep_group(
         doubted: Arc::new(move |endpoint| !learnt.is_covered(endpoint)),
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
-        dark: 1,
+        dark: plan.dark,
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
         trap,
@@ -233,7 +206,7 @@ async fn sweep_group(
         knock: false,
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
-    let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone()));
+    let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone(), gone_through));
     let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
     let (mut outcome, mut is_finding) = (None, true);
     while is_finding || outcome.is_none() {
@@ -285,17 +258,7 @@ async fn sweep_group(
     // One that answers everything is never complete, and that is no trouble of ours.
     let traps = outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip);
     let spoilt = incomplete.difference(&traps.map(model::AddressRange::single).collect());
-    let mut record = plan.record.clone();
-    record.probes += outcome.counts.probes;
-    record.attempts += outcome.counts.attempts;
-    record.local_errors += outcome.counts.local_errors;
-    if worth.doubt.is_none() && !worth.incomplete {
-        record.covered += u64::try_from(covered.len()).unwrap_or(u64::MAX);
-    }
-    record.loss_asked += outcome.counts.known_asked;
-    record.loss_missed += outcome.counts.known_missed_first;
-    record.replayed += outcome.counts.replayed;
-    outcome.counts.silent_after().for_each(|(questions, silent)| record.note_silent(questions, silent));
+    let counts = outcome.counts;
     let slices = outcome
         .hosts
         .into_iter()
@@ -317,22 +280,31 @@ async fn sweep_group(
             }
         })
         .collect();
-    Some(Group {
-        record,
+    let group = Group {
+        record: plan.record.clone(),
         slices,
         coverage,
         heard: tools.mirages.heard_out(&covered, &plan.tcp),
+        asked: covered.len(),
         addresses: covered,
+        counted: None,
         spoilt,
-        local_errors: outcome.counts.local_errors,
-        probes: outcome.counts.probes + outcome.counts.local_errors,
+        local_errors: counts.local_errors,
+        probes: counts.probes + counts.local_errors,
         worth,
-    })
+    };
+    Some(Gone { group: Box::new(group), counts, is_last: true })
 }
 
 /// Starts a conversation with an open endpoint where one is due. It reports when it has ended, and the pass does not wait
 /// for it: a host that answers slowly on many ports must not hold up the watch over all others.
-fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, per_host: &mut HashMap<IpAddr, u32>) {
+pub(crate) fn introduce(
+    tools: &Tools,
+    plan: &Plan,
+    hit: Found,
+    met: Acquaintance,
+    per_host: &mut HashMap<IpAddr, u32>,
+) {
     let endpoint = hit.observation.endpoint;
     let is_due = || {
         if tools.mirages.hold(&endpoint) {
@@ -442,152 +414,6 @@ pub(crate) fn slice_of(
 /// The link-layer address that answers for a host, where it just did: the kernel remembers those of the dead for a while.
 fn neighbour(tools: &Tools, ip: IpAddr, ports: &[PortObservation]) -> Option<Mac> {
     if ports.iter().any(|port| port.outcome.is_answer()) { tools.network.mac(ip) } else { None }
-}
-
-/// Asks every known endpoint, host by host, spread over the period.
-async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
-    let space = plan.ground.extent();
-    let extent = tools.index.extent(|ip| space.contains(ip), KNOWN_BATCH);
-    let deadline = Instant::now() + plan.budget;
-    let mut remaining = extent.endpoints;
-    plan.record.groups = extent.batches;
-    plan.record.groups_done = 0;
-    let mut last = None;
-    loop {
-        let batch = tools.index.next_batch(last, |ip| space.contains(ip), KNOWN_BATCH);
-        last = batch.last().copied();
-        if last.is_none() {
-            break;
-        }
-        tokio::select! {
-            () = tools.unrestrained() => {}
-            () = cancel.cancelled() => return plan.record,
-        }
-        // Hosts come while the pass is under way, and go.
-        remaining = remaining.max(batch.len() as u64);
-        let pace = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
-        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-        let within = if pace.is_finite() { Duration::from_secs_f64(batch.len() as f64 / pace) } else { Duration::ZERO };
-        remaining -= batch.len() as u64;
-        let batch = spared(batch, &tools.restraint.borrow().hosts);
-        let asked = batch.len() as u64;
-        let look = Look::begin(tools);
-        let mut observations = tokio::select! {
-            observations = tools.network.ask(batch, within) => observations,
-            () = cancel.cancelled() => return plan.record,
-        };
-        // Halted on the way: what was not asked is no news of anybody, and the pass goes on later.
-        let halted = |found: &Found| {
-            matches!(found.observation.outcome, Outcome::NotProbed(NotProbed::Halted | NotProbed::Aborted))
-        };
-        if observations.iter().any(halted) {
-            return plan.record;
-        }
-        let (mut again, worth) = tokio::select! {
-            settled = look.settle(tools, observations.iter().map(|found| &found.observation)) => settled,
-            () = cancel.cancelled() => return plan.record,
-        };
-        for found in &mut observations {
-            if let Some(second) = again.remove(&found.observation.endpoint) {
-                *found = second;
-            }
-        }
-        let met = tools.index.acquaintances(observations.iter().map(|found| &found.observation.endpoint));
-        let slices = known_slices(tools, &plan, observations, &met);
-        plan.record.probes += asked;
-        let mut local_errors = 0;
-        for slice in &slices {
-            let answers = slice.ports.iter().any(|port| port.outcome.is_answer());
-            for port in &slice.ports {
-                plan.record.attempts += u64::from(port.attempts);
-                if port.outcome == Outcome::Silent {
-                    plan.record.note_silent(i32::from(port.attempts.max(1)), 1);
-                }
-                local_errors += u64::from(matches!(port.outcome, Outcome::LocalError(_)));
-            }
-            // A host that is down loses no packets: only what a living one left without an answer is loss.
-            if !answers {
-                continue;
-            }
-            let met = tools.index.acquaintances(slice.ports.iter().map(|port| &port.endpoint));
-            let open = slice.ports.iter().zip(met).filter(|(_, met)| met.is_some_and(|(open, _)| open));
-            for (port, _) in open.filter(|(port, _)| port.outcome.is_evidence()) {
-                plan.record.loss_asked += 1;
-                let late = !port.outcome.is_answer() || port.is_late();
-                plan.record.loss_missed += u64::from(late);
-            }
-        }
-        plan.record.local_errors += local_errors;
-        plan.record.groups_done += 1;
-        plan.record.groups = plan.record.groups.max(plan.record.groups_done);
-        plan.record.covered += slices.len() as u64;
-        let group = Group {
-            record: plan.record.clone(),
-            slices,
-            heard: AddressSet::empty(),
-            coverage: Coverage::default(),
-            addresses: AddressSet::empty(),
-            spoilt: AddressSet::empty(),
-            local_errors,
-            probes: asked,
-            worth,
-        };
-        if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
-            return plan.record;
-        }
-    }
-    plan.record.groups = plan.record.groups_done;
-    plan.record.complete = true;
-    plan.record
-}
-
-/// Leaves one endpoint of each host that refuses the sensor: enough to see whether it still does.
-fn spared(mut batch: Vec<Endpoint>, refusing: &BTreeSet<IpAddr>) -> Vec<Endpoint> {
-    let mut last = None;
-    batch.retain(|endpoint| !refusing.contains(&endpoint.ip) || last.replace(endpoint.ip) != Some(endpoint.ip));
-    batch
-}
-
-/// Makes slices of what the known endpoints answered, and starts conversations where those are due.
-fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>, met: &[Acquaintance]) -> Vec<HostSlice> {
-    let mut ports = Vec::with_capacity(answers.len());
-    let mut per_host = HashMap::new();
-    for (answer, &met) in answers.into_iter().zip(met) {
-        let observation = answer.observation.clone();
-        if observation.outcome.is_open() {
-            introduce(tools, plan, answer, met, &mut per_host);
-        }
-        ports.push(observation);
-    }
-    ports.sort_by_key(|observation| observation.endpoint.ip);
-    let mut alike = Alike::default();
-    let hosts = ports.chunk_by(|one, other| one.endpoint.ip == other.endpoint.ip);
-    hosts
-        .filter_map(|ports| Some((ports.first()?.endpoint.ip, ports)))
-        .map(|(ip, ports)| slice_of(tools, plan.reference(), ip, alike.asked(ports), ports.to_vec(), Vec::new()))
-        .collect()
-}
-
-/// Coverages of the slices of a batch: most hosts are asked what others are asked.
-#[derive(Debug, Default)]
-struct Alike {
-    known: HashMap<Vec<(Transport, u16)>, Coverage>,
-    ports: Vec<(Transport, u16)>,
-}
-
-impl Alike {
-    /// As [`asked`].
-    fn asked(&mut self, ports: &[PortObservation]) -> Coverage {
-        let evidence = ports.iter().filter(|observation| observation.outcome.is_evidence());
-        self.ports.clear();
-        self.ports.extend(evidence.map(|observation| (observation.endpoint.transport, observation.endpoint.port)));
-        if let Some(coverage) = self.known.get(&self.ports) {
-            return coverage.clone();
-        }
-        let coverage = asked(ports);
-        self.known.insert(self.ports.clone(), coverage.clone());
-        coverage
-    }
 }
 
 /// The coverage of a slice whose every question is listed.

@@ -6,8 +6,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 /// Work is spread so that it ends a little before its deadline: remaining work ÷ time left × this.
 const HEADROOM: f64 = 1.25;
-/// A chunk's size in endpoints: what is asked between two rows of the ledger, and at most repeated after a crash.
+/// A chunk's size in endpoints: what is asked and not yet in a row of the ledger, and so at most repeated after a crash.
 const CHUNK: u64 = 1 << 20;
+/// So many groups are under way at a time where they overlap.
+pub(crate) const GROUPS_OF_A_CHUNK: u32 = 2;
 /// An address group is never larger than this, however few the ports.
 const MOST_ADDRESSES: u64 = 4_096;
 
@@ -36,7 +38,7 @@ pub(crate) fn pace(remaining: u64, left: Duration) -> f64 {
 /// How many addresses one group holds, for a lane that asks so many ports of each.
 pub(crate) fn group_size(tcp: &PortSet, udp: &PortSet) -> NonZeroU32 {
     let ports = u64::from(tcp.len()) + u64::from(udp.len());
-    let size = (CHUNK / ports.max(1)).clamp(1, MOST_ADDRESSES);
+    let size = (CHUNK / u64::from(GROUPS_OF_A_CHUNK) / ports.max(1)).clamp(1, MOST_ADDRESSES);
     u32::try_from(size).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
@@ -85,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn groups_hold_about_a_chunk() {
-        assert_eq!(group_size(&PortSet::all(), &PortSet::empty()).get(), 16);
+    fn groups_under_way_hold_about_a_chunk() {
+        assert_eq!(group_size(&PortSet::all(), &PortSet::empty()).get(), 8);
         assert_eq!(group_size(&[22, 80].into_iter().collect(), &PortSet::empty()).get(), 4_096);
         assert_eq!(group_size(&PortSet::empty(), &PortSet::empty()).get(), 4_096);
     }

@@ -1,17 +1,18 @@
 //! The real network: every question goes through the dialer, and so through scope, ceilings and the halt switch.
 
 use crate::network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
+use futures_util::{StreamExt, stream};
 use identify::Roots;
 use jiff::Timestamp;
 use model::{AddressSet, AuditObservation, Endpoint, Mac, Outcome, ServiceName, ServiceObservation, Transport};
 use probe::{
-    AskOptions, Dialer, Due, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
+    AskOptions, Compared, Dialer, Due, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
     audit::{self, Incomplete, Subject},
     conversation::{self, Ask, Timeouts},
     starttls::Protocol,
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// For one question to a known endpoint: the kernel's first two repetitions of a SYN fit in.
@@ -19,6 +20,8 @@ const ASK_TIMEOUT: Duration = Duration::from_millis(3_500);
 const ASK_ATTEMPTS: u8 = 2;
 /// Whoever is asked here is known: a single refusal may be somebody else's RST.
 const ASK_REFUSED_AGAIN: u8 = 1;
+/// Hosts asked from both sources at a time.
+const COMPARED_AT_A_TIME: usize = 16;
 const ASK_SPACING: Duration = Duration::from_secs(1);
 
 /// The network through a dialer and a resolver.
@@ -74,6 +77,16 @@ impl Wired {
 impl Network for Wired {
     fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome> {
         Box::pin(async move { probe::sweep(&self.dialer, job, found, cancel).await })
+    }
+
+    fn sweep_and_tell(
+        &self,
+        job: SweepJob,
+        found: mpsc::Sender<Found>,
+        cancel: CancellationToken,
+        gone_through: oneshot::Sender<()>,
+    ) -> Answer<'_, SweepOutcome> {
+        Box::pin(async move { probe::sweep_and_tell(&self.dialer, job, found, cancel, gone_through).await })
     }
 
     fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>> {
@@ -140,6 +153,24 @@ impl Network for Wired {
 
     fn try_packets(&self, due: Due) -> Answer<'_, ()> {
         Box::pin(probe::try_packets(&self.dialer, due))
+    }
+
+    fn sources(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (self.dialer.settings().source, self.dialer.second_source())
+    }
+
+    fn compare_sources(&self, endpoints: Vec<Endpoint>) -> Answer<'_, Vec<Compared>> {
+        Box::pin(async move {
+            stream::iter(endpoints)
+                .map(|endpoint| self.dialer.compare_sources(endpoint))
+                .buffered(COMPARED_AT_A_TIME)
+                .collect()
+                .await
+        })
+    }
+
+    fn ask_from_second(&self, hosts: AddressSet) {
+        self.dialer.ask_from_second(hosts);
     }
 
     fn halt(&self, halted: bool) {

@@ -142,7 +142,7 @@ pub(crate) async fn question(
         }
         Transport::Udp => {
             let payload = udp(endpoint.port).unwrap_or_default();
-            if let Some(raw) = dialer.raw().filter(|raw| raw.reaches(endpoint.ip)) {
+            if let Some(raw) = dialer.raw_to(endpoint.ip) {
                 return dialer.ask_raw(raw, target, Some(payload), timeout, sent).await;
             }
             let (result, rtt) = dialer.exchange(target, &payload, timeout, sent).await;

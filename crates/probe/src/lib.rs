@@ -32,10 +32,9 @@ mod tls;
 
 pub use ask::{AskOptions, ask};
 pub use counters::DialerCounters;
-pub use dialer::{Conn, Dialer, DialerSettings, Identity, Pace, Probed};
+pub use dialer::{Compared, Conn, Dialer, DialerSettings, Identity, Pace, Probed};
 pub use place::{
-    Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortBlock, PortFacts, Routes, SourcePorts, Way,
-    Ways,
+    Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortFacts, Routes, SourcePorts, Way, Ways,
 };
 pub use raw::{Knock, Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};

@@ -103,6 +103,11 @@ impl<'a> Row<'a> {
         !self.record.is_settled()
     }
 
+    /// Whatever was found open there and is remembered, ascending, open or not now.
+    pub fn endpoints(self) -> impl Iterator<Item = (Transport, u16)> + 'a {
+        self.record.slots.iter().map(Slot::key)
+    }
+
     /// What a pass over known endpoints asks of it, ascending: all it has, and the one that refused.
     pub fn asked(self) -> impl Iterator<Item = Endpoint> + 'a {
         let ip = self.ip;

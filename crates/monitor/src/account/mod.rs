@@ -12,14 +12,14 @@ use model::{
     AddressSet, AuditObservation, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName,
     ServiceObservation,
 };
-use probe::{Due, Found, Resolve, ResolveError, Resolved, Resolving, Reversing, SweepJob, SweepOutcome};
+use probe::{Compared, Due, Found, Resolve, ResolveError, Resolved, Resolving, Reversing, SweepJob, SweepOutcome};
 use scope::{
     ScopeHandle,
     ledger::{Errand, Why},
 };
 use slip::{Few, Many, Swept};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Endpoints asked at once and without spreading them over time that share a row with others of their errand.
@@ -65,9 +65,10 @@ impl Accounted {
         job: SweepJob,
         found: mpsc::Sender<Found>,
         cancel: CancellationToken,
+        gone_through: oneshot::Sender<()>,
     ) -> SweepOutcome {
         let slip = Swept::begin(self, &job);
-        let outcome = self.network.sweep(job, found, cancel).await;
+        let outcome = self.network.sweep_and_tell(job, found, cancel, gone_through).await;
         slip.end(&outcome);
         outcome
     }
@@ -145,6 +146,23 @@ impl Accounted {
         let slip = Few::begin(&network, &asked);
         self.network.try_packets(due).await;
         slip.end(asked);
+    }
+
+    pub(crate) fn sources(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        self.network.sources()
+    }
+
+    pub(crate) async fn compare_sources(&self, endpoints: Vec<Endpoint>) -> Vec<Compared> {
+        let network = self.because(Why::Canary);
+        let slip = Few::begin(&network, &endpoints);
+        let compared = self.network.compare_sources(endpoints).await;
+        let left = compared.iter().filter(|compared| has_left(compared.first) || has_left(compared.second));
+        slip.end(left.map(|compared| compared.endpoint).collect::<Vec<_>>());
+        compared
+    }
+
+    pub(crate) fn ask_from_second(&self, hosts: AddressSet) {
+        self.network.ask_from_second(hosts);
     }
 
     pub(crate) fn halt(&self, halted: bool) {

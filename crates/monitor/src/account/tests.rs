@@ -249,7 +249,7 @@ async fn a_sweep_tells_of_its_rounds() {
         }
     };
     let (found, _receiver) = mpsc::channel(1);
-    world.network.sweep(job(), found.clone(), CancellationToken::new()).await;
+    world.network.sweep(job(), found.clone(), CancellationToken::new(), oneshot::channel().0).await;
     let entries = world.take();
     let attempts: Vec<_> = entries.iter().map(|entry| entry.volley.attempts).collect();
     assert_eq!(attempts, [(1, 1), (2, 2), (3, 3)]);
@@ -275,7 +275,7 @@ async fn a_sweep_tells_of_its_rounds() {
 
     // One that says nothing of rounds is told as a whole.
     let world = self::world(OPEN, false, Vec::new());
-    world.network.sweep(job(), found, CancellationToken::new()).await;
+    world.network.sweep(job(), found, CancellationToken::new(), oneshot::channel().0).await;
     let entries = world.take();
     assert_eq!(entries.iter().map(sure).collect::<Vec<_>>(), [10]);
 }

@@ -33,6 +33,13 @@ pub(super) struct Bans {
     told: Arc<BTreeSet<IpAddr>>,
 }
 
+impl Bans {
+    /// Those that refuse.
+    pub(super) fn told(&self) -> &BTreeSet<IpAddr> {
+        &self.told
+    }
+}
+
 impl Health {
     /// Brings the trouble that bans are up to date: with the hosts that have refused everything for long enough.
     pub(crate) fn judge_bans(&mut self, refusing: BTreeSet<IpAddr>, now: Now) {
@@ -62,9 +69,14 @@ impl Health {
         let blocked = self.troubles.get(&Kind::Blocked);
         let everything =
             blocked.is_some_and(|trouble| now.instant.saturating_duration_since(trouble.since) < HELD_BACK);
+        // Those that only refuse the first source are asked from the second.
+        let banned = self.banned();
         let hosts = match self.shut_out() {
-            Some(shut) => Arc::new(self.bans.told.iter().copied().chain(shut.iter()).collect()),
-            None => self.bans.told.clone(),
+            None if banned.is_empty() => self.bans.told.clone(),
+            shut => {
+                let shut = shut.into_iter().flat_map(AddressSet::iter);
+                Arc::new(self.bans.told.iter().copied().chain(shut).filter(|ip| !banned.contains(*ip)).collect())
+            }
         };
         Restraint { everything, hosts }
     }

@@ -4,6 +4,7 @@ mod bans;
 mod loss;
 mod notes;
 mod recovery;
+mod second;
 mod shut;
 mod strip;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use inventory::Inventory;
 use jiff::Timestamp;
 use model::{AddressRange, AddressSet, Endpoint, HostSlice, Outcome};
 use recovery::Recovery;
+use second::Second;
 use shut::Shut;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -52,6 +54,7 @@ pub(crate) struct Health {
     bans: Bans,
     shut: Shut,
     recovery: Recovery,
+    second: Second,
     /// Since when this machine's links or routes are broken.
     faults: Option<(Instant, String)>,
     /// Looks that began before this prove nothing by what they did not find: a trouble ended then, or the clock jumped.
@@ -224,9 +227,14 @@ impl Health {
                         || (tally.covered.is_empty()
                             && slices.iter().any(|slice| is_doubted(slice) && !has_local_error(slice)))
                 }
-                Kind::Link | Kind::Canaries | Kind::Blocked | Kind::Bans | Kind::Shut | Kind::Loss | Kind::Handicap => {
-                    false
-                }
+                Kind::Link
+                | Kind::Canaries
+                | Kind::Banned
+                | Kind::Blocked
+                | Kind::Bans
+                | Kind::Shut
+                | Kind::Loss
+                | Kind::Handicap => false,
             };
             trouble.clean += u32::from(is_well);
             trouble.clean < CLEAN_TO_RECOVER
@@ -235,6 +243,9 @@ impl Health {
 
     /// The next thing to tell, if any. What was told is remembered, so each is told once.
     pub(crate) fn turn(&mut self, now: Instant) -> Option<Turn> {
+        if !self.told.degraded && !self.told.blocked && self.awaits_comparison(now) {
+            return None;
+        }
         let is_sure = |kind: Kind| kind != Kind::Shut || self.shut.confirmed;
         let standing = |wanted: fn(Kind) -> bool| {
             let mut sure = self.troubles.iter().filter(|(kind, _)| is_sure(**kind));

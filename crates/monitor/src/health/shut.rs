@@ -53,7 +53,7 @@ pub(super) struct Shut {
     /// The last of it ended because it lasted.
     pub(super) believed: bool,
     /// Doubts about these are to be forgotten.
-    void: BTreeSet<IpAddr>,
+    pub(super) void: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Local,
     /// All of an asset's hosts fell silent.
     Silence,
+    /// Hosts have banned the first source, and are asked from the second.
+    Banned,
     /// Everything refuses.
     Blocked,
     /// Single hosts refuse the sensor.
@@ -48,11 +50,12 @@ pub(super) struct Told {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Link,
         Self::Canaries,
         Self::Local,
         Self::Silence,
+        Self::Banned,
         Self::Blocked,
         Self::Bans,
         Self::Shut,
@@ -66,6 +69,7 @@ impl Kind {
             Self::Canaries => "canaries",
             Self::Local => "local-errors",
             Self::Silence => "silence",
+            Self::Banned => "banned",
             Self::Blocked => "blocked",
             Self::Bans => "bans",
             Self::Shut => "shut",
@@ -75,7 +79,7 @@ impl Kind {
     }
 
     pub(super) fn is_blocked(self) -> bool {
-        matches!(self, Self::Blocked | Self::Bans | Self::Shut)
+        matches!(self, Self::Banned | Self::Blocked | Self::Bans | Self::Shut)
     }
 
     pub(super) fn is_degraded(self) -> bool {

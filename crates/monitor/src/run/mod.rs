@@ -43,7 +43,7 @@ use jiff::Timestamp;
 use learning::Learning;
 use mirage::Looked;
 use model::{Clock, EventType, HostSlice, NotEnumerable, ServiceName, Vantage};
-use probe::{ResolveError, Resolved};
+use probe::{Compared, ResolveError, Resolved};
 use reverse::Reversal;
 use scope::ScopeHandle;
 use std::{sync::Arc, time::Duration};
@@ -117,6 +117,8 @@ pub struct Monitor<J> {
     choice: Choice,
     /// Canaries being asked whether a trouble is over.
     checking: JoinSet<Verdict>,
+    /// Hosts being asked from both sources.
+    comparing: JoinSet<Vec<Compared>>,
     /// Packets of our own being tried against connections.
     trying: JoinSet<()>,
     lanes: Vec<LaneState>,
@@ -170,6 +172,7 @@ impl<J: Journal> Monitor<J> {
         let (events, _) = broadcast::channel(1_024);
         let live = Arc::new(Live::default());
         network.halt(restored.halted);
+        network.ask_from_second(health.banned());
         let book = Book::new(now, seed);
         let account = Accounted::new(network.clone(), book.clone(), scope.clone(), clock.clone());
         let handle = Handle { commands: command_sender, live: live.clone(), network, events: events.clone() };
@@ -209,6 +212,7 @@ impl<J: Journal> Monitor<J> {
             restraint,
             choice: Choice::new(Instant::now()),
             checking: JoinSet::new(),
+            comparing: JoinSet::new(),
             trying: JoinSet::new(),
             passes: JoinSet::new(),
             ledger: restored.passes,
@@ -269,6 +273,13 @@ impl<J: Journal> Monitor<J> {
                     Err(error) => {
                         tracing::error!(%error, "a check of canaries ended in a bug");
                         return Err(MonitorError::Bug("canary check"));
+                    }
+                },
+                Some(compared) = self.comparing.join_next(), if !self.comparing.is_empty() => match compared {
+                    Ok(compared) => self.take_comparison(compared, &shutdown).await?,
+                    Err(error) => {
+                        tracing::error!(%error, "a comparison of sources ended in a bug");
+                        return Err(MonitorError::Bug("comparison of sources"));
                     }
                 },
                 Some(tried) = self.trying.join_next(), if !self.trying.is_empty() => match tried {

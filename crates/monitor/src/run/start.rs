@@ -33,6 +33,7 @@ impl<J: Journal> Monitor<J> {
             }
         }
         self.start_check();
+        self.start_comparison();
         while self.confirming.len() < CONFIRMATIONS_AT_ONCE
             && !self.restraint.borrow().everything
             && let Some(request) = self.confirmations.take(now)
@@ -72,6 +73,7 @@ impl<J: Journal> Monitor<J> {
             tcp: state.tcp.clone(),
             udp: state.udp.clone(),
             identify: state.identify,
+            dark: 1,
         };
         let cancel = CancellationToken::new();
         state.running = Some(Running { record, cancel: cancel.clone() });

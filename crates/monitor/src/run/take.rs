@@ -103,7 +103,8 @@ impl<J: Journal> Monitor<J> {
     }
 
     async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth } = group;
+        let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth, .. } =
+            group;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
         let unproven = unproven(&slices, &self.decider.inventory());
@@ -128,7 +129,7 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard)).difference(&unproven);
-        if !addresses.is_empty() {
+        if group.counted.is_none() && !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
         }
         if let Some(state) = self.lane(&profile, lane)
@@ -138,7 +139,12 @@ impl<J: Journal> Monitor<J> {
             running.record = record.clone();
         }
         batch.passes.push(record);
-        self.commit(batch, shutdown).await
+        self.commit(batch, shutdown).await?;
+        if let Some(counted) = group.counted {
+            // A pass that was ended does not want to know.
+            let _ = counted.send(addresses);
+        }
+        Ok(())
     }
 
     async fn take_end(&mut self, mut record: PassRecord, shutdown: &CancellationToken) -> Result<(), MonitorError> {

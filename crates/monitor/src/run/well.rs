@@ -6,7 +6,8 @@ use crate::{
     canary::Verdict,
     health::{Now, Turn},
 };
-use model::{EventType, Lane};
+use model::{Endpoint, EventType, Lane};
+use probe::Compared;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ impl<J: Journal> Monitor<J> {
         self.mind_the_clocks(now, batch);
         let around = self.tools.network.surroundings();
         self.health.links(&around.faults, now);
+        let (first, second) = self.tools.network.sources();
+        self.health.note_sources(first, second);
         self.health.judge_line(self.tools.canaries.bad_since(now.instant), now);
         let (present, scope) = (self.tools.canaries.places(), self.scope.load());
         if present.is_empty() || !self.health.keeps_canaries() {
@@ -53,6 +56,39 @@ impl<J: Journal> Monitor<J> {
         let (canaries, network) = (self.tools.canaries.clone(), self.tools.network.clone());
         let concern = self.tools.nothing_in_particular();
         self.checking.spawn(async move { canaries.check(&network, Instant::now(), &concern).await });
+    }
+
+    /// Asks hosts that refuse or fell silent from a second source too, where there is one.
+    pub(super) fn start_comparison(&mut self) {
+        if self.halted {
+            return;
+        }
+        let canaries: Vec<Endpoint> = self.tools.canaries.places().into_iter().map(|place| place.endpoint).collect();
+        let chosen = self.health.begins_comparison(&canaries, &self.decider.inventory(), Instant::now());
+        if chosen.is_empty() {
+            return;
+        }
+        let network = self.tools.network.clone();
+        self.comparing.spawn(async move { network.compare_sources(chosen).await });
+    }
+
+    pub(super) async fn take_comparison(
+        &mut self,
+        compared: Vec<Compared>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), MonitorError> {
+        let now = self.moment();
+        let before = self.health.banned();
+        self.health.compared(&compared, &self.scope.load().space(now.wall), now);
+        let banned = self.health.banned();
+        if banned != before {
+            tracing::warn!(addresses = %banned.len(), "so many addresses are asked from the second source now");
+            self.tools.network.ask_from_second(banned);
+            self.look_at_once();
+        }
+        let mut batch = Batch::default();
+        self.tell_health(now, &mut batch);
+        self.commit(batch, shutdown).await
     }
 
     /// Tries packets of our own against connections where that is due.

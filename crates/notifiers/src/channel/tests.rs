@@ -27,6 +27,7 @@ pub(crate) fn empty_config() -> Config {
             exclude: AddressSet::default(),
             interface: None,
             source: None,
+            second_source: None,
             mode: Mode::Auto,
             canaries: Vec::new(),
             resolvers: Vec::new(),

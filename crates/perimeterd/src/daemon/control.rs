@@ -108,6 +108,7 @@ impl DaemonControl {
         }
         let config = Arc::new(config);
         self.dialer.reconfigure(dialer_settings(&config));
+        self.dialer.set_second_source(config.sensor.second_source);
         self.handle.reload(config.clone()).await.map_err(|_| STOPPING.to_owned())?;
         self.pipeline.reconfigure(notifiers::outlets(&config, &self.identity));
         self.config.store(config);

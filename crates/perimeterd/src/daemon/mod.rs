@@ -66,6 +66,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let identity = control::identity(&config, &clock);
     let scope = ScopeHandle::new(scope_of(&config));
     let dialer = Dialer::new(scope.clone(), clock.clone(), control::dialer_settings(&config));
+    dialer.set_second_source(config.sensor.second_source);
     if !dialer.tells_refusals_apart() {
         tracing::info!(
             "without CAP_NET_RAW a firewall's REJECT reads like a closed port, and such closures take longer to be confirmed"

@@ -8,6 +8,7 @@
 
 mod alert;
 mod budget;
+mod datagram;
 pub(crate) mod dialogue;
 mod further;
 mod handshake;
@@ -22,17 +23,17 @@ mod tests;
 use crate::{Conn, Dialer};
 use budget::Budget;
 use dialogue::{Heard, Talked};
-use identify::{Answer, Asking, Assessment, Next, Parse, Received, Roots, Served, Strength};
-use jiff::Timestamp;
+use identify::{Answer, Asking, Assessment, Next, Roots, Served, Strength};
 use model::{
     Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
     TlsObservation, Transport, to_millisecond,
 };
 use plan::{Approach, Layer};
 use second::Modern;
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+pub use datagram::{identify_datagram, identify_reply, udp_payload};
 pub use names::{MOST_LEARNT, learn_names};
 pub use second::{Earlier, settle_names};
 
@@ -147,39 +148,6 @@ pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeout
             ports: vec![port(Outcome::Open(OpenReason::Reply))],
         },
         Err(outcome) => Conversation { observation: None, ports: vec![port(outcome)] },
-    }
-}
-
-/// The datagram that a UDP port is asked with, so that the answer to a sweep names its sender already.
-pub fn udp_payload(port: u16) -> Option<Vec<u8>> {
-    let endpoint = Endpoint::udp(Ipv4Addr::UNSPECIFIED.into(), port);
-    let request = identify::likely(Transport::Udp, port)?.request?;
-    Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
-}
-
-/// What a datagram that came back says of its sender, by the operator's own rules too. No packet is sent.
-pub fn identify_reply(dialer: &Dialer, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
-    let mut observation = identify_datagram(endpoint, reply, at);
-    if let (Some(service), Some(rules)) = (&mut observation.service, dialer.fingerprints()) {
-        rules.label(endpoint.transport, service, reply);
-    }
-    observation
-}
-
-/// What a datagram that came back says of its sender. No packet is sent.
-pub fn identify_datagram(endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
-    let service = match identify::classify(Transport::Udp, Received::ended(reply)) {
-        Parse::Yes(answer) => Some(answer.service),
-        Parse::No | Parse::NeedMore => None,
-    };
-    ServiceObservation {
-        endpoint,
-        name: None,
-        at: to_millisecond(at),
-        service,
-        tls: None,
-        connections: 0,
-        learnt: false,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{DialerSettings, Identity};
 use model::{Clock, SystemClock, Verdict};
 use scope::{AssetScope, Scope, ScopeHandle};
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},

@@ -15,6 +15,7 @@ mod icmp;
 pub(crate) mod limit;
 mod pacer;
 mod socket;
+mod sources;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use conn::Conn;
 pub(crate) use errno::{is_shortage, synchronous};
 pub use pacer::Pace;
 pub(crate) use pacer::{Buckets, Pacer, Turn, spread};
+pub use sources::Compared;
 pub(crate) use tcp::Begun;
 pub(crate) use udp::REPLIED;
 
@@ -97,6 +99,7 @@ struct Inner {
     icmp: Option<icmp::Listener>,
     /// Asks in place of connections where it can.
     raw: OnceLock<Raw>,
+    second: sources::Second,
 }
 
 /// How often a question is tried again when this machine runs short, and the first wait (doubled each time).
@@ -129,6 +132,7 @@ impl Dialer {
             counters: Counters::default(),
             icmp: hear_icmp(),
             raw: OnceLock::new(),
+            second: sources::Second::default(),
         }))
     }
 

@@ -66,7 +66,7 @@ impl Dialer {
 
     /// Asks whether a TCP endpoint accepts, and hangs up by RST: by raw packets where they have a way, else by a connection.
     pub async fn probe(&self, endpoint: InScope<Endpoint>, timeout: Duration) -> Probed {
-        if let Some(raw) = self.raw().filter(|raw| raw.reaches(endpoint.get().ip)) {
+        if let Some(raw) = self.raw_to(endpoint.get().ip) {
             let probed = self.probe_raw(raw, endpoint, timeout).await;
             return if probed.outcome.is_doubtful() { self.examine(endpoint, timeout).await } else { probed };
         }
@@ -179,6 +179,16 @@ impl Dialer {
     }
 
     async fn begin(&self, endpoint: InScope<Endpoint>, close: Close, timeout: Duration) -> Begun {
+        self.begin_from(self.source_for(endpoint.get().ip), endpoint, close, timeout).await
+    }
+
+    pub(super) async fn begin_from(
+        &self,
+        source: Option<IpAddr>,
+        endpoint: InScope<Endpoint>,
+        close: Close,
+        timeout: Duration,
+    ) -> Begun {
         let endpoint = endpoint.get();
         let (mut shortages, mut to_ourselves) = (0, 0);
         loop {
@@ -189,7 +199,6 @@ impl Dialer {
             self.0.counters.attempts.fetch_add(1, Relaxed);
             let begun = Instant::now();
             let to = endpoint.socket_addr();
-            let source = self.0.settings.load().source;
             let connecting =
                 socket::stream(to, source, close, timeout).map_err(|failure| failure.outcome()).and_then(|socket| {
                     match socket::connect(&socket, to) {

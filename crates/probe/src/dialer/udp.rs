@@ -59,7 +59,7 @@ impl Dialer {
     fn send(&self, endpoint: Endpoint, payload: &[u8]) -> Result<std::net::UdpSocket, Outcome> {
         self.0.counters.attempts.fetch_add(1, Relaxed);
         let to = endpoint.socket_addr();
-        let socket = socket::datagram(to, self.0.settings.load().source).map_err(|failure| failure.outcome())?;
+        let socket = socket::datagram(to, self.source_for(endpoint.ip)).map_err(|failure| failure.outcome())?;
         socket.connect(&to.into()).map_err(ours)?;
         socket.send(payload).map_err(ours)?;
         Ok(socket.into())

@@ -11,7 +11,7 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub use ports::{PortBlock, PortFacts, SourcePorts};
+pub use ports::{PortFacts, SourcePorts};
 pub use routes::{Egress, Link, LinkKind, NextHop, NoWay, Part, Routes, Way, Ways};
 
 use jiff::Timestamp;

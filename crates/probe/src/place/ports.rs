@@ -3,13 +3,7 @@
 
 use model::PortSet;
 use std::{fs, io, ops::RangeInclusive, path::Path};
-
-/// Source ports in a row. Their number is a power of two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortBlock {
-    pub first: u16,
-    pub len: u16,
-}
+use wire::PortBlock;
 
 /// Source ports, and what the operator should do about them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +24,6 @@ pub struct PortFacts {
     pub taken: PortSet,
 }
 
-impl PortBlock {
-    pub fn last(self) -> u16 {
-        self.first.saturating_add(self.len - 1)
-    }
-
-    pub fn contains(self, port: u16) -> bool {
-        (self.first..=self.last()).contains(&port)
-    }
-}
-
-/// Just behind where Linux' own range usually ends.
-const USUAL: u16 = 61_000;
-/// Ports wanted, and the fewest that still tell the attempts of one probe apart.
-const MOST: u16 = 4_096;
-const FEWEST: u16 = 256;
 /// Those below are servers'.
 const LOWEST: u16 = 1_024;
 
@@ -54,12 +33,13 @@ impl SourcePorts {
     pub fn choose(facts: &PortFacts) -> Option<Self> {
         let is_shared = |port: u16| facts.ephemeral.contains(&port) && !facts.reserved.contains(port);
         let is_free = |port: u16| !facts.taken.contains(port);
-        if let Some(block) = find(MOST, |port| is_free(port) && !is_shared(port)) {
+        if let Some(block) = find(PortBlock::LONGEST, |port| is_free(port) && !is_shared(port)) {
             return Some(Self { block, advice: None });
         }
-        let sizes = std::iter::successors(Some(MOST), |len| Some(len / 2)).take_while(|len| *len >= FEWEST);
+        let sizes = std::iter::successors(Some(PortBlock::LONGEST), |len| Some(len / 2));
+        let sizes = sizes.take_while(|len| *len >= PortBlock::SHORTEST);
         let block = sizes.clone().find_map(|len| find(len, is_free))?;
-        let (first, last) = (block.first, block.last());
+        let (first, last) = (block.first(), block.last());
         let advice = format!(
             "the kernel may give source ports of raw probes ({first}-{last}) to connections of its own: add \
              `{first}-{last}` to net.ipv4.ip_local_reserved_ports (sysctl), or narrow net.ipv4.ip_local_port_range"
@@ -70,15 +50,15 @@ impl SourcePorts {
 
 /// A block of ports that all pass: the usual one, or else the highest.
 fn find(len: u16, passes: impl Fn(u16) -> bool) -> Option<PortBlock> {
-    let block = |first: u16| PortBlock { first, len };
-    if (USUAL..=USUAL + (MOST - 1)).take(usize::from(len)).all(&passes) {
-        return Some(block(USUAL));
+    let usual = PortBlock::default();
+    if (usual.first()..=usual.last()).take(usize::from(len)).all(&passes) {
+        return PortBlock::new(usual.first(), len).ok();
     }
     let mut row = 0;
     for port in (LOWEST..=u16::MAX).rev() {
         row = if passes(port) { row + 1 } else { 0 };
         if row == len {
-            return Some(block(port));
+            return PortBlock::new(port, len).ok();
         }
     }
     None
@@ -165,7 +145,7 @@ mod tests {
             let facts =
                 PortFacts { ephemeral: ephemeral.0..=ephemeral.1, reserved: ports(reserved), taken: ports(taken) };
             let chosen = SourcePorts::choose(&facts);
-            let block = chosen.as_ref().map(|chosen| (chosen.block.first, chosen.block.len));
+            let block = chosen.as_ref().map(|chosen| (chosen.block.first(), chosen.block.len()));
             assert_eq!(block, expect, "{facts:?}");
             let advice = chosen.and_then(|chosen| chosen.advice);
             assert_eq!(advice.is_some(), is_advised, "{facts:?}");
@@ -189,7 +169,7 @@ mod tests {
         ] {
             let facts =
                 PortFacts { ephemeral: 32_768..=60_999, reserved: PortSet::default(), taken: all_but(free.clone()) };
-            let block = SourcePorts::choose(&facts).map(|chosen| (chosen.block.first, chosen.block.len));
+            let block = SourcePorts::choose(&facts).map(|chosen| (chosen.block.first(), chosen.block.len()));
             assert_eq!(block, expect, "{free:?}");
         }
     }
@@ -231,6 +211,8 @@ mod tests {
             assert!(facts.taken.contains(port) && facts.ephemeral.contains(&port));
         }
         let block = SourcePorts::choose(&facts).expect("room").block;
-        assert!(block.len.is_power_of_two() && (block.first..=block.last()).all(|port| !facts.taken.contains(port)));
+        assert!(
+            block.len().is_power_of_two() && (block.first()..=block.last()).all(|port| !facts.taken.contains(port))
+        );
     }
 }

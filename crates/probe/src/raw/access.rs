@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, interval},
 };
-use wire::{PortBlock, WireError};
+use wire::WireError;
 
 /// Why raw packets are of no use here, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,6 @@ impl RawAccess {
         may_send_raw()?;
         let facts = PortFacts::read().map_err(RawError::Routes)?;
         let source = SourcePorts::choose(&facts).ok_or(RawError::Ports)?;
-        let ports = PortBlock::new(source.block.first, source.block.len)?;
         let mut routes = Routes::follow(targets(dialer), egress.clone()).map_err(RawError::Routes)?;
         // Whether the kernel may be told to ask for routers is known after the first look.
         routes.refresh();
@@ -79,7 +78,7 @@ impl RawAccess {
             nudge(dialer, target);
         }
         routes.settle(SETTLE).await;
-        let raw = dialer.engage(RawSettings { ports, ring, wanted }).map_err(RawError::Threads)?;
+        let raw = dialer.engage(RawSettings { ports: source.block, ring, wanted }).map_err(RawError::Threads)?;
         let ways = routes.ways();
         let mut errors = raw.follow(&ways);
         if let Some(place) = errors.iter().position(|error| matches!(error, WireError::NoPermission { .. })) {

@@ -45,7 +45,7 @@ impl Dialer {
 
     /// Whether TCP questions to an address are packets of our own just now.
     pub fn sends_packets_to(&self, ip: IpAddr) -> bool {
-        self.raw().is_some_and(|raw| raw.reaches(ip))
+        self.raw_to(ip).is_some()
     }
 
     /// A trial of packets that is due. Whoever takes it makes it: [`try_packets`].

@@ -273,7 +273,7 @@ pub async fn sweep_and_tell(
 /// Packets of our own, where the dialer has an engine for them and any of the addresses a way.
 async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> Option<Packets> {
     let raw = dialer.raw()?;
-    let by_packets: Vec<bool> = addresses.iter().map(|ip| raw.reaches(*ip)).collect();
+    let by_packets: Vec<bool> = addresses.iter().map(|ip| dialer.raw_to(*ip).is_some()).collect();
     if !by_packets.contains(&true) {
         return None;
     }

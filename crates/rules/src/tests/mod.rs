@@ -102,6 +102,7 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
             exclude: AddressSet::empty(),
             interface: None,
             source: None,
+            second_source: None,
             mode: Mode::Auto,
             canaries: Vec::new(),
             resolvers: Vec::new(),
