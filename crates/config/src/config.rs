@@ -74,13 +74,16 @@ pub struct Tls {
     pub roots: Vec<PathBuf>,
 }
 
-/// Rules of the operator's own choice for naming what answers, beside those built in. None unless written.
+/// How what answers is named: rules of the operator's own choice, beside those built in, and what may be asked. Nothing unless
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identify {
     /// A folder of Recog's XML files.
     pub recog: Option<PathBuf>,
     /// A file in the format of nmap's service probes, of which the match lines are used.
     pub service_probes: Option<PathBuf>,
+    /// TCP ports that are asked who they are though what usually listens there takes it badly.
+    pub fragile_ports: PortSet,
 }
 
 /// WHERE.

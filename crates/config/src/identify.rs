@@ -1,7 +1,8 @@
-use crate::{Identify, Surroundings, file, store::read_path, walk::Value};
+use crate::{Identify, Surroundings, file, scan::read_ports, store::read_path, walk::Value};
+use model::Transport;
 use std::path::PathBuf;
 
-pub(crate) const KEYS: &[&str] = &["recog", "service_probes"];
+pub(crate) const KEYS: &[&str] = &["recog", "service_probes", "fragile_ports"];
 
 /// Rules that are not there name nothing, silently: what is written must be there.
 pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Identify {
@@ -14,7 +15,12 @@ pub(crate) fn read(value: Option<&Value<'_>>, around: &Surroundings) -> Identify
         let path = around.resolve(&read_path(&item)?);
         seen(&item, file::look_at(&path), path)
     };
-    Identify { recog: table.get("recog").and_then(folder), service_probes: table.get("service_probes").and_then(file) }
+    let ports = |item: Value<'_>| read_ports(&item, Transport::Tcp);
+    Identify {
+        recog: table.get("recog").and_then(folder),
+        service_probes: table.get("service_probes").and_then(file),
+        fragile_ports: table.get("fragile_ports").and_then(ports).unwrap_or_default(),
+    }
 }
 
 fn seen(item: &Value<'_>, looked: Result<(), file::FileFault>, path: PathBuf) -> Option<PathBuf> {

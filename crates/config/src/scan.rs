@@ -111,7 +111,7 @@ pub(crate) fn read(value: &Value<'_>) -> (Scan, Written) {
 }
 
 /// `"22,80,1-1024"`, or a list of such texts and numbers.
-fn read_ports(value: &Value<'_>, transport: Transport) -> Option<PortSet> {
+pub(crate) fn read_ports(value: &Value<'_>, transport: Transport) -> Option<PortSet> {
     if !value.is_list() {
         return value.parse(PORTS_HELP, |text| PortSet::parse(text, transport));
     }

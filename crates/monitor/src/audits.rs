@@ -30,30 +30,6 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Certificates that come and go are no reason to audit more often than this.
 const NEWS: SignedDuration = SignedDuration::from_hours(6);
 
-/// Printers and controls of machines, which connections they do not expect may upset or set in motion: printing (515, 9100
-/// and its neighbours), industrial protocols, supplies of power.
-const FRAGILE: [(u16, u16); 20] = [
-    (102, 102),
-    (502, 502),
-    (515, 515),
-    (789, 789),
-    (1911, 1911),
-    (1962, 1962),
-    (2222, 2222),
-    (2404, 2404),
-    (4840, 4840),
-    (4911, 4911),
-    (5006, 5007),
-    (9100, 9109),
-    (9112, 9116),
-    (9600, 9600),
-    (10_001, 10_001),
-    (18_245, 18_245),
-    (20_000, 20_000),
-    (20_547, 20_547),
-    (44_818, 44_818),
-    (47_808, 47_808),
-];
 /// The version of those with whom none was agreed on.
 const UNKNOWN: &str = "unknown";
 /// It shuts out whom it has seen break off a hundred handshakes, and never forgets one.
@@ -184,7 +160,7 @@ fn spread(endpoint: &Endpoint) -> SignedDuration {
 }
 
 fn is_fragile(endpoint: &Endpoint) -> bool {
-    endpoint.transport != Transport::Tcp || FRAGILE.iter().any(|&(first, last)| (first..=last).contains(&endpoint.port))
+    endpoint.transport != Transport::Tcp || identify::is_fragile(endpoint.port)
 }
 
 #[cfg(test)]
@@ -246,14 +222,5 @@ mod tests {
         ] {
             assert_eq!(is_due(state.as_ref(), shown, &endpoint, at(hour)), expect, "{hour} {shown:?} {state:?}");
         }
-    }
-
-    #[test]
-    fn the_fragile_are_known_by_their_ports() {
-        let ip = [192, 0, 2, 7].into();
-        for (port, expect) in [(443, false), (9100, true), (9109, true), (9110, false), (502, true), (3306, false)] {
-            assert_eq!(is_fragile(&Endpoint::tcp(ip, port)), expect, "{port}");
-        }
-        assert!(is_fragile(&Endpoint::udp(ip, 443)));
     }
 }

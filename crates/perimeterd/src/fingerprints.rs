@@ -77,6 +77,7 @@ mod tests {
         let wanted = |recog: bool, probes: bool| config::Identify {
             recog: recog.then(|| folder.path().to_owned()),
             service_probes: probes.then(|| folder.path().join("probes")),
+            ..config::Identify::default()
         };
         assert!(load(&wanted(false, false)).unwrap().is_empty());
         let fault = |recog, probes| format!("{:#}", load(&wanted(recog, probes)).unwrap_err());

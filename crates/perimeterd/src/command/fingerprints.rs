@@ -64,7 +64,11 @@ impl Fingerprints {
 impl Check {
     fn wanted(&self, global: &Global) -> Result<config::Identify, Failure> {
         if self.recog.is_some() || self.service_probes.is_some() {
-            return Ok(config::Identify { recog: self.recog.clone(), service_probes: self.service_probes.clone() });
+            return Ok(config::Identify {
+                recog: self.recog.clone(),
+                service_probes: self.service_probes.clone(),
+                ..config::Identify::default()
+            });
         }
         let installed = Path::new(paths::INSTALLED_CONFIG);
         let path = match &global.config {

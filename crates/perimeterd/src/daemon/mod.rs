@@ -73,6 +73,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         );
     }
     dialer.use_fingerprints(fingerprints::load(&config.identify)?);
+    dialer.ask_fragile(config.identify.fragile_ports.clone());
     let packets = Packets::open(&config, &dialer).await?;
     let resolver = HickoryResolver::new(&config.sensor.resolvers).context("the resolver could not be set up")?;
     let roots = Arc::new(control::roots(&config)?);

@@ -247,7 +247,7 @@ impl<'a> Interview<'a> {
                 None => return false,
             }
         }
-        if plan::is_fragile(self.endpoint.port) {
+        if !self.dialer.may_ask(self.endpoint.port) {
             return self.only_listen().await;
         }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);

@@ -94,14 +94,6 @@ pub(super) fn further(port: u16, ending: Ending) -> impl Iterator<Item = &'stati
     suggested.chain(common.filter(move |protocol| !protocol.ports.contains(&port)))
 }
 
-/// Whether what listens on this TCP port may take harm from a question it does not expect, or act upon it: printers put it
-/// on paper, controllers of machines stop. Such ports are listened to and told nothing.
-pub(super) fn is_fragile(port: u16) -> bool {
-    matches!(port,
-        102 | 502 | 515 | 789 | 1911 | 1962 | 2404 | 4786 | 4840 | 4911 | 5006 | 5007 | 9100..=9109 | 9112..=9116 | 9600
-            | 18245 | 20000 | 20547 | 44818 | 47808)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,7 +36,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use identify::Fingerprints;
 use limit::{Limit, Permit};
-use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Rate};
+use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, PortSet, Rate};
 use scope::{InScope, Refusal, ScopeHandle};
 use socket::Failure;
 use std::{
@@ -91,6 +91,7 @@ struct Inner {
     settings: ArcSwap<DialerSettings>,
     /// The operator's own rules for naming who answers.
     fingerprints: OnceLock<Fingerprints>,
+    fragile: OnceLock<PortSet>,
     pacer: Arc<Pacer>,
     limit: Arc<Limit>,
     halted: watch::Sender<bool>,
@@ -127,6 +128,7 @@ impl Dialer {
             pacer: Arc::new(Pacer::new(settings.rate, settings.rate_per_host)),
             settings: ArcSwap::from_pointee(settings),
             fingerprints: OnceLock::new(),
+            fragile: OnceLock::new(),
             limit: Arc::new(Limit::new(concurrency)),
             halted: watch::Sender::new(false),
             counters: Counters::default(),
@@ -154,6 +156,16 @@ impl Dialer {
     pub fn use_fingerprints(&self, fingerprints: Fingerprints) {
         // Whoever comes second asks for what is settled.
         _ = self.0.fingerprints.set(fingerprints);
+    }
+
+    /// Allows these ports to be asked though they are fragile. Once.
+    pub fn ask_fragile(&self, ports: PortSet) {
+        _ = self.0.fragile.set(ports);
+    }
+
+    /// Whether more than listening is allowed on that TCP port.
+    pub(crate) fn may_ask(&self, port: u16) -> bool {
+        !identify::is_fragile(port) || self.0.fragile.get().is_some_and(|allowed| allowed.contains(port))
     }
 
     /// The operator's own rules; none unless they were given.

@@ -98,6 +98,7 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
     let dialer = Dialer::new(scope.clone(), Arc::new(SystemClock), settings);
     if let Some(config) = &installed.config {
         dialer.use_fingerprints(fingerprints::load(&config.identify)?);
+        dialer.ask_fragile(config.identify.fragile_ports.clone());
     }
     let packets = match scan.mode {
         Mode::Raw => Ok(raw(&dialer, egress).await?),

@@ -158,3 +158,34 @@ async fn a_sites_picture_is_asked_for_on_the_same_connection() {
     assert_eq!(service(&observation).facts["http.favicon.md5"], "900150983cd24fb0d6963f7d28e17f72");
     assert_eq!((service(&observation).product.as_deref(), observation.connections), (Some("zorbd"), 1));
 }
+
+#[tokio::test]
+async fn a_fragile_port_is_told_nothing_unless_that_is_allowed() {
+    let mut free = None;
+    for port in [9112, 9113, 9114, 9115, 9116, 18_245, 20_547] {
+        if let Ok(listener) = TcpListener::bind((LOOPBACK, port)).await {
+            free = Some(listener);
+            break;
+        }
+    }
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&heard);
+    let server = Server::on(free.expect("one of them is free"), move |mut stream| {
+        let count = Arc::clone(&count);
+        async move {
+            count.fetch_add(request(&mut stream).await.len(), Ordering::SeqCst);
+            _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        }
+    });
+    let roots = Roots::public();
+    for allowed in [false, true] {
+        let dialer = dialer();
+        if allowed {
+            dialer.ask_fragile([server.endpoint.port].into_iter().collect());
+        }
+        let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: timeouts() };
+        let observation = identify(&dialer, server.endpoint, ask).await.observation.expect("it was open");
+        assert_eq!(observation.service.is_some_and(|service| service.name == "http"), allowed);
+        assert_eq!(heard.load(Ordering::SeqCst) > 0, allowed);
+    }
+}
