@@ -158,7 +158,7 @@ fn the_sweeps_own_datagrams_name_who_answers() {
     let targets = ["10.0.0.0/30", "fd10::/126"];
     let ports = ["--udp", "7,9,53,69,123,161,1900", "--tcp", "1", "--rate", "2k/s"];
     let (lines, summary) = scan(line.near(), &[&targets[..], &ports].concat());
-    let services = [(7, ""), (53, "domain"), (69, ""), (123, "ntp"), (161, "snmp")];
+    let services = [(7, ""), (53, "domain"), (69, "tftp"), (123, "ntp"), (161, "snmp")];
     let expected: BTreeSet<_> = found
         .iter()
         .flat_map(|ip| services.map(|(port, name)| (*ip, port, "udp-reply".to_owned(), name.to_owned())))

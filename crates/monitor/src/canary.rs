@@ -50,12 +50,16 @@ struct Shared {
 /// What the number of attempts that answers took says of the way there.
 #[derive(Debug, Default)]
 struct Line {
-    /// When a look last showed that much is lost.
-    lossy: Option<Instant>,
+    /// Since when looks show that much is lost, and when one last did.
+    lossy: Option<(Instant, Instant)>,
     /// Looks in a row since then that showed the contrary.
     clean: u8,
     /// Since when every look that says anything shows that most is lost, and the last of them.
     bad: Option<(Instant, Instant)>,
+    /// Since when the sensor is not well.
+    outage: Option<Instant>,
+    /// Looks that began before this say nothing: an outage ended then, and what was asked in it answered late.
+    void_before: Option<Instant>,
 }
 
 /// An endpoint that should answer, and the asset it stands for.
@@ -121,14 +125,14 @@ impl Concern {
 }
 
 impl Canaries {
-    /// Of so many answers of a look so many came to a repetition only.
-    pub(crate) fn note_line(&self, answers: usize, late: usize, now: Instant) {
-        if answers < LOSS_SHOWS {
+    /// Of so many answers of a look that began then so many came to a repetition only.
+    pub(crate) fn note_line(&self, answers: usize, late: usize, begun: Instant, now: Instant) {
+        let mut line = self.line();
+        if answers < LOSS_SHOWS || line.void_before.is_some_and(|end| begun < end) {
             return;
         }
-        let mut line = self.line();
         if late * LOSSY > answers {
-            (line.lossy, line.clean) = (Some(now), 0);
+            (line.lossy, line.clean) = (Some((line.lossy.map_or(now, |(since, _)| since), now)), 0);
         } else if line.lossy.is_some() {
             line.clean += 1;
             if line.clean >= CLEAN {
@@ -140,7 +144,22 @@ impl Canaries {
 
     /// Whether the line loses so much that a silence has to be a long one to count.
     pub(crate) fn is_lossy(&self, now: Instant) -> bool {
-        self.line().lossy.is_some_and(|last| now.saturating_duration_since(last) < LOSSY_FOR)
+        self.line().lossy.is_some_and(|(_, last)| now.saturating_duration_since(last) < LOSSY_FOR)
+    }
+
+    pub(crate) fn outage_begins(&self, now: Instant) {
+        self.line().outage.get_or_insert(now);
+    }
+
+    /// A line that lost nothing before an outage is not taken for a lossy one for what came late at its end: whoever was lost
+    /// meanwhile would be told of minutes later.
+    pub(crate) fn outage_ended(&self, now: Instant) {
+        let mut line = self.line();
+        let Some(outage) = line.outage.take() else { return };
+        if line.lossy.is_some_and(|(since, _)| since >= outage) {
+            (line.lossy, line.bad) = (None, None);
+        }
+        line.void_before = Some(now);
     }
 
     /// Since when it loses so much that no silence counts.

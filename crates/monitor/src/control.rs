@@ -4,7 +4,7 @@
 use crate::{
     conversation::Answered,
     looks,
-    mirage::{Mirage, Prefix, block},
+    mirage::{Mirage, Prefix, block, near},
     network::Introduction,
     pass::{Plan, Tools},
 };
@@ -74,11 +74,6 @@ pub(crate) async fn witness(tools: &Tools, endpoint: Endpoint) -> Answered {
         }
     }
     Answered::default()
-}
-
-/// The least that firewalls stand before.
-fn near(ip: IpAddr) -> AddressRange {
-    Prefix::of(ip, 4).range()
 }
 
 /// Prefixes in which nothing of what was found open answers any more, where they are being learnt: a firewall may have begun to

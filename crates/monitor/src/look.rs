@@ -102,7 +102,7 @@ impl Look {
                 answered.note(observation);
             }
         }
-        tools.canaries.note_line(opened, late, Instant::now());
+        tools.canaries.note_line(opened, late, self.begun, Instant::now());
         let mut again = BTreeMap::new();
         if refuted.is_empty() {
             let mut worth = Worth::fine(self.begun);

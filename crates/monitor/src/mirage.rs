@@ -166,6 +166,11 @@ impl Prefix {
     }
 }
 
+/// The least that firewalls stand before: a /28, or a /124.
+pub(crate) fn near(ip: IpAddr) -> AddressRange {
+    Prefix::of(ip, 4).range()
+}
+
 /// The neighbours of an address: its /24, or its /120.
 pub(crate) fn block(ip: IpAddr) -> AddressRange {
     Prefix::of(ip, Prefix::WIDEST).range()

@@ -1,7 +1,15 @@
 //! Taking out of slices what cannot be believed, and leaving the good news.
 
+use crate::mirage::near;
 use inventory::{Inventory, PortStatus};
 use model::{AddressRange, AddressSet, Coverage, Endpoint, HostSlice, Outcome, PortObservation, Transport};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+/// So many hosts of a prefix that are shut to us are a firewall's doing.
+const SEVERAL: usize = 2;
 
 /// Everything asked of a known host stayed without an answer.
 pub(crate) fn is_silent(slice: &HostSlice) -> bool {
@@ -18,10 +26,11 @@ pub(crate) fn strip(slices: &mut Vec<HostSlice>, inventory: &Inventory) {
     });
 }
 
-/// Hosts of which something that was open did not answer: it may have closed, and a firewall may have begun to refuse everything
-/// of ours. What else was not found there is not known to be absent, so that one day it would be news.
-pub(crate) fn unproven(slices: &[HostSlice], inventory: &Inventory) -> AddressSet {
-    let is_unproven = |slice: &&HostSlice| {
+/// Addresses of which a group of a sweep proves nothing by what it did not find there: hosts of which something that was open did
+/// not answer, for it may have closed, and a firewall may have begun to refuse everything of ours; and prefixes in which that is so
+/// of everybody who was asked, or several hosts are `spared` because they refuse us. What such a firewall hides would be news one day.
+pub(crate) fn unproven(slices: &[HostSlice], spared: &BTreeSet<IpAddr>, inventory: &Inventory) -> AddressSet {
+    let is_unproven = |slice: &HostSlice| {
         let Some(host) = inventory.row(slice.ip) else { return false };
         slice.ports.iter().any(|seen| {
             let Endpoint { transport, port, .. } = seen.endpoint;
@@ -30,7 +39,23 @@ pub(crate) fn unproven(slices: &[HostSlice], inventory: &Inventory) -> AddressSe
                 && host.status(transport, port) == Some(PortStatus::Open)
         })
     };
-    slices.iter().filter(is_unproven).map(|slice| AddressRange::single(slice.ip)).collect()
+    let mut hosts = Vec::new();
+    let mut prefixes: BTreeMap<IpAddr, (AddressRange, usize, usize)> = BTreeMap::new();
+    for slice in slices {
+        let range = near(slice.ip);
+        let (_, dark, lit) = prefixes.entry(range.first()).or_insert((range, 0, 0));
+        if is_unproven(slice) {
+            hosts.push(AddressRange::single(slice.ip));
+            *dark += 1;
+        }
+        *lit += usize::from(slice.ports.iter().any(|port| port.outcome.is_open()));
+    }
+    for &ip in spared {
+        let range = near(ip);
+        prefixes.entry(range.first()).or_insert((range, 0, 0)).1 += 1;
+    }
+    let shut = prefixes.into_values().filter(|(_, dark, lit)| *lit == 0 && *dark >= SEVERAL);
+    hosts.into_iter().chain(shut.map(|(range, ..)| range)).collect()
 }
 
 /// No answer, or a refusal of what was open.

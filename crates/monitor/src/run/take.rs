@@ -107,7 +107,8 @@ impl<J: Journal> Monitor<J> {
             group;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
-        let unproven = unproven(&slices, &self.decider.inventory());
+        let spared = self.tools.restraint.borrow().hosts.clone();
+        let unproven = unproven(&slices, &spared, &self.decider.inventory());
         let (moment, mut batch) = (self.moment(), Batch::default());
         self.mind_the_clocks(moment, &mut batch);
         self.tell_mirages(&mut batch);

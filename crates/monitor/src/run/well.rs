@@ -144,11 +144,15 @@ impl<J: Journal> Monitor<J> {
                 self.decider.forget_doubts(now.wall, batch);
             }
             let (kind, reason) = match turn {
-                Turn::Degraded(sentence) => (EventType::SensorDegraded, sentence),
+                Turn::Degraded(sentence) => {
+                    self.tools.canaries.outage_begins(now.instant);
+                    (EventType::SensorDegraded, sentence)
+                }
                 Turn::Blocked(sentence) => (EventType::SensorBlocked, sentence),
                 Turn::Recovered(why) => {
                     // The truth is caught up with at once.
                     self.look_at_once();
+                    self.tools.canaries.outage_ended(now.instant);
                     (EventType::SensorOk, why.to_owned())
                 }
                 Turn::Released(why) => (EventType::SensorOk, why.to_owned()),
