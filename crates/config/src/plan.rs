@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+mod lane;
 mod prefix;
 mod render;
 
@@ -62,6 +63,8 @@ pub struct LanePlan {
     pub needed_rate: f64,
     /// The same on one host.
     pub host_rate: f64,
+    /// The most that the lane reaches under the ceilings, were it alone: it asks group after group.
+    pub reached_rate: f64,
 }
 
 /// What a configuration will send. Pure arithmetic; nothing is resolved.
@@ -93,6 +96,15 @@ impl Plan {
         fits(self.total_rate, self.ceiling.get().into())
             && fits(self.host_rate, self.host_ceiling.get().into())
             && fits(self.prefix_rate, self.prefix_ceiling)
+            && self.slow_lane().is_none()
+    }
+
+    /// The lane that is furthest from what its period asks for, where one is.
+    fn slow_lane(&self) -> Option<(&ProfilePlan, &LanePlan)> {
+        let lanes = self.profiles.iter().flat_map(|profile| profile.lanes.iter().map(move |lane| (profile, lane)));
+        let slow = lanes.filter(|(_, lane)| !fits(lane.needed_rate, lane.reached_rate));
+        let lack = |lane: &LanePlan| lane.needed_rate / lane.reached_rate;
+        slow.max_by(|(_, a), (_, b)| lack(a).total_cmp(&lack(b)))
     }
 }
 
@@ -110,13 +122,22 @@ pub(crate) fn fit(config: &mut Config, cadences: &BTreeMap<Arc<str>, Cadence>) -
     diagnostics.extend(over_ceiling(&plan, cadences));
     diagnostics.extend(over_host_ceiling(&plan, cadences));
     diagnostics.extend(over_prefix_ceiling(&plan, cadences));
+    diagnostics.extend(over_lane_ceiling(&plan, cadences));
     diagnostics
 }
 
 fn of_profile(config: &Config, name: &Arc<str>, profile: &Profile) -> ProfilePlan {
     let (swept, host_names, unsweepable) = scope(config, profile);
     let addresses = swept.len().saturating_add(host_names.len() as u128);
-    let lanes = Lane::PERIODIC
+    let mut plan = ProfilePlan {
+        name: name.clone(),
+        addresses,
+        swept,
+        host_names: host_names.len(),
+        unsweepable,
+        lanes: Vec::new(),
+    };
+    plan.lanes = Lane::PERIODIC
         .iter()
         .filter_map(|&lane| Some((lane, profile.scan.period(lane)?)))
         .map(|(lane, period)| {
@@ -130,10 +151,11 @@ fn of_profile(config: &Config, name: &Arc<str>, profile: &Profile) -> ProfilePla
                 probes: endpoints,
                 needed_rate: rate(endpoints, period),
                 host_rate: if addresses == 0 { 0.0 } else { rate(u128::from(ports), period) },
+                reached_rate: lane::ceiling(&plan, (lane, ports), (config.sensor.rate, config.sensor.rate_per_host)),
             }
         })
         .collect();
-    ProfilePlan { name: name.clone(), addresses, swept, host_names: host_names.len(), unsweepable, lanes }
+    plan
 }
 
 /// The addresses a profile sweeps, the names that stand for one each, and what is too large.
@@ -415,6 +437,32 @@ fn over_prefix_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> O
         ));
     }
     Some(diagnostic.help("make the periods longer, list fewer ports, or raise `sensor.rate_per_host`"))
+}
+
+/// Where everything else fits, and yet a lane takes longer than its period.
+fn over_lane_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Option<Diagnostic> {
+    let (profile, slow) = plan.slow_lane()?;
+    let is_told = !fits(plan.total_rate, plan.ceiling.get().into())
+        || !fits(plan.host_rate, plan.host_ceiling.get().into())
+        || !fits(plan.prefix_rate, plan.prefix_ceiling);
+    if is_told {
+        return None;
+    }
+    let title = format!(
+        "the {} lane needs {} probes per second and reaches {}",
+        slow.lane,
+        render::per_second(slow.needed_rate),
+        render::per_second(slow.reached_rate)
+    );
+    let why = format!(
+        "it asks group after group, {} hosts at a time at `sensor.rate_per_host` at the most",
+        lane::hosts(slow.lane, slow.ports)
+    );
+    #[expect(clippy::cast_precision_loss, reason = "rounded up to what reads well")]
+    let longer = model::format_duration(round_up(slow.probes as f64 / slow.reached_rate.max(1e-3)));
+    let help = format!("write `{} = \"{longer}\"`, raise `sensor.rate_per_host`, or list fewer ports", slow.lane);
+    let place = place(cadences, &profile.name, slow.lane);
+    Some(Diagnostic::error(place, title).label("too often").note(why).help(help))
 }
 
 /// The period where it was written, the profile's name otherwise.

@@ -65,6 +65,7 @@ pub(crate) fn routes() -> Router<Arc<Console>> {
         .route("/halt", post(halt))
         .route("/resume", post(resume))
         .route("/reload", post(reload))
+        .route("/fingerprints/relabel", post(relabel))
         .route("/scan-now", post(scan_now))
         .route("/hosts/approve", post(approve).layer(DefaultBodyLimit::max(LARGEST_LIST)))
         .route("/notify-test", post(notify_test))
@@ -85,7 +86,15 @@ async fn resume(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done
 
 async fn reload(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
     let Nothing {} = read(&body)?;
-    Ok(done(console.control.reload().await.map_err(Refusal::declined)?))
+    // By itself, so that who asked and went away does not leave half of a configuration in force.
+    let reloading = tokio::spawn(async move { console.control.reload().await });
+    let said = reloading.await.map_err(|error| Refusal::declined(format!("the reload ended in a fault: {error}")))?;
+    Ok(done(said.map_err(Refusal::declined)?))
+}
+
+async fn relabel(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {
+    let Nothing {} = read(&body)?;
+    Ok(done(console.control.relabel().await.map_err(Refusal::declined)?))
 }
 
 async fn scan_now(State(console): State<Arc<Console>>, body: Bytes) -> Answer<Done> {

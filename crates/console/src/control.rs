@@ -31,6 +31,10 @@ pub trait Control: fmt::Debug + Send + Sync + 'static {
     /// has changed.
     fn reload(&self) -> ControlFuture<'_, Result<String, String>>;
 
+    /// Reads the rules that name who answers again, and looks at every answer that is kept with them. No packet is sent. The text says
+    /// what came of it; on failure the rules in force stay.
+    fn relabel(&self) -> ControlFuture<'_, Result<String, String>>;
+
     /// Sends a marked test alert through the recipient's real channel. `Err`: there is no such recipient.
     fn notify_test<'a>(&'a self, recipient: &'a str) -> ControlFuture<'a, Result<Delivery, String>>;
 

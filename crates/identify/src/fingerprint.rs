@@ -16,6 +16,7 @@ mod pattern;
 mod prefilter;
 pub mod probes;
 pub mod recog;
+mod relabel;
 mod trial;
 
 pub use field::Field;
@@ -24,7 +25,7 @@ pub use trial::{Trial, builtin_counts, hostile_values};
 use crate::{product, text};
 use builtin::{Match, builtin};
 use claim::Claim;
-use model::{Os, Service, Transport};
+use model::{Os, Service, Sha256, Software, Transport};
 use std::sync::Arc;
 
 /// What is called so has said something that no parser knows.
@@ -38,6 +39,8 @@ const APPLICATION_VERSION: &str = "http.application_version";
 pub struct Fingerprints {
     recog: Arc<[recog::Database]>,
     probes: Option<Arc<probes::ServiceProbes>>,
+    /// Of the files they were read from.
+    files: Option<Sha256>,
 }
 
 impl Fingerprints {
@@ -54,6 +57,13 @@ impl Fingerprints {
     #[must_use]
     pub fn with_probes(mut self, probes: probes::ServiceProbes) -> Self {
         self.probes = Some(Arc::new(probes));
+        self
+    }
+
+    /// Read from files of that digest.
+    #[must_use]
+    pub fn of_files(mut self, digest: Sha256) -> Self {
+        self.files = Some(digest);
         self
     }
 
@@ -119,8 +129,8 @@ pub(crate) fn name(service: &mut Service, field: Field, value: &str) -> bool {
     true
 }
 
-/// Notes what stands behind a web server, by one field's value: it becomes the product where the server says none, and facts
-/// and a further CPE name otherwise. The first that is found stays; its version may come from another field.
+/// Notes what stands behind a web server, by one field's value: it becomes the product where the server says none, and otherwise one
+/// of those behind it. Of those the first that is found has facts and a further CPE name; its version may come from another field.
 pub(crate) fn application(service: &mut Service, field: Field, value: &str) {
     let Some(found) = builtin().find(field, value.as_bytes()) else { return };
     let (Some(word), version) = words(&found) else { return };
@@ -134,6 +144,14 @@ pub(crate) fn application(service: &mut Service, field: Field, value: &str) {
             product::name(service, &word, version.as_deref());
         }
         return;
+    }
+    if let Some(cpe) = known.cpe(version.as_deref()) {
+        service.note_behind(Software {
+            vendor: Some(known.vendor.clone()),
+            product: known.name.clone(),
+            version: version.clone(),
+            cpe: Some(cpe),
+        });
     }
     let noted = service.facts.get(APPLICATION).map(String::as_str);
     let completes = version.is_some() && !service.facts.contains_key(APPLICATION_VERSION);

@@ -35,7 +35,9 @@ pub use fragile::is_fragile;
 pub use protocol::favicon_request;
 pub use protocol::postgresql::STARTUP as POSTGRESQL_STARTUP;
 pub use protocol::ssh::exchange as ssh_exchange;
-pub use protocol::{Asking, Protocol, Speaker, by_name, likely, protocols, reply_to, suggested, tls_is_likely};
+pub use protocol::{
+    Asking, Protocol, Speaker, by_name, likely, opening, protocols, reply_to, suggested, tls_is_likely,
+};
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};
 pub use staple::read_staple;

@@ -5,6 +5,7 @@ mod bgp;
 mod cassandra;
 mod dns;
 mod dns_tcp;
+mod dtls;
 mod epmap;
 mod epmd;
 mod ftp;
@@ -196,6 +197,7 @@ static UDP: &[&Protocol] = &[
     &small_datagram::RADIUS,
     &small_datagram::L2TP,
     &small_datagram::OPENVPN,
+    &dtls::PROTOCOL,
     &small_datagram::QUIC,
     &small_datagram::WS_DISCOVERY,
 ];
@@ -211,6 +213,11 @@ pub fn protocols(transport: Transport) -> &'static [&'static Protocol] {
 /// The protocol of that IANA name.
 pub fn by_name(transport: Transport, name: &str) -> Option<&'static Protocol> {
     protocols(transport).iter().copied().find(|protocol| protocol.name == name)
+}
+
+/// The question over TCP to somebody who may be one of those: with IRC it is another than the one to a server that is known for it.
+pub fn opening(name: &str) -> Option<&'static Protocol> {
+    if name == irc::OPENING.name { Some(&irc::OPENING) } else { by_name(Transport::Tcp, name) }
 }
 
 /// What an answer says to who has just asked that protocol's question: some answers mean nothing to anybody else.

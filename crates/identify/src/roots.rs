@@ -1,4 +1,5 @@
 use rustls_pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// The certificates a chain may end in: the public ones, compiled in so that a judgement is the same on every machine, and
@@ -61,6 +62,25 @@ impl Roots {
         &self.anchors
     }
 
+    /// Which roots these are, for people: how many are public authorities', the beginning of a digest of those, by which editions of the
+    /// list are told apart, and how many are the operator's own.
+    pub fn edition(&self) -> String {
+        let mut hasher = Sha256::new();
+        for anchor in self.anchors.iter().take(self.public) {
+            for part in [&anchor.subject, &anchor.subject_public_key_info] {
+                hasher.update(part.len().to_be_bytes());
+                hasher.update(part);
+            }
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
+        let digest = digest.first_chunk().copied().map(u32::from_be_bytes).unwrap_or_default();
+        let own = match self.own.len() {
+            0 => String::new(),
+            count => format!(", {count} of your own"),
+        };
+        format!("{} public roots of Mozilla's list (edition {digest:08x}){own}", self.public)
+    }
+
     /// Whether one of [`Roots::anchors`] is a public authority's.
     pub(crate) fn is_public(&self, anchor: &TrustAnchor<'_>) -> bool {
         let (subject, key) = (&anchor.subject, &anchor.subject_public_key_info);
@@ -71,5 +91,26 @@ impl Roots {
     /// The operator trusts this very certificate.
     pub(crate) fn contains(&self, der: &[u8]) -> bool {
         self.own.iter().any(|own| own.as_ref() == der)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edition_is_known_by_its_digest() {
+        let public = Roots::public();
+        let edition = public.edition();
+        assert!(
+            edition.contains(" public roots of Mozilla's list (edition ") && !edition.contains("your own"),
+            "{edition}"
+        );
+        assert_eq!(Roots::public().edition(), edition);
+        let own = rcgen::generate_simple_self_signed(["example.org".to_owned()]).expect("a certificate");
+        let with = public.with_pem(own.cert.pem().as_bytes()).expect("a root");
+        assert_eq!(with.edition(), format!("{edition}, 1 of your own"));
+        let fewer = Roots { public: with.public - 1, ..with };
+        assert!(!fewer.edition().contains(edition.split_once("edition").expect("has it").1));
     }
 }

@@ -332,10 +332,7 @@ impl Plan<'_> {
         let is_rogue = if wrong.is_some() {
             known.rogue_told.insert(place)
         } else {
-            known.rogue_told.remove(&place);
-            if known.rogue_told.is_empty() {
-                known.rogue.clear();
-            }
+            known.not_rogue(&place);
             false
         };
         let vantage = &self.inventory.vantage;
@@ -380,7 +377,7 @@ impl Plan<'_> {
         state.last_seen = state.last_seen.max(at);
     }
 
-    fn known(&mut self, sha256: &Sha256) -> Option<CertificateState> {
+    pub(crate) fn known(&mut self, sha256: &Sha256) -> Option<CertificateState> {
         if let Some(state) = self.certificates.get(sha256) {
             return Some(state.clone());
         }
@@ -393,6 +390,7 @@ impl Plan<'_> {
         self.known(sha256);
         if let Some(state) = self.certificates.get_mut(sha256) {
             state.endpoints.remove(place);
+            state.not_rogue(place);
         }
     }
 

@@ -31,6 +31,9 @@ pub(crate) fn forget(inventory: &Inventory, ips: &[IpAddr], now: Timestamp) -> C
     for state in certificates.values_mut() {
         state.endpoints.retain(|(endpoint, _)| !ips.contains(&endpoint.ip));
         state.rogue_told.retain(|(endpoint, _)| !ips.contains(&endpoint.ip));
+        if state.rogue_told.is_empty() {
+            state.rogue.clear();
+        }
     }
     change.certificates = certificates.into_values().collect();
     let mut left: BTreeMap<IpAddr, HostState> = BTreeMap::new();

@@ -28,6 +28,7 @@ mod pool;
 mod port;
 mod purge;
 mod region;
+mod relabel;
 mod renewal;
 mod replaced;
 mod restoration;
@@ -45,6 +46,7 @@ mod weak;
 
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};
+pub use relabel::Label;
 pub use restoration::Restoration;
 pub use review::Reviewed;
 pub use state::{

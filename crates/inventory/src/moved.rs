@@ -33,14 +33,20 @@ impl Plan<'_> {
                 .is_none_or(|software| !products.contains(&software::product_key(&software.product))),
             _ => true,
         });
+        // Told of at the old address.
+        let mut rogue = BTreeSet::new();
         for endpoint in &old.endpoints {
             let place = old.endpoint_at(endpoint);
             for state in &endpoint.services {
+                let served = state.tls.iter().flat_map(|tls| tls.certificates());
+                let told = served.filter(|sha256| {
+                    let known = self.known(sha256);
+                    known.is_some_and(|known| known.rogue_told.iter().any(|(place, _)| place.ip == old.key.ip))
+                });
+                rogue.extend(told);
                 self.withdraw_all(place, state);
             }
         }
-        // Told of at the old address.
-        let mut rogue = BTreeSet::new();
         for (sha256, state) in &mut self.certificates {
             let told = state.rogue_told.len();
             state.rogue_told.retain(|(place, _)| place.ip != old.key.ip);

@@ -1,9 +1,13 @@
 //! What a host is called. Names are compared as sets, and sets that take turns are no change: a name server hands out parts
 //! of a long list, or the same list in turns.
 
-use crate::{NameTurn, Pending, PendingNames, apply::Plan, confirm, event};
+use crate::{
+    NameTurn, Pending, PendingNames, PortStatus,
+    apply::{Key, Plan},
+    confirm, event,
+};
 use jiff::Timestamp;
-use model::{Event, EventType, NameObservation, NameSource};
+use model::{Event, EventType, NameObservation, NameSource, Service};
 use std::{collections::BTreeSet, time::Duration};
 
 /// Sets that stay within what was seen in this time take turns.
@@ -11,10 +15,19 @@ const TURNS: Duration = Duration::from_hours(24);
 /// No source takes turns among more names than this.
 const MOST_NAMES: usize = 256;
 
+/// The facts of a service in which a host names itself.
+const SAID: [(NameSource, &str); 4] = [
+    (NameSource::NetBios, "netbios.computer"),
+    (NameSource::Ntlm, "ntlm.computer"),
+    (NameSource::Ntlm, "ntlm.dns_computer"),
+    (NameSource::Ldap, "ldap.host"),
+];
+
 impl Plan<'_> {
     /// A source's first set is learnt; another one counts when two passes agree on it.
     pub(crate) fn judge_names(&mut self) {
-        let mut observed: Vec<_> = self.slice.names.iter().collect();
+        let told = self.names_told();
+        let mut observed: Vec<_> = self.slice.names.iter().chain(&told).collect();
         observed.sort_by_key(|seen| (seen.at, seen.source));
         for seen in observed {
             let before = self.host.named_at.get(&seen.source).copied();
@@ -32,6 +45,31 @@ impl Plan<'_> {
                 }
             }
         }
+    }
+
+    /// What services of this slice call their host, with what the others said before: one set for each way of telling it.
+    fn names_told(&self) -> Vec<NameObservation> {
+        let sources = SAID.iter().map(|(source, _)| *source).collect::<BTreeSet<_>>();
+        let told = sources.into_iter().filter_map(|source| {
+            let facts = || SAID.iter().filter(move |(other, _)| *other == source).map(|(_, fact)| *fact);
+            let of = |service: &Service| -> BTreeSet<String> {
+                let said = facts().filter_map(|fact| service.facts.get(fact));
+                said.map(|name| name.trim_end_matches('.').to_lowercase()).filter(|name| !name.is_empty()).collect()
+            };
+            let heard: Vec<_> = self
+                .services()
+                .filter_map(|seen| Some((seen, of(seen.service.as_ref()?))))
+                .filter(|(_, names)| !names.is_empty())
+                .collect();
+            let at = heard.iter().map(|(seen, _)| seen.at).max()?;
+            let is_heard =
+                |key: &Key| heard.iter().any(|(seen, _)| (seen.endpoint.transport, seen.endpoint.port) == *key);
+            let open = self.endpoints.iter().filter(|(key, state)| state.status == PortStatus::Open && !is_heard(key));
+            let remembered = open.flat_map(|(_, state)| &state.services).filter_map(|state| state.service.as_deref());
+            let names = heard.iter().flat_map(|(_, names)| names.clone()).chain(remembered.flat_map(of)).collect();
+            Some(NameObservation { source, names, at })
+        });
+        told.collect()
     }
 
     fn compare_names(&mut self, seen: &NameObservation, told: &BTreeSet<String>, before: Timestamp) {
@@ -144,6 +182,9 @@ fn said_by(source: NameSource) -> &'static str {
     match source {
         NameSource::Configured => "configuration",
         NameSource::Ptr => "PTR records",
+        NameSource::NetBios => "NetBIOS answers",
+        NameSource::Ntlm => "NTLM challenges",
+        NameSource::Ldap => "LDAP answers",
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{HostState, Pending, PendingOs, ServiceState, apply::Plan, event};
 use jiff::Timestamp;
 use model::{Event, EventType, Os, ServiceName, ServiceObservation, Transport};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Below this an operating system is a guess: guesses replace each other in silence and never what is known.
 const CONFIDENT: f32 = 0.8;
@@ -15,6 +16,10 @@ impl Plan<'_> {
             self.host.os = Some(best);
             return;
         };
+        // Several stacks are no other system than the known one, which is among them or is not.
+        if best.family == SEVERAL && known.family != SEVERAL && known.confidence >= CONFIDENT {
+            return;
+        }
         if is_same(&known, &best) {
             // What is only remembered speaks against a doubt no more than it did when the doubt arose.
             self.host.pending_os =
@@ -52,21 +57,22 @@ impl Plan<'_> {
         }
     }
 
-    /// With when this slice heard it; no time where it is only remembered. The first of equals in the order of endpoints.
+    /// What all of it comes to, with when this slice heard of it; no time where it is only remembered.
     fn best_os(&self) -> Option<(Os, Option<Timestamp>)> {
-        let mut best: Option<(&Os, Option<Timestamp>)> = None;
+        let mut said = Vec::new();
         for endpoint in self.host.open() {
             let key = (endpoint.transport, endpoint.port);
             for state in &endpoint.services {
                 let heard = self.heard_os(key, state.name.as_ref());
                 let known = state.service.as_ref().and_then(|service| service.os.as_ref());
                 let Some((os, at)) = heard.or(known.map(|os| (os, None))) else { continue };
-                if best.is_none_or(|(best, _)| os.confidence > best.confidence) {
-                    best = Some((os, at));
-                }
+                let protocol = state.service.as_ref().map_or("", |service| &service.name);
+                said.push(Said { os, group: group(protocol), at });
             }
         }
-        best.map(|(os, at)| (os.clone(), at))
+        let os = fuse(&said)?;
+        let at = said.iter().filter(|said| is_same(said.os, &os)).filter_map(|said| said.at).max();
+        Some((os, at))
     }
 
     /// What the latest conversation of this slice that is news says.
@@ -99,7 +105,83 @@ impl Plan<'_> {
     }
 }
 
+/// One statement about the operating system.
+#[derive(Debug, Clone, Copy)]
+struct Said<'a> {
+    os: &'a Os,
+    group: &'a str,
+    /// When this slice heard it.
+    at: Option<Timestamp>,
+}
+
+/// Statements of one group come from one place and count once: what every door of Windows' own authentication tells is one number,
+/// and a host's web servers share a package.
+fn group(protocol: &str) -> &str {
+    match protocol {
+        "microsoft-ds" | "ms-wbt-server" | "epmap" | "netbios-ns" | "winrm" | "ms-sql-s" => "ntlm",
+        "smtp" | "lmtp" | "imap" | "pop3" | "sieve" => "mail",
+        other => other,
+    }
+}
+
+/// Who is less sure than this contradicts nobody.
+const CONTRADICTS: f32 = 0.75;
+/// No number of statements makes it surer.
+const SUREST: f32 = 0.99;
+/// The family of an address behind which there are several.
+const SEVERAL: &str = "several";
+
+/// What the statements come to together. Groups that agree add to each other's confidence. Where those that are sure contradict each
+/// other there is no vote: what they have in common is left (a family, a distribution), and where they have nothing in common there
+/// are several stacks behind the address, which nobody is confident about.
+fn fuse(said: &[Said<'_>]) -> Option<Os> {
+    let best = said.iter().reduce(|best, other| if other.os.confidence > best.os.confidence { other } else { best })?;
+    let supporters = || said.iter().filter(|said| is_same(said.os, best.os));
+    let mut groups: BTreeMap<&str, f32> = BTreeMap::new();
+    for said in supporters() {
+        let surest = groups.entry(said.group).or_default();
+        *surest = surest.max(said.os.confidence);
+    }
+    let doubt: f32 = groups.values().map(|confidence| 1.0 - confidence.clamp(0.0, 1.0)).product();
+    // One alone is as sure as it says, to the digit.
+    let confidence = if groups.len() == 1 { best.os.confidence } else { (1.0 - doubt).min(SUREST) };
+    // Of those that agree, who says most.
+    let detail = |os: &Os| (os.product.is_some(), os.version.is_some());
+    let fullest = supporters().fold(best.os, |full, said| if detail(said.os) > detail(full) { said.os } else { full });
+    let mut os = Os { confidence, ..fullest.clone() };
+    let mut others = said.iter().filter(|said| said.os.confidence >= CONTRADICTS && !is_same(said.os, &os)).peekable();
+    if others.peek().is_none() || os.confidence < CONTRADICTS {
+        return Some(os);
+    }
+    let others: Vec<&Os> = others.map(|said| said.os).collect();
+    let differs = |of: fn(&Os) -> Option<&str>, os: &Os| {
+        others.iter().any(|other| of(other).zip(of(os)).is_some_and(|(other, own)| !other.eq_ignore_ascii_case(own)))
+    };
+    if differs(|os| Some(&os.family), &os) {
+        let mut names: BTreeSet<String> = others.iter().map(ToString::to_string).collect();
+        names.insert(os.to_string());
+        let names = names.into_iter().take(4).collect::<Vec<_>>().join(", ");
+        let product = Some(format!("several stacks behind this address ({names})"));
+        return Some(Os { family: SEVERAL.to_owned(), product, version: None, confidence: 0.0 });
+    }
+    if differs(|os| os.product.as_deref(), &os) {
+        (os.product, os.version) = (None, None);
+    } else if differs(|os| os.version.as_deref(), &os) {
+        os.version = None;
+    }
+    Some(os)
+}
+
 impl HostState {
+    /// What its services say of the operating system together.
+    pub fn fused_os(&self) -> Option<Os> {
+        let services = self.open().flat_map(|endpoint| &endpoint.services).filter_map(|state| state.service.as_deref());
+        let said: Vec<_> = services
+            .filter_map(|service| Some(Said { os: service.os.as_ref()?, group: group(&service.name), at: None }))
+            .collect();
+        fuse(&said)
+    }
+
     /// Whom to ask for that operating system again: who said so, or might.
     pub(crate) fn tells_os(&self, os: &Os) -> Option<(Transport, u16, Option<ServiceName>)> {
         let services = || self.open().flat_map(|endpoint| endpoint.services.iter().map(move |state| (endpoint, state)));
@@ -130,4 +212,80 @@ fn is_same(one: &Os, other: &Os) -> bool {
     one.family.eq_ignore_ascii_case(&other.family)
         && agree(one.product.as_ref(), other.product.as_ref())
         && agree(one.version.as_ref(), other.version.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_come_together() {
+        type Statement = (&'static str, &'static str, Option<&'static str>, Option<&'static str>, f32);
+        let cases: [(&[Statement], &str, f32); 9] = [
+            (&[("ssh", "linux", Some("Debian"), Some("12"), 0.9)], "Debian 12", 0.9),
+            // Agreeing groups add up, and who says more is heard.
+            (
+                &[("ssh", "linux", Some("Debian"), Some("12"), 0.9), ("http", "linux", Some("Debian"), None, 0.8)],
+                "Debian 12",
+                0.98,
+            ),
+            // One group counts once.
+            (
+                &[("smtp", "linux", Some("Debian"), None, 0.8), ("imap", "linux", Some("Debian"), None, 0.8)],
+                "Debian",
+                0.8,
+            ),
+            (&[("http", "linux", None, None, 0.6), ("snmp", "linux", None, None, 0.6)], "linux", 0.84),
+            // A guess contradicts nobody.
+            (
+                &[("ssh", "linux", Some("Debian"), Some("12"), 0.9), ("http", "windows", Some("Windows"), None, 0.6)],
+                "Debian 12",
+                0.9,
+            ),
+            // A container of another distribution, and one of another release.
+            (
+                &[("ssh", "linux", Some("Debian"), Some("12"), 0.9), ("http", "linux", Some("Ubuntu"), None, 0.8)],
+                "linux",
+                0.9,
+            ),
+            (
+                &[
+                    ("ssh", "linux", Some("Debian"), Some("12"), 0.9),
+                    ("mysql", "linux", Some("Debian"), Some("11"), 0.9),
+                ],
+                "Debian",
+                0.9,
+            ),
+            // Two machines.
+            (
+                &[
+                    ("ssh", "linux", Some("Debian"), Some("12"), 0.9),
+                    ("ms-wbt-server", "windows", Some("Windows"), None, 0.95),
+                ],
+                "several stacks behind this address (Debian 12, Windows)",
+                0.0,
+            ),
+            (&[("ssh", "linux", None, None, 0.5), ("http", "windows", None, None, 0.4)], "linux", 0.5),
+        ];
+        for (statements, expect, confidence) in cases {
+            let os = |&(_, family, product, version, confidence): &Statement| Os {
+                family: family.to_owned(),
+                product: product.map(str::to_owned),
+                version: version.map(str::to_owned),
+                confidence,
+            };
+            let systems: Vec<Os> = statements.iter().map(os).collect();
+            let mut said: Vec<_> = systems
+                .iter()
+                .zip(statements)
+                .map(|(os, (protocol, ..))| Said { os, group: group(protocol), at: None })
+                .collect();
+            for _ in 0..2 {
+                let fused = fuse(&said).expect("somebody says something");
+                assert_eq!(fused.to_string(), expect, "{statements:?}");
+                assert!((fused.confidence - confidence).abs() < 0.005, "{statements:?}: {}", fused.confidence);
+                said.reverse();
+            }
+        }
+    }
 }

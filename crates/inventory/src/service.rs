@@ -9,8 +9,8 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::{
-    AuditObservation, Event, EventType, Service, ServiceName, ServiceObservation, Severity, Sha256, TlsObservation,
-    TlsPosture,
+    AuditObservation, Event, EventType, Service, ServiceName, ServiceObservation, Severity, Sha256, Software,
+    TlsObservation, TlsPosture,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -211,8 +211,9 @@ impl Plan<'_> {
                 && other.changed_at > other.first_seen
                 && Answer { service: other.service.clone(), tls: other.tls.is_some() }.says_the_same_as(&new)
         });
-        if !echoed && let Some(event) = self.changed_event(endpoint, state, &old, &new, &pending.evidence) {
-            told.push(event);
+        if !echoed {
+            told.extend(self.changed_event(endpoint, state, &old, &new, &pending.evidence));
+            told.extend(self.updated_behind(endpoint, state, &old, &new, &pending.evidence));
         }
         if let Some(tls) = &seen.tls {
             if old.tls {
@@ -275,10 +276,42 @@ impl Plan<'_> {
         Some(event)
     }
 
+    /// `SOFTWARE_UPDATED` for each product behind the one that answers that shows in another version.
+    fn updated_behind(
+        &self,
+        endpoint: &EndpointState,
+        state: &ServiceState,
+        old: &Answer,
+        new: &Answer,
+        evidence: &Pending,
+    ) -> Vec<Event> {
+        let (before, after) = (old.behind(), new.behind());
+        let pairs = before.iter().filter_map(|known| {
+            let key = software::product_key(&known.product);
+            let now = after.iter().find(|now| software::product_key(&now.product) == key)?;
+            (known.version.is_some() && now.version.is_some() && known.version != now.version).then_some((known, now))
+        });
+        let told = pairs.map(|(known, now)| {
+            let subject = (self.slice.ip, endpoint.transport, endpoint.port, &state.name, &now.product);
+            let mut event = Event::new(EventType::SoftwareUpdated, self.now, &self.inventory.vantage, &subject);
+            let [from, to] = [known, now].map(|software| software.version.as_deref().unwrap_or_default());
+            let direction = version::direction(from, to);
+            if direction == Direction::Downgrade {
+                event.severity = Severity::MEDIUM;
+            }
+            (event.old, event.new) = (Some(software::shown(known)), Some(software::shown(now)));
+            event.software = Some(now.clone());
+            event.reason = Some(format!("{}, seen {}", direction.as_str(), times(evidence.count)));
+            event::on_service(&mut event, endpoint, state);
+            event.evidence = event::gathered(evidence);
+            event
+        });
+        told.collect()
+    }
+
     fn note_product(&mut self, service: Option<&Service>) {
-        if let Some(product) = service.and_then(|service| service.product.as_deref()) {
-            self.news.insert(software::product_key(product));
-        }
+        let software = service.into_iter().flat_map(Service::all_software);
+        self.news.extend(software.map(|software| software::product_key(&software.product)));
     }
 
     fn first_leaf(
@@ -349,8 +382,8 @@ impl Plan<'_> {
         };
         for gone in endpoint.services.extract_if(.., is_gone).collect::<Vec<_>>() {
             self.withdraw_all(self.host.endpoint_at(endpoint), &gone);
-            let product = gone.service.as_ref().and_then(|service| service.product.as_deref());
-            self.unasked.products.extend(product.map(software::product_key));
+            let software = gone.service.iter().flat_map(|service| service.all_software());
+            self.unasked.products.extend(software.map(|software| software::product_key(&software.product)));
             self.unasked.places.insert((self.host.endpoint_at(endpoint), gone.name));
         }
     }
@@ -396,6 +429,11 @@ impl Answer {
             && self.name() == other.name()
             && self.product() == other.product()
             && self.version() == other.version()
+            && shows_the_same(self.behind(), other.behind())
+    }
+
+    fn behind(&self) -> &[Software] {
+        self.service.as_deref().map_or(&[], |service| &service.behind)
     }
 }
 
@@ -416,6 +454,12 @@ impl TlsState {
             suspected: BTreeMap::new(),
         }
     }
+}
+
+/// The same products in the same versions, whatever else is known of them.
+fn shows_the_same(one: &[Software], other: &[Software]) -> bool {
+    let words = |software: &Software| (software::product_key(&software.product), software.version.clone());
+    one.len() == other.len() && one.iter().map(words).collect::<BTreeSet<_>>() == other.iter().map(words).collect()
 }
 
 /// Says nothing of what speaks there.
@@ -441,10 +485,26 @@ fn merged(old: Option<&Arc<Service>>, new: Option<&Service>) -> Option<Arc<Servi
         service.version.clone_from(&old.version);
         service.cpe.clone_from(&old.cpe);
     }
+    // What stands behind it shows on the same page or not at all; on an error's page it does not, and is there all the same.
+    let is_same_page = service.facts.get("http.status") == old.facts.get("http.status");
+    let known: Vec<Software> = service.behind.iter().map(|now| keeps_version(now, &old.behind)).collect();
+    service.behind = known;
+    if !is_same_page {
+        for software in &old.behind {
+            service.note_behind(software.clone());
+        }
+    }
     service.os = service.os.or_else(|| old.os.clone());
     // Another key than the known one is judged apart.
     service.ssh_key = old.ssh_key.clone().or(service.ssh_key);
     Some(if service == **old { old.clone() } else { Arc::new(service) })
+}
+
+/// A product that shows without its version now has the one it showed before.
+fn keeps_version(now: &Software, before: &[Software]) -> Software {
+    let is_it = |known: &&Software| software::product_key(&known.product) == software::product_key(&now.product);
+    let known = before.iter().find(is_it).filter(|_| now.version.is_none());
+    known.unwrap_or(now).clone()
 }
 
 /// `http (nginx 1.22.1) over TLS`, `unknown`.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Where a product was seen.
 #[derive(Debug, Clone)]
 pub(crate) struct Place<'a> {
+    software: Software,
     transport: Transport,
     port: u16,
     name: Option<String>,
@@ -29,16 +30,18 @@ fn products(host: &HostState) -> BTreeMap<String, Place<'_>> {
     for endpoint in host.open() {
         for state in &endpoint.services {
             let Some(service) = &state.service else { continue };
-            let Some(product) = &service.product else { continue };
-            products.entry(product_key(product)).or_insert_with(|| Place {
-                transport: endpoint.transport,
-                port: endpoint.port,
-                name: state.name.as_ref().map(ToString::to_string),
-                service,
-                tls: state.tls.is_some(),
-                first_seen: state.first_seen,
-                last_seen: state.last_seen,
-            });
+            for software in service.all_software() {
+                products.entry(product_key(&software.product)).or_insert_with(|| Place {
+                    software,
+                    transport: endpoint.transport,
+                    port: endpoint.port,
+                    name: state.name.as_ref().map(ToString::to_string),
+                    service,
+                    tls: state.tls.is_some(),
+                    first_seen: state.first_seen,
+                    last_seen: state.last_seen,
+                });
+            }
         }
     }
     products
@@ -66,10 +69,10 @@ pub(crate) fn differences(
         event.endpoint = Some(EventEndpoint { transport: place.transport, port: place.port });
         event.name.clone_from(&place.name);
         event.service = Some(event::service(place.service, place.tls));
-        event.software = place.service.software();
+        event.software = Some(place.software.clone());
         event.first_seen = Some(place.first_seen);
         event.last_seen = Some(place.last_seen);
-        let text = place.service.software().as_ref().map(shown);
+        let text = Some(shown(&place.software));
         if kind == EventType::SoftwareAdded {
             event.new = text;
             event.reason = Some("on no endpoint of the host before".to_owned());

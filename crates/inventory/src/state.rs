@@ -462,6 +462,14 @@ impl CertificateState {
             standing: Standing::Unsettled,
         }
     }
+
+    /// It is not rogue at that place, or not served there any more: if it is met there again, that is news.
+    pub(crate) fn not_rogue(&mut self, place: &(Endpoint, Option<ServiceName>)) {
+        self.rogue_told.remove(place);
+        if self.rogue_told.is_empty() {
+            self.rogue.clear();
+        }
+    }
 }
 
 /// What one lane of one profile has asked completely at least once: inside it an opening is news, outside it is learnt.

@@ -7,8 +7,8 @@ use inventory::{
 };
 use jiff::Timestamp;
 use model::{
-    ClientAuth, EventId, EventType, HostKey, Mac, NameSource, Os, PartOf, PassId, Service, ServiceName, Sha256, SshKey,
-    Staple, StapleStatus, TlsPosture, TlsVersion, Transport, Vantage, Verdict, Weakness,
+    ClientAuth, EventId, EventType, HostKey, Mac, NameSource, Os, PartOf, PassId, Service, ServiceName, Sha256,
+    Software, SshKey, Staple, StapleStatus, TlsPosture, TlsVersion, Transport, Vantage, Verdict, Weakness,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use std::{
@@ -58,21 +58,27 @@ fn os() -> impl Strategy<Value = Os> {
 fn service() -> impl Strategy<Value = Arc<Service>> {
     let facts = prop::collection::btree_map(text(), text(), 0..2);
     let words = (text(), option::of(text()), option::of(text()), vec(text(), 0..2), option::of(text()));
-    (words, facts, option::of(os()), option::of(key()), 0_u8..3).prop_map(|(words, facts, os, ssh_key, sure)| {
-        let (name, product, version, cpe, banner) = words;
-        Arc::new(Service {
-            vendor: product.clone(),
-            confidence: f32::from(sure) / 2.0,
-            name,
-            product,
-            version,
-            cpe,
-            banner,
-            facts,
-            os,
-            ssh_key,
-        })
-    })
+    let behind = vec((text(), option::of(text())), 0..2);
+    (words, facts, option::of(os()), option::of(key()), behind, 0_u8..3).prop_map(
+        |(words, facts, os, ssh_key, behind, sure)| {
+            let software = |(product, version)| Software { vendor: None, product, version, cpe: None };
+            let behind = behind.into_iter().map(software).collect();
+            let (name, product, version, cpe, banner) = words;
+            Arc::new(Service {
+                vendor: product.clone(),
+                confidence: f32::from(sure) / 2.0,
+                name,
+                product,
+                version,
+                cpe,
+                banner,
+                facts,
+                os,
+                behind,
+                ssh_key,
+            })
+        },
+    )
 }
 
 fn pending() -> impl Strategy<Value = Pending> {

@@ -60,6 +60,8 @@ impl Notice {
 pub enum Delivery {
     /// The other end took responsibility for it. The text is what it said.
     Delivered(String),
+    /// Some of its addresses have it, and others will not get it from us: `missed` says who, and why.
+    Partly { answer: String, missed: String },
     /// Not now: try again, and not before this has passed where the other end named a time.
     RetryAfter { after: Option<Duration>, reason: String },
     /// Never in this form: trying again would be the same again.

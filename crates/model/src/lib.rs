@@ -44,15 +44,15 @@ pub use fact::{EndpointFact, HostFacts};
 pub use loss::Loss;
 pub use mac::{Mac, MacError};
 pub use observation::{
-    AuditObservation, ClosedReason, FilteredReason, HostSlice, LocalErrorKind, NameObservation, NameSource, NotProbed,
-    OpenReason, Outcome, PortObservation, ServiceObservation, TlsObservation,
+    AuditObservation, ClosedReason, FilteredReason, Heard, HostSlice, LocalErrorKind, NameObservation, NameSource,
+    NotProbed, OpenReason, Outcome, PortObservation, ServiceObservation, TlsObservation,
 };
 pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
 pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};
 pub use port::{PortSet, PortSetError};
 pub use posture::{ClientAuth, TlsAudit, TlsPosture, TlsVersion, UnknownWeakness, Weakness};
 pub use range::{AddressRange, AddressSet, Addresses};
-pub use rate::{HOSTS_OF_A_PREFIX, Rate, RateError};
+pub use rate::{HOSTS_AT_A_TIME, HOSTS_OF_A_PREFIX, QUESTIONS_OF_A_CHUNK, Rate, RateError};
 pub use service::{Os, Service, Software, SshKey};
 pub use severity::{Severity, SeverityError};
 pub use status::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, NotEnumerable, StatusReport};

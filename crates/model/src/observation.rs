@@ -218,6 +218,27 @@ pub struct ServiceObservation {
     /// The name was learnt from the network: it is asked for as the configured ones are, and its first answer is no news.
     #[serde(default)]
     pub learnt: bool,
+    /// What it was recognised by. Not kept in memory by the inventory.
+    #[serde(skip)]
+    pub heard: Option<Box<Heard>>,
+}
+
+/// What a service was recognised by, for rules that are yet to come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// What our own parsers and rules made of it; the operator's rules had no say yet.
+    pub base: Service,
+    /// The beginning of what it said, as far as [`Heard::MOST`] goes.
+    pub bytes: Vec<u8>,
+}
+
+impl Heard {
+    /// In bytes.
+    pub const MOST: usize = 16 * 1024;
+
+    pub fn new(base: Service, bytes: &[u8]) -> Self {
+        Self { base, bytes: bytes.get(..bytes.len().min(Self::MOST)).unwrap_or_default().to_vec() }
+    }
 }
 
 /// What a deep audit of a service's TLS found, on connections of its own.
@@ -284,6 +305,12 @@ pub enum NameSource {
     /// A host name in the configuration that resolves to this address.
     Configured,
     Ptr,
+    /// What it calls itself to whoever asks for its `NetBIOS` names.
+    NetBios,
+    /// What it calls itself before somebody logs in (SMB, RDP, RPC and others).
+    Ntlm,
+    /// What its directory says of itself.
+    Ldap,
 }
 
 /// The complete set of names one source gives a host now.

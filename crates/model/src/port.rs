@@ -107,6 +107,24 @@ impl PortSet {
         None
     }
 
+    /// `count` ports at most, from the `from`th in ascending order on.
+    #[must_use]
+    pub fn part(&self, from: u32, count: u32) -> Self {
+        let (mut skip, mut left) = (from, count);
+        let mut part = Vec::new();
+        for &(first, last) in &self.0 {
+            let size = u32::from(last) - u32::from(first) + 1;
+            let take = size.saturating_sub(skip).min(left);
+            if take > 0 {
+                let begin = u32::from(first) + skip;
+                part.extend(u16::try_from(begin).ok().zip(u16::try_from(begin + take - 1).ok()));
+            }
+            skip = skip.saturating_sub(size);
+            left -= take;
+        }
+        Self(part)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.0.iter().flat_map(|&(first, last)| first..=last)
     }
@@ -203,6 +221,24 @@ mod tests {
         for text in ["0", "65536", "1-", "-1", "a", "80;81", "top:", "top:0", "1 2", "+5", "22,,80", "9-1", "top:99999"]
         {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_follow_each_other() {
+        for (text, from, count, expect) in [
+            ("all", 0, 4_096, "1-4096"),
+            ("all", 61_440, 4_096, "61441-65535"),
+            ("22,80,443", 1, 2, "80,443"),
+            ("1-10,20-30", 8, 4, "9-10,20-21"),
+            ("22", 1, 5, "none"),
+            ("22", 0, 0, "none"),
+        ] {
+            assert_eq!(
+                parse(text).expect(text).part(from, count),
+                parse(expect).expect(expect),
+                "{text} {from} {count}"
+            );
         }
     }
 

@@ -10,6 +10,13 @@ pub struct Rate(u32);
 /// many of its hosts are asked at a time.
 pub const HOSTS_OF_A_PREFIX: u32 = 10;
 
+/// So many hosts are asked at a time where each is asked many ports: more ports than that many hosts take at their ceiling leave for
+/// nobody.
+pub const HOSTS_AT_A_TIME: u32 = 128;
+
+/// Questions of a lane that are under way or not yet written down: what a crash makes asked again, at most.
+pub const QUESTIONS_OF_A_CHUNK: u64 = 1 << 20;
+
 /// A text that is no rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {

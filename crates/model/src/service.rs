@@ -28,6 +28,10 @@ pub struct Service {
     /// What the answer says of the operating system.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub os: Option<Os>,
+    /// Products that stand behind the one that answers, where they show and the CPE dictionary knows them: an application behind a web
+    /// server, the language it runs in. In the order of their names.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub behind: Vec<Software>,
     /// The key it proves itself with, where the protocol has one that stays (SSH).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ssh_key: Option<SshKey>,
@@ -57,7 +61,29 @@ impl std::fmt::Display for SshKey {
 }
 
 impl Service {
-    /// The software behind it, where a product is named.
+    /// Notes a product that stands behind it. A version is added to one that is known without; another version of it is not taken.
+    /// No more than [`Service::MOST_BEHIND`] are kept.
+    pub fn note_behind(&mut self, software: Software) {
+        let is_it = |known: &Software| known.product.eq_ignore_ascii_case(&software.product);
+        if let Some(known) = self.behind.iter_mut().find(|known| is_it(known)) {
+            if known.version.is_none() && software.version.is_some() {
+                *known = software;
+            }
+        } else if self.behind.len() < Self::MOST_BEHIND {
+            let place = self.behind.partition_point(|known| known.product < software.product);
+            self.behind.insert(place, software);
+        }
+    }
+
+    /// More than this stand behind no server.
+    pub const MOST_BEHIND: usize = 16;
+
+    /// All of the software that shows there: that which answers, and what stands behind it.
+    pub fn all_software(&self) -> impl Iterator<Item = Software> + '_ {
+        self.software().into_iter().chain(self.behind.iter().cloned())
+    }
+
+    /// The software that answers, where a product is named.
     pub fn software(&self) -> Option<Software> {
         Some(Software {
             vendor: self.vendor.clone(),

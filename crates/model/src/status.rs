@@ -20,6 +20,9 @@ pub struct StatusReport {
     /// Why it is asked so, without a full stop.
     #[serde(default)]
     pub mode_why: String,
+    /// By which roots certificates are judged.
+    #[serde(default)]
+    pub roots: String,
     pub started: Timestamp,
     pub now: Timestamp,
     pub state: CheckState,

@@ -19,7 +19,7 @@ use std::{
     net::IpAddr,
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::{sync::OnceCell, time::timeout};
 
 /// How long an opening that is certain waits to be told with the name of what opened.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -107,7 +107,7 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
             }
             // One that says nothing may be nobody: that is told only after a look at what should not answer.
             if new && ports.iter().any(|port| port.outcome.is_open()) && control::is_mute(&answered) {
-                control::examine(tools, endpoint).await;
+                control::examine(tools, endpoint, &OnceCell::new()).await;
             }
             let covered = asked(&ports);
             slice_of(tools, pass, ip, covered, ports, answered)
@@ -152,7 +152,15 @@ async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> A
     let known = tools.index.get(&endpoint).unwrap_or_default();
     let earlier = looks::earlier(&tools.index, &endpoint, name.as_ref());
     let learnt = name.as_ref().is_some_and(|name| looks::learnt(&tools.index, &endpoint).contains(name));
-    let whom = Introduction { endpoint, name, learnt, prior: known.prior, prior_tls: known.tls, earlier };
+    // Where a change is in doubt, everything is asked.
+    let whom = Introduction {
+        name,
+        learnt,
+        prior: known.prior,
+        prior_tls: known.tls,
+        earlier,
+        ..Introduction::first(endpoint)
+    };
     let conversation = tools.network.identify(whom).await;
     tools.conversations.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
     Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }

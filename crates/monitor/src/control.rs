@@ -17,7 +17,7 @@ use std::{
     net::IpAddr,
     time::Duration,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::OnceCell, task::JoinSet};
 
 /// So many ports are asked, and all must answer.
 const CONTROLS: usize = 3;
@@ -68,6 +68,7 @@ pub(crate) async fn witness(tools: &Tools, endpoint: Endpoint) -> Answered {
                 prior: known.prior,
                 prior_tls: known.tls,
                 earlier,
+                sighting: None,
             };
             let conversation = tools.network.because(Why::Control).identify(whom).await;
             return Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() };
@@ -101,8 +102,9 @@ pub(crate) async fn shut_since(
     shut.filter_map(|witnesses| witnesses.first().map(|witness| near(witness.ip))).collect()
 }
 
-/// Asks what should not answer beside an endpoint that opened and says nothing, and takes note of what it shows.
-pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
+/// Asks what should not answer beside an endpoint that opened and says nothing, and takes note of what it shows. What was asked of
+/// its host before, for another of its endpoints, is not asked again.
+pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint, anything_answers: &OnceCell<bool>) {
     if endpoint.transport != Transport::Tcp || tools.mirages.hold(&endpoint) {
         return;
     }
@@ -111,9 +113,7 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
         // Somebody else has just seen through it.
         return;
     }
-    let ports = other_ports(tools, endpoint.ip);
-    let open = open_among(tools, ports.clone()).await;
-    let found = if ports.len() >= CONTROLS && ports.iter().all(|port| open.contains(port)) {
+    let found = if *anything_answers.get_or_init(|| answers_anything(tools, endpoint.ip)).await {
         // Where a port that was drawn by lot answers at the neighbours too, nobody has to be asked who he is.
         let rings = rings(tools, endpoint.ip, high_port(tools));
         let open = open_among(tools, rings.iter().flat_map(|ring| ring.members.clone()).collect()).await;
@@ -143,6 +143,13 @@ pub(crate) async fn examine(tools: &Tools, endpoint: Endpoint) {
     }
 }
 
+/// Whether ports of a host open that nobody should be behind.
+async fn answers_anything(tools: &Tools, ip: IpAddr) -> bool {
+    let ports = other_ports(tools, ip);
+    let open = open_among(tools, ports.clone()).await;
+    ports.len() >= CONTROLS && ports.iter().all(|port| open.contains(port))
+}
+
 /// What a finding rests on, for whoever doubts it.
 fn say(endpoint: Endpoint, rings: &[Ring], answered: &HashSet<Endpoint>) {
     let asked: Vec<IpAddr> = rings.iter().flat_map(|ring| &ring.members).map(|member| member.ip).collect();
@@ -168,9 +175,7 @@ async fn mute_among(tools: &Tools, endpoints: Vec<Endpoint>) -> HashSet<Endpoint
     for endpoint in endpoints {
         let network = tools.network.because(Why::Control);
         talks.spawn(async move {
-            let whom =
-                Introduction { endpoint, name: None, learnt: false, prior: None, prior_tls: false, earlier: None };
-            let conversation = network.identify(whom).await;
+            let conversation = network.identify(Introduction::first(endpoint)).await;
             let said = conversation.observation.is_some_and(|said| said.service.is_some() || said.tls.is_some());
             (!said && conversation.ports.iter().any(|port| port.outcome.is_open())).then_some(endpoint)
         });

@@ -98,13 +98,18 @@ impl Conversations {
             .any(|endpoint| self.index.get(&endpoint).is_none_or(|known| known.identified.is_none()))
     }
 
-    /// Asks an endpoint who it is: a datagram that already came back says so without another packet; a TCP endpoint is
+    /// Asks an endpoint who it is: a datagram that already came back says so without another packet, unless it begins DTLS; a TCP endpoint is
     /// asked under no name, and under each configured name where names matter (TLS, HTTP).
     pub(crate) async fn introduce(&self, endpoint: Endpoint, reply: Option<&[u8]>, now: Timestamp) -> Answered {
         let mut answered = Answered::default();
+        let mut just_heard = None;
         if let Some(reply) = reply {
-            answered.services.push(self.network.read_reply(endpoint, reply, now));
-            return answered;
+            let heard = self.network.read_reply(endpoint, reply, now);
+            if !probe::conversation::leads_further(&heard) {
+                answered.services.push(heard);
+                return answered;
+            }
+            just_heard = heard.service.map(Arc::new);
         }
         let known = self.index.get(&endpoint).unwrap_or_default();
         let earlier = looks::earlier(&self.index, &endpoint, None);
@@ -112,9 +117,10 @@ impl Conversations {
             endpoint,
             name: None,
             learnt: false,
-            prior: known.prior.clone(),
+            prior: just_heard.or_else(|| known.prior.clone()),
             prior_tls: known.tls,
             earlier,
+            sighting: looks::sighting(&self.index, &endpoint, None),
         };
         let named = self.ask(bare, &mut answered).await;
         if endpoint.transport == Transport::Tcp && named {
@@ -122,7 +128,7 @@ impl Conversations {
             let learnt = self.learnt(endpoint, &configured, &answered).await;
             let configured = configured.into_iter().map(|name| (name, false));
             for (name, is_learnt) in configured.chain(learnt.into_iter().map(|name| (name, true))) {
-                self.ask(Self::under(endpoint, name, is_learnt, &answered), &mut answered).await;
+                self.ask(self.under(endpoint, name, is_learnt, &answered), &mut answered).await;
             }
             probe::conversation::settle_names(&mut answered.services);
         }
@@ -145,15 +151,16 @@ impl Conversations {
         learnt
     }
 
-    fn under(endpoint: Endpoint, name: ServiceName, learnt: bool, answered: &Answered) -> Introduction {
+    fn under(&self, endpoint: Endpoint, name: ServiceName, learnt: bool, answered: &Answered) -> Introduction {
         let first = answered.services.first();
         Introduction {
             endpoint,
+            sighting: looks::sighting(&self.index, &endpoint, Some(&name)),
             name: Some(name),
             learnt,
             prior: first.and_then(|first| first.service.clone()).map(Arc::new),
             prior_tls: first.is_some_and(|first| first.tls.is_some()),
-            earlier: first.and_then(|first| first.tls.as_ref()).map(Earlier::of),
+            earlier: first.and_then(|first| first.tls.as_ref()).map(Earlier::elsewhere),
         }
     }
 

@@ -1,16 +1,20 @@
-//! The steps of a pass: every group of addresses once, or once for each turn where the lane asks its ports in turns. Pure.
+//! The steps of a pass: every group of addresses once, or once for each turn where the lane asks its ports in turns, or once for
+//! each part of its ports, one after the other, where it asks very many. Pure.
 
 use crate::{
     ground::{Ground, Visits},
     likely::{self, Turn},
-    schedule,
+    schedule::{self, Cut},
 };
 use model::{AddressSet, Coverage, Lane};
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Course {
     visits: Visits,
     turns: &'static [Turn],
+    /// Only where there is one turn.
+    parts: u32,
 }
 
 /// One group in one turn.
@@ -19,28 +23,59 @@ pub(crate) struct Step {
     /// The group's.
     pub(crate) place: u64,
     pub(crate) turn: Turn,
+    /// Counted from 0.
+    pub(crate) part: u32,
 }
 
 impl Course {
     pub(crate) fn new(ground: &Ground, lane: Lane, ports: &Coverage, seed: u64) -> Self {
-        let visits = Visits::new(ground, schedule::group_size(&ports.tcp, &ports.udp), seed);
-        Self { visits, turns: turns(lane, ports) }
+        let cut = cut(lane, ports, &ground.swept);
+        Self { visits: Visits::new(ground, cut, seed), turns: turns(lane, ports), parts: cut.parts }
     }
 
     pub(crate) fn steps(&self) -> u64 {
-        self.visits.count().saturating_mul(self.turns.len() as u64)
+        self.visits.count().saturating_mul(self.turns.len() as u64).saturating_mul(self.parts.into())
+    }
+
+    /// Into how many parts the ports of a group are cut.
+    pub(crate) fn parts(&self) -> u32 {
+        self.parts
     }
 
     /// None beyond the end.
     pub(crate) fn step(&self, number: u64) -> Option<Step> {
         let groups = self.visits.count().max(1);
-        let turn = usize::try_from(number / groups).ok().and_then(|turn| self.turns.get(turn))?;
-        (number < self.steps()).then_some(Step { place: number % groups, turn: *turn })
+        let (parts, visit) = (u64::from(self.parts), number / u64::from(self.parts));
+        let turn = usize::try_from(visit / groups).ok().and_then(|turn| self.turns.get(turn))?;
+        let part = u32::try_from(number % parts).ok()?;
+        (number < self.steps()).then_some(Step { place: visit % groups, turn: *turn, part })
+    }
+
+    /// Of the lane's ports those that the step's part has, TCP first.
+    pub(crate) fn ports(&self, step: Step, all: &Coverage) -> Coverage {
+        if self.parts == 1 {
+            return all.clone();
+        }
+        let (by_tcp, by_udp) = (all.tcp.len(), all.udp.len());
+        let size = (by_tcp + by_udp).div_ceil(self.parts);
+        let from = size.saturating_mul(step.part);
+        let tcp = all.tcp.part(from, size);
+        let udp = all.udp.part(from.saturating_sub(by_tcp), size - tcp.len());
+        Coverage { tcp: Arc::new(tcp), udp: Arc::new(udp) }
+    }
+
+    /// Whether all there is to ask of the group has been asked with this step.
+    pub(crate) fn is_last(&self, step: Step) -> bool {
+        step.turn == Turn::Rest && step.part + 1 == self.parts
     }
 
     /// Where a pass goes on that had done so many of so many steps. Its last groups may be others by now and more or fewer: the first
     /// ones of each turn have kept their places.
     pub(crate) fn resume(&self, done: u64, of: u64) -> u64 {
+        if self.parts > 1 {
+            // Place by place: the first ones have kept theirs.
+            return done.min(self.steps());
+        }
         let turns = self.turns.len() as u64;
         let before = of / turns;
         let now = self.visits.count();
@@ -66,10 +101,13 @@ fn turns(lane: Lane, ports: &Coverage) -> &'static [Turn] {
     if lane == Lane::Likely && likely::is_ordered(ports) { &Turn::ALL } else { &[Turn::Rest] }
 }
 
+fn cut(lane: Lane, ports: &Coverage, swept: &AddressSet) -> Cut {
+    schedule::cut(&ports.tcp, &ports.udp, swept.len(), turns(lane, ports).len() == 1)
+}
+
 /// How a lane's groups are made and gone through: what was begun in another way cannot go on.
-pub(crate) fn manner(lane: Lane, ports: &Coverage) -> (u8, u32, usize) {
-    let size = schedule::group_size(&ports.tcp, &ports.udp).get();
-    (scope::Permutation::EDITION, size, turns(lane, ports).len())
+pub(crate) fn manner(lane: Lane, ports: &Coverage, swept: &AddressSet) -> (u8, Cut, usize) {
+    (scope::Permutation::EDITION, cut(lane, ports, swept), turns(lane, ports).len())
 }
 
 #[cfg(test)]
@@ -98,6 +136,10 @@ mod tests {
         ] {
             let course = Course::new(&ground, lane, &ports(list), 7);
             let groups = course.visits.count();
+            if lane == Lane::Full {
+                assert_eq!((groups, course.parts()), (32, 16));
+                continue;
+            }
             assert!(groups > 0 && course.steps() == groups * turns, "{lane} {list}");
             let mut asked = vec![AddressSet::empty(); usize::try_from(turns).expect("few")];
             for number in 0..course.steps() {
@@ -109,6 +151,35 @@ mod tests {
             assert!(asked.iter().all(|asked| *asked == ground.swept), "{lane} {list}");
             assert_eq!(course.step(course.steps()), None);
         }
+    }
+
+    #[test]
+    fn very_many_ports_are_asked_of_many_networks_part_by_part() {
+        let ground = Ground { swept: set(&["10.0.0.0/20"]), ..Ground::default() };
+        let all = Coverage {
+            tcp: Arc::new(PortSet::all()),
+            udp: Arc::new(PortSet::parse("53,123", Transport::Udp).expect("ports")),
+        };
+        let course = Course::new(&ground, Lane::Full, &all, 7);
+        let steps: Vec<Step> = (0..course.steps()).filter_map(|number| course.step(number)).collect();
+        let mut everybody = AddressSet::empty();
+        for place in steps.chunk_by(|one, other| one.place == other.place) {
+            let addresses = course.addresses(place[0]);
+            let networks = addresses.ranges().iter().map(|range| likely::first_of_prefix(range.first()));
+            assert_eq!(networks.collect::<std::collections::BTreeSet<_>>().len(), 16);
+            let (mut tcp, mut udp) = (PortSet::empty(), PortSet::empty());
+            for (part, step) in place.iter().enumerate() {
+                let ports = course.ports(*step, &all);
+                assert_eq!((course.addresses(*step), step.part as usize), (addresses.clone(), part));
+                assert!(ports.tcp.difference(&tcp) == *ports.tcp && ports.udp.difference(&udp) == *ports.udp);
+                assert!((1..=1 << 12).contains(&(ports.tcp.len() + ports.udp.len())));
+                (tcp, udp) = (tcp.union(&ports.tcp), udp.union(&ports.udp));
+                assert_eq!(course.is_last(*step), part + 1 == place.len());
+            }
+            assert_eq!((&tcp, &udp), (&*all.tcp, &*all.udp));
+            everybody = everybody.union(&addresses);
+        }
+        assert_eq!((everybody, course.resume(37, course.steps())), (ground.swept, 37));
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! From what was observed to what is committed: the inventory decides what changed, the rules who cares, the routes who
 //! is told. Knows no socket and no disk.
 
-use crate::{Batch, Violations, folding::Parents, index::Index, mirage::Mirage, review::Ahead, storm::Storms};
+use crate::{
+    AnswerPlace, Batch, KeptAnswer, Violations, folding::Parents, index::Index, mirage::Mirage, review::Ahead,
+    storm::Storms,
+};
 use config::Config;
-use inventory::{Change, ConfirmRequest, HostState, Inventory};
+use inventory::{Change, ConfirmRequest, HostState, Inventory, Label};
 use jiff::Timestamp;
 use model::{
-    AddressSet, AllowList, Coverage, Event, EventType, HostKey, HostPolicy, HostSlice, Lane, ServiceName, Vantage,
+    AddressSet, AllowList, Coverage, Endpoint, Event, EventType, HostKey, HostPolicy, HostSlice, Lane, ServiceName,
+    Vantage,
 };
 use rules::{Engine, Standing};
 use scope::Scope;
@@ -134,7 +138,17 @@ impl Decider {
                 }
             }
         }
+        keep_answers(slice, &change, batch);
         self.absorb(change, now, batch)
+    }
+
+    /// What is said of services by other rules than they were heard with: no event comes of it. Gives how many are called otherwise.
+    pub(crate) fn relabel(&mut self, ip: IpAddr, labels: &[Label], now: Timestamp, batch: &mut Batch) -> usize {
+        let (change, count) = self.inventory().relabel(ip, labels);
+        if count > 0 {
+            self.absorb(change, now, batch);
+        }
+        count
     }
 
     pub(crate) fn group_done(
@@ -286,7 +300,7 @@ impl Decider {
         if broken.is_empty() && before.is_empty() {
             return;
         }
-        let (raised, after) = rules::state_events(before, &broken, &facts, &self.vantage, now);
+        let (raised, after) = rules::state_events(&self.engine, before, &broken, &facts, &self.vantage, now);
         if after != before {
             batch.violations.retain(|known| known.host != *key);
             batch.violations.push(Violations { host: key.clone(), broken: after.clone() });
@@ -294,6 +308,24 @@ impl Decider {
         }
         for event in raised {
             self.raise(event, now, batch);
+        }
+    }
+}
+
+/// What those services were recognised by that are now held to be what they said: of one in doubt the answer in force stays kept.
+fn keep_answers(slice: &HostSlice, change: &Change, batch: &mut Batch) {
+    let Some(host) = change.hosts.iter().find(|host| host.key.ip == slice.ip) else { return };
+    for seen in &slice.services {
+        let Some((heard, said)) = seen.heard.as_deref().zip(seen.service.as_ref()) else { continue };
+        let endpoint = host.endpoint(seen.endpoint.transport, seen.endpoint.port);
+        let state = endpoint.and_then(|endpoint| endpoint.services.iter().find(|state| state.name == seen.name));
+        let is_held = state.and_then(|state| state.service.as_deref()).is_some_and(|known| {
+            (&known.name, &known.product, &known.version) == (&said.name, &said.product, &said.version)
+        });
+        if is_held {
+            let Endpoint { ip, transport, port } = seen.endpoint;
+            let place = AnswerPlace { ip, transport, port, name: seen.name.clone() };
+            batch.answers.push(KeptAnswer { place, digest: identify::sha256(&heard.bytes), heard: heard.clone() });
         }
     }
 }

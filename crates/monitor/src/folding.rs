@@ -6,30 +6,72 @@ use model::{Alert, AlertId, Event, EventId, EventType, HostFacts, PartOf, Severi
 use rules::{Engine, Judgement};
 use std::{collections::BTreeMap, time::Duration};
 
-/// A host's own parts are met within this time.
+/// A host's own parts, and those of a change, are met within this time.
 const FAMILY: Duration = Duration::from_mins(15);
 
-/// The alerts of hosts found of late, by profile.
+/// A certificate comes to its further endpoints, and what flaps goes on, for as long as this.
+const LASTING: Duration = Duration::from_hours(30 * 24);
+
+/// No more of them are remembered; the oldest go first.
+const REMEMBERED: usize = 10_000;
+
+/// The alerts of what other changes are told as part of, by profile.
 #[derive(Debug, Default)]
-pub(crate) struct Parents(BTreeMap<EventId, (Timestamp, BTreeMap<String, Severity>)>);
+pub(crate) struct Parents(BTreeMap<EventId, Whole>);
+
+#[derive(Debug)]
+struct Whole {
+    kind: EventType,
+    time: Timestamp,
+    told: BTreeMap<String, Severity>,
+}
 
 impl Parents {
-    /// Remembers who is told of a found host.
+    /// Remembers who is told of a change that others may be part of.
     pub(crate) fn note(&mut self, event: &Event, alerts: &[Alert]) {
-        if event.kind != EventType::HostFound {
-            return;
+        if patience(event.kind).is_some() {
+            self.insert(event.id, event.kind, event.time, alerts);
         }
-        let oldest = event.time.checked_sub(jiff::SignedDuration::try_from(FAMILY).unwrap_or_default());
-        // Ids begin with the time, but a clock may be set: times are compared.
-        self.0.retain(|_, (time, _)| oldest.as_ref().is_ok_and(|oldest| *time >= *oldest) && *time <= event.time);
-        let severities = alerts.iter().map(|alert| (alert.profile.clone(), alert.severity)).collect();
-        self.0.insert(event.id, (event.time, severities));
     }
 
-    /// Keeps the alerts of a part that say more than those of the whole. A whole that is not remembered has said nothing.
-    pub(crate) fn fold(&self, part_of: PartOf, alerts: &mut Vec<Alert>) {
-        let Some((_, told)) = self.0.get(&part_of.id) else { return };
-        alerts.retain(|alert| told.get(&alert.profile).is_none_or(|severity| alert.severity > *severity));
+    /// Keeps the alerts of a part that say more than those of the whole: to profiles that did not hear of it, and where it is worse.
+    ///
+    /// Of a new host each such part is told. Of anything else only the first that is as bad: a certificate on many endpoints is one
+    /// alert. A whole that is not remembered, for the daemon was started since, has of a new host said everything; of anything else
+    /// its next part stands for it.
+    pub(crate) fn fold(&mut self, part_of: PartOf, event: &Event, alerts: &mut Vec<Alert>) {
+        let Some(whole) = self.0.get_mut(&part_of.id) else {
+            if part_of.kind != EventType::HostFound {
+                self.insert(part_of.id, part_of.kind, event.time, alerts);
+            }
+            return;
+        };
+        alerts.retain(|alert| whole.told.get(&alert.profile).is_none_or(|severity| alert.severity > *severity));
+        if whole.kind != EventType::HostFound {
+            whole.told.extend(alerts.iter().map(|alert| (alert.profile.clone(), alert.severity)));
+        }
+    }
+
+    fn insert(&mut self, id: EventId, kind: EventType, time: Timestamp, alerts: &[Alert]) {
+        // Ids begin with the time, but a clock may be set: times are compared.
+        self.0.retain(|_, whole| {
+            let age = Duration::try_from(time.duration_since(whole.time)).ok();
+            age.zip(patience(whole.kind)).is_some_and(|(age, patience)| age <= patience)
+        });
+        while self.0.len() >= REMEMBERED {
+            self.0.pop_first();
+        }
+        let told = alerts.iter().map(|alert| (alert.profile.clone(), alert.severity)).collect();
+        self.0.insert(id, Whole { kind, time, told });
+    }
+}
+
+/// For how long parts may follow; none where nothing is ever part of it.
+fn patience(kind: EventType) -> Option<Duration> {
+    match kind {
+        EventType::HostFound | EventType::HostReplaced | EventType::PortClosed | EventType::PortChanged => Some(FAMILY),
+        EventType::SslChanged | EventType::SslRogue | EventType::FlapStart => Some(LASTING),
+        _ => None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the lanes of a profile visit: addresses one by one, and what is too large for that, of which only candidates are asked.
 
+use crate::schedule::Cut;
 use model::AddressSet;
-use scope::{Groups, Permutation};
-use std::num::NonZeroU32;
+use scope::{Groups, Permutation, Spread};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Ground {
@@ -28,11 +28,11 @@ impl Ground {
     }
 }
 
-/// The groups of a pass in the order they are visited: first what is swept, in an order that the seed gives; then the candidates,
+/// The groups of a pass in the order they are visited: first what is swept, each group spread over it, in an order that the seed gives; then the candidates,
 /// who may be others when a pass that was left goes on. So that part of it has the same places in both.
 #[derive(Debug)]
 pub(crate) struct Visits {
-    swept: Groups,
+    swept: Spread,
     order: Permutation,
     candidates: Groups,
     /// What nobody has to be asked about.
@@ -41,12 +41,12 @@ pub(crate) struct Visits {
 }
 
 impl Visits {
-    pub(crate) fn new(ground: &Ground, size: NonZeroU32, seed: u64) -> Self {
-        let swept = Groups::new(ground.swept.clone(), size);
+    pub(crate) fn new(ground: &Ground, cut: Cut, seed: u64) -> Self {
+        let swept = Spread::new(ground.swept.clone(), cut.hosts, cut.run);
         Self {
             order: Permutation::new(swept.count(), seed),
             swept,
-            candidates: Groups::new(ground.candidates.clone(), size),
+            candidates: Groups::new(ground.candidates.clone(), cut.hosts),
             silent: ground.familiar.difference(&ground.candidates),
             is_open: !ground.open.is_empty(),
         }
@@ -80,13 +80,19 @@ impl Visits {
 mod tests {
     use super::*;
     use model::Target;
+    use std::num::NonZeroU32;
+
+    fn by_four() -> Cut {
+        let four = NonZeroU32::new(4).expect("not zero");
+        Cut { hosts: four, run: four, parts: 1 }
+    }
 
     fn set(targets: &[&str]) -> AddressSet {
         targets.iter().filter_map(|text| text.parse::<Target>().expect("a target").range()).collect()
     }
 
     fn visits(ground: &Ground, seed: u64) -> Vec<AddressSet> {
-        let visits = Visits::new(ground, NonZeroU32::new(4).expect("not zero"), seed);
+        let visits = Visits::new(ground, by_four(), seed);
         assert!(visits.nth(visits.count()).is_empty());
         (0..visits.count()).map(|place| visits.nth(place)).collect()
     }
@@ -124,7 +130,7 @@ mod tests {
             familiar: set(&["2001:db8:1::/64"]),
         };
         let beside = |ground: &Ground| {
-            let visits = Visits::new(ground, NonZeroU32::new(4).expect("not zero"), 1);
+            let visits = Visits::new(ground, by_four(), 1);
             (0..=visits.count()).map(|place| visits.beside(place)).collect::<Vec<_>>()
         };
         let nothing = AddressSet::empty;

@@ -4,6 +4,7 @@ use crate::{
     live::{Live, Snapshot},
     network::Network,
     review::Reviewed,
+    run::Relabelled,
 };
 use config::Config;
 use model::{AddressSet, Event};
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     Reload {
         config: Arc<Config>,
         done: oneshot::Sender<()>,
+    },
+    Relabel {
+        done: oneshot::Sender<Relabelled>,
     },
     /// A digest that will not arrive any more.
     DeliveryFailed(Failure),
@@ -85,6 +89,13 @@ impl Handle {
     pub async fn review(&self, addresses: Option<AddressSet>, withdraw: bool, by: String) -> Result<Reviewed, Gone> {
         let (done, wait) = oneshot::channel();
         self.commands.send(Command::Review { addresses, withdraw, by, done }).await.map_err(|_| Gone)?;
+        wait.await.map_err(|_| Gone)
+    }
+
+    /// Looks at every answer that is kept with the rules in force now. No packet is sent.
+    pub async fn relabel(&self) -> Result<Relabelled, Gone> {
+        let (done, wait) = oneshot::channel();
+        self.commands.send(Command::Relabel { done }).await.map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
     }
 

@@ -2,7 +2,9 @@
 
 use inventory::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
-use model::{Alert, Event, HostKey, Lane, Loss, PassId, Sha256};
+use model::{
+    AddressSet, Alert, Coverage, Event, Heard, HostKey, Lane, Loss, PassId, PortSet, ServiceName, Sha256, Transport,
+};
 use notifiers::Owed;
 use scope::ledger::Entry;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,8 @@ pub struct Batch {
     pub removed_pools: Vec<Arc<str>>,
     /// What the monitor must remember of itself over a restart: each replaces the one of its kind and key.
     pub notes: Vec<Note>,
+    /// What services were recognised by. One that says what is kept already is not kept again.
+    pub answers: Vec<KeptAnswer>,
     /// Rows of the probe ledger; one takes the place of an earlier one of its volley.
     pub probes: Vec<Entry>,
 }
@@ -48,6 +52,25 @@ pub struct Note {
     pub key: String,
     /// JSON of whatever that kind remembers; none removes the record.
     pub value: Option<String>,
+}
+
+/// What a service was recognised by, as it was heard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptAnswer {
+    pub place: AnswerPlace,
+    /// Of the bytes: those of many are the same.
+    pub digest: Sha256,
+    pub heard: Heard,
+}
+
+/// Where an answer was heard, by this vantage. In the order of pages of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AnswerPlace {
+    pub ip: IpAddr,
+    pub transport: Transport,
+    pub port: u16,
+    /// The name it was asked under; none for the address alone.
+    pub name: Option<ServiceName>,
 }
 
 impl Batch {
@@ -73,6 +96,7 @@ impl Batch {
             && self.violations.is_empty()
             && self.leases.is_none()
             && self.halted.is_none()
+            && self.answers.is_empty()
             && self.pools.is_empty()
             && self.removed_pools.is_empty()
             && self.notes.is_empty()
@@ -108,6 +132,44 @@ pub struct PassRecord {
     /// Stretches of questions that were asked again because this machine itself lost packets.
     #[serde(default)]
     pub replayed: u64,
+    /// What counts of the group under way, where a group is asked its ports in parts: a restart goes on in the middle of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit: Option<Credit>,
+    /// Endpoints whose answers it may have lost for good: as good as not asked.
+    #[serde(default)]
+    pub lost_here: u64,
+}
+
+/// What the parts of a group that were asked have covered so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Credit {
+    pub tcp: PortSet,
+    pub udp: PortSet,
+    /// Those of whom all of these ports were.
+    pub addresses: AddressSet,
+}
+
+impl Credit {
+    /// With another part, in which what these did not answer counted: of nobody where something was wrong with all of it, and then
+    /// it covers no port.
+    #[must_use]
+    pub(crate) fn with(before: Option<Self>, part: &Coverage, counted: &AddressSet) -> Option<Self> {
+        if counted.is_empty() {
+            return before;
+        }
+        let Some(before) = before else {
+            return Some(Self { tcp: (*part.tcp).clone(), udp: (*part.udp).clone(), addresses: counted.clone() });
+        };
+        Some(Self {
+            tcp: before.tcp.union(&part.tcp),
+            udp: before.udp.union(&part.udp),
+            addresses: before.addresses.intersection(counted),
+        })
+    }
+
+    pub(crate) fn coverage(&self) -> Coverage {
+        Coverage { tcp: Arc::new(self.tcp.clone()), udp: Arc::new(self.udp.clone()) }
+    }
 }
 
 impl PassRecord {
@@ -115,8 +177,13 @@ impl PassRecord {
         Loss { asked: self.loss_asked, missed: self.loss_missed }
     }
 
-    /// So many more endpoints stayed silent after so many questions (at least one).
+    /// So many more endpoints stayed silent after so many questions; after none that could have been answered, where this machine lost
+    /// them.
     pub(crate) fn note_silent(&mut self, questions: i32, endpoints: u64) {
+        if questions < 1 {
+            self.lost_here += endpoints;
+            return;
+        }
         let place = usize::try_from(questions - 1).unwrap_or_default();
         if endpoints > 0 {
             self.silent.resize(self.silent.len().max(place + 1), 0);
@@ -127,10 +194,8 @@ impl PassRecord {
     /// The chance that random loss hid a given open port in it.
     pub(crate) fn p_miss(&self) -> Option<f64> {
         let silent = self.silent.iter().enumerate();
-        self.loss().p_miss(
-            self.probes,
-            silent.map(|(place, count)| (i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), *count)),
-        )
+        let silent = silent.map(|(place, count)| (i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), *count));
+        self.loss().p_miss(self.probes, std::iter::once((0, self.lost_here)).chain(silent))
     }
 }
 
@@ -197,4 +262,13 @@ pub trait Journal: std::fmt::Debug + Send + Sync + 'static {
         &self,
         batch: impl Into<Arc<Batch>> + Send,
     ) -> impl Future<Output = Result<Committed, JournalError>> + Send;
+
+    /// Answers that are kept, in the order of their places: at most so many of those behind a place.
+    fn answers(
+        &self,
+        _after: Option<AnswerPlace>,
+        _most: usize,
+    ) -> impl Future<Output = Result<Vec<KeptAnswer>, JournalError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }

@@ -4,6 +4,7 @@ use crate::PassRecord;
 use crate::{
     index::Acquaintance,
     look::Look,
+    openings::Openings,
     pass::{Group, Plan, Report, Tools, asked, introduce, slice_of},
     schedule,
 };
@@ -105,6 +106,7 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
             addresses: AddressSet::empty(),
             asked: 0,
             counted: None,
+            part: None,
             spoilt: AddressSet::empty(),
             local_errors,
             probes: asked,
@@ -129,11 +131,11 @@ fn spared(mut batch: Vec<Endpoint>, refusing: &BTreeSet<IpAddr>) -> Vec<Endpoint
 /// Makes slices of what the known endpoints answered, and starts conversations where those are due.
 fn known_slices(tools: &Tools, plan: &Plan, answers: Vec<Found>, met: &[Acquaintance]) -> Vec<HostSlice> {
     let mut ports = Vec::with_capacity(answers.len());
-    let mut per_host = HashMap::new();
+    let mut openings = Openings::default();
     for (answer, &met) in answers.into_iter().zip(met) {
         let observation = answer.observation.clone();
         if observation.outcome.is_open() {
-            introduce(tools, plan, answer, met, &mut per_host);
+            introduce(tools, plan, answer, met, &mut openings);
         }
         ports.push(observation);
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 use config::{Config, Profile};
 use jiff::Timestamp;
-use model::{AddressSet, Coverage, Lane, LaneStatus, PassId, PortSet};
+use model::{Coverage, Lane, LaneStatus, PassId, PortSet};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -104,7 +104,7 @@ impl LaneState {
     /// ask the same.
     pub(crate) fn begin(&mut self, ground: &Ground, seed: u64, id: PassId, now: Timestamp) -> PassRecord {
         self.wanted = false;
-        let fingerprint = self.fingerprint(&ground.extent());
+        let fingerprint = self.fingerprint(ground);
         let alike = self.last.take().filter(|last| last.fingerprint == fingerprint);
         // The same order as last time: every endpoint is asked one period after it was, not up to two.
         let seed = alike.as_ref().map_or(seed, |last| last.seed);
@@ -129,6 +129,8 @@ impl LaneState {
             loss_missed: 0,
             silent: Vec::new(),
             replayed: 0,
+            credit: None,
+            lost_here: 0,
         })
     }
 
@@ -154,9 +156,9 @@ impl LaneState {
     }
 
     /// Whether everything it asks now has been asked once to the end. A lane that visits no address has nothing to learn.
-    pub(crate) fn is_learnt(&self, extent: &AddressSet) -> bool {
+    pub(crate) fn is_learnt(&self, ground: &Ground) -> bool {
         !schedule::sweeps(self.lane)
-            || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(extent))
+            || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(ground))
     }
 
     /// How long this daemon has been at work without a complete pass of it. By the clock that nobody sets: a machine that
@@ -187,10 +189,11 @@ impl LaneState {
         Coverage { tcp: self.tcp.clone(), udp: self.udp.clone() }
     }
 
-    fn fingerprint(&self, space: &AddressSet) -> u64 {
+    fn fingerprint(&self, ground: &Ground) -> u64 {
         let mut hasher = DefaultHasher::new();
         // A pass left unfinished in another order cannot go on in this one.
-        (space, &self.tcp, &self.udp, course::manner(self.lane, &self.ports())).hash(&mut hasher);
+        let manner = course::manner(self.lane, &self.ports(), &ground.swept);
+        (ground.extent(), &self.tcp, &self.udp, manner).hash(&mut hasher);
         hasher.finish()
     }
 

@@ -30,6 +30,7 @@ mod look;
 mod looks;
 mod mirage;
 mod network;
+mod openings;
 mod pass;
 mod reverse;
 mod review;
@@ -44,11 +45,14 @@ mod wired;
 
 pub use error::MonitorError;
 pub use handle::{Gone, Handle};
-pub use journal::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
+pub use journal::{
+    AnswerPlace, Batch, Committed, Credit, Journal, JournalError, KeptAnswer, LeaseRecord, Note, PassRecord, Restored,
+    Violations,
+};
 pub use live::Snapshot;
 pub use network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
 pub use review::Reviewed;
-pub use run::{Monitor, Parts, scope_of};
+pub use run::{Monitor, Parts, Relabelled, scope_of};
 pub use wired::Wired;
 
 // What the rows of the probe ledger are made of, for those who may not depend on the scope itself.

@@ -124,7 +124,7 @@ fn without(all: &Coverage, gone: &Coverage) -> Coverage {
     Coverage { tcp: Arc::new(all.tcp.difference(&gone.tcp)), udp: Arc::new(all.udp.difference(&gone.udp)) }
 }
 
-fn first_of_prefix(ip: IpAddr) -> IpAddr {
+pub(crate) fn first_of_prefix(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).into(),
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),

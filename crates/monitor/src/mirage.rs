@@ -304,6 +304,16 @@ impl Mirages {
         self.talked().get(endpoint).is_some_and(|talk| talk.is_heard)
     }
 
+    /// Those of these hosts for which something answers on every port.
+    pub(crate) fn hosts_among(&self, addresses: &AddressSet) -> AddressSet {
+        let known = self.read();
+        let hosts = known.keys().filter_map(|mirage| match mirage {
+            Mirage::Host(ip) => Some(*ip),
+            Mirage::Prefix(..) => None,
+        });
+        hosts.filter(|ip| addresses.contains(*ip)).map(AddressRange::single).collect()
+    }
+
     /// Hosts of these behind a mirage of their own that were heard on every one of these ports: what speaks there later is new.
     pub(crate) fn heard_out(&self, addresses: &AddressSet, tcp: &PortSet) -> AddressSet {
         if tcp.len() > MOST_PORTS_HEARD {
@@ -432,6 +442,7 @@ mod tests {
             tls: None,
             connections: 1,
             learnt: false,
+            heard: None,
         };
         let spoken =
             speaking.iter().map(|&port| talk(port, Some(Service { name: "ssh".into(), ..Service::default() })));

@@ -2,8 +2,14 @@
 //! simulated one and pause time.
 
 use jiff::Timestamp;
-use model::{AddressSet, AuditObservation, Endpoint, Mac, PortObservation, Service, ServiceName, ServiceObservation};
-use probe::{Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome, conversation::Earlier};
+use model::{
+    AddressSet, AuditObservation, Endpoint, Heard, Mac, PortObservation, Service, ServiceName, ServiceObservation,
+    Sha256, Transport,
+};
+use probe::{
+    Aside, Compared, Due, Found, ResolveError, Resolved, SweepJob, SweepOutcome,
+    conversation::{Earlier, Sighting},
+};
 use std::{collections::BTreeSet, future::Future, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +29,15 @@ pub struct Introduction {
     pub prior_tls: bool,
     /// What is known of its TLS beside: whether a second look is due.
     pub earlier: Option<Earlier>,
+    /// What it said last time under this very name, where that spares it questions; none asks everything.
+    pub sighting: Option<Sighting>,
+}
+
+impl Introduction {
+    /// To a stranger, by its address alone.
+    pub fn first(endpoint: Endpoint) -> Self {
+        Self { endpoint, name: None, learnt: false, prior: None, prior_tls: false, earlier: None, sighting: None }
+    }
 }
 
 /// Whose TLS to audit.
@@ -45,7 +60,7 @@ pub struct Surroundings {
     /// What is worse than it was without being wrong, a sentence each: raw packets are dropped, and connections do instead.
     /// What is found is as good as ever.
     pub handicaps: Vec<String>,
-    /// Packets the machine itself dropped since it started: full queues, no buffers.
+    /// Packets the machine itself dropped since it started: full queues, no buffers, a ring that was not read in time.
     pub dropped: u64,
 }
 
@@ -88,6 +103,17 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
 
     /// What a datagram that came back says of its sender. No packet is sent.
     fn read_reply(&self, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation;
+
+    /// Another one when an answer that was kept may be taken for something else: by other rules, or other parsers.
+    fn rules(&self) -> Option<Sha256> {
+        None
+    }
+
+    /// What an answer that was kept is taken for today; `certificate` is subject and issuer of the one shown with it. No packet is
+    /// sent. None where nobody can tell.
+    fn relabel(&self, _transport: Transport, _heard: &Heard, _certificate: Option<(&str, &str)>) -> Option<Service> {
+        None
+    }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>>;
 
@@ -138,6 +164,11 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
 
     /// From now on these are asked from the second source.
     fn ask_from_second(&self, _hosts: AddressSet) {}
+
+    /// Leaves these hosts alone in what it asks by itself, and gives what that was since the last time.
+    fn asides(&self, _spared: Arc<BTreeSet<IpAddr>>) -> Vec<Aside> {
+        Vec::new()
+    }
 
     /// Stops every probe within a second, or lets them go on.
     fn halt(&self, halted: bool);

@@ -13,6 +13,7 @@ use crate::{
     known,
     look::{Look, Worth},
     mirage::Mirages,
+    openings::Openings,
     suspect::{MANY_PORTS, SOON, Suspects},
     sweep,
 };
@@ -23,13 +24,7 @@ use model::{
 };
 use probe::{Found, HostResult, Pace, SweepCounts, SweepJob};
 use scope::{ScopeHandle, ledger::Why};
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::IpAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep,
@@ -74,6 +69,15 @@ pub(crate) struct Group {
     /// Its addresses will be asked other ports in this pass, so that it is no baseline yet. Hears of whom its silence counted, once that
     /// is committed; where it counts for nothing, of nobody.
     pub(crate) counted: Option<oneshot::Sender<AddressSet>>,
+    /// Which part of its ports it was asked, where it is asked them in parts.
+    pub(crate) part: Option<Part>,
+}
+
+/// The place of a part among those of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) is_first: bool,
+    pub(crate) is_last: bool,
 }
 
 /// A group that is over, and what asking it took.
@@ -117,6 +121,8 @@ pub(crate) struct Plan {
     pub(crate) identify: Duration,
     /// Questions to an endpoint of a host that never answers, as [`SweepJob::dark`].
     pub(crate) dark: u8,
+    /// Its ports are asked in so many parts, as [`SweepJob::parts`].
+    pub(crate) parts: u32,
 }
 
 impl Tools {
@@ -186,6 +192,11 @@ pub(crate) async fn sweep_group(
     let mut restraint = tools.restraint.clone();
     let (index, learnt) = (tools.index.clone(), tools.index.clone());
     let (mut suspects, trap) = Suspects::new(tools, plan);
+    // Where something is known to answer on every port, asking very many of them says nothing.
+    let answer_anything =
+        if plan.tcp.len() >= MANY_PORTS { tools.mirages.hosts_among(&addresses) } else { AddressSet::empty() };
+    suspects.is_known_of(&answer_anything);
+    let addresses = addresses.difference(&answer_anything);
     let job = SweepJob {
         addresses: addresses.clone(),
         tcp: plan.tcp.clone(),
@@ -199,6 +210,7 @@ pub(crate) async fn sweep_group(
         attempts: SWEEP_ATTEMPTS,
         timeout: SWEEP_TIMEOUT,
         dark: plan.dark,
+        parts: plan.parts,
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
         trap,
@@ -207,14 +219,14 @@ pub(crate) async fn sweep_group(
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone(), gone_through));
-    let mut per_host: HashMap<IpAddr, u32> = HashMap::new();
+    let mut openings = Openings::default();
     let (mut outcome, mut is_finding) = (None, true);
     while is_finding || outcome.is_none() {
         tokio::select! {
             hit = found.recv(), if is_finding => match hit {
                 Some(hit) => {
                     let met = tools.index.acquaintance(&hit.observation.endpoint);
-                    introduce(tools, plan, hit, met, &mut per_host);
+                    introduce(tools, plan, hit, met, &mut openings);
                 }
                 None => is_finding = false,
             },
@@ -244,7 +256,7 @@ pub(crate) async fn sweep_group(
         *port = found.observation.clone();
         if port.outcome.is_open() {
             let met = tools.index.acquaintance(&port.endpoint);
-            introduce(tools, plan, found, met, &mut per_host);
+            introduce(tools, plan, found, met, &mut openings);
         }
     }
     let shut = tokio::select! {
@@ -258,6 +270,8 @@ pub(crate) async fn sweep_group(
     // One that answers everything is never complete, and that is no trouble of ours.
     let traps = outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip);
     let spoilt = incomplete.difference(&traps.map(model::AddressRange::single).collect());
+    // Nor is what left the scope meanwhile.
+    let spoilt = spoilt.intersection(&tools.scope.load().space(now));
     let counts = outcome.counts;
     let slices = outcome
         .hosts
@@ -288,6 +302,7 @@ pub(crate) async fn sweep_group(
         asked: covered.len(),
         addresses: covered,
         counted: None,
+        part: None,
         spoilt,
         local_errors: counts.local_errors,
         probes: counts.probes + counts.local_errors,
@@ -298,13 +313,7 @@ pub(crate) async fn sweep_group(
 
 /// Starts a conversation with an open endpoint where one is due. It reports when it has ended, and the pass does not wait
 /// for it: a host that answers slowly on many ports must not hold up the watch over all others.
-pub(crate) fn introduce(
-    tools: &Tools,
-    plan: &Plan,
-    hit: Found,
-    met: Acquaintance,
-    per_host: &mut HashMap<IpAddr, u32>,
-) {
+pub(crate) fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintance, openings: &mut Openings) {
     let endpoint = hit.observation.endpoint;
     let is_due = || {
         if tools.mirages.hold(&endpoint) {
@@ -321,16 +330,16 @@ pub(crate) fn introduce(
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
         return;
     }
-    let count = per_host.entry(endpoint.ip).or_default();
-    *count += 1;
-    if *count > MOST_INTRODUCTIONS {
-        if *count == MOST_INTRODUCTIONS + 1 {
+    let opening = openings.next(endpoint.ip);
+    if opening.number > MOST_INTRODUCTIONS {
+        if opening.number == MOST_INTRODUCTIONS + 1 {
             tracing::warn!(ip = %endpoint.ip, "more than {MOST_INTRODUCTIONS} new open ports on one host: the rest are recorded without asking who they are");
         }
         return;
     }
     let Some(under_way) = tools.conversations.begin(endpoint) else { return };
-    let (tools, pass, is_wide) = (tools.clone(), plan.reference(), plan.tcp.len() >= MANY_PORTS);
+    let (tools, pass, identify, is_wide) =
+        (tools.clone(), plan.reference(), plan.identify, plan.tcp.len() >= MANY_PORTS);
     tokio::spawn(async move {
         let talk = async {
             if is_wide {
@@ -340,12 +349,20 @@ pub(crate) fn introduce(
                     return None;
                 }
             }
+            let speaks = || tools.index.get(&endpoint).is_some_and(|known| known.tls || known.prior.is_some());
+            if opening.is_one_of_many() && !speaks() && !tools.mirages.hold(&endpoint) {
+                control::examine(&tools, endpoint, &opening.anything_answers).await;
+                let is_nobody = tools.mirages.hold(&endpoint);
+                if is_nobody && (is_wide || !tools.mirages.may_talk(endpoint, false, identify, hit.observation.at)) {
+                    return None;
+                }
+            }
             let answered = tools.conversations.introduce(endpoint, hit.reply.as_deref(), hit.observation.at).await;
             let is_new = tools.index.get(&endpoint).is_none_or(|known| !known.open || known.identified.is_none());
             let mut answered = vec![answered];
             if control::is_mute(&answered) {
                 if is_new {
-                    control::examine(&tools, endpoint).await;
+                    control::examine(&tools, endpoint, &opening.anything_answers).await;
                 } else if tools.mirages.hold(&endpoint) {
                     answered.push(control::witness(&tools, endpoint).await);
                 }

@@ -1,17 +1,22 @@
 //! When a lane runs and how fast. Pure arithmetic.
 
 use jiff::Timestamp;
-use model::{Lane, PortSet};
+use model::{HOSTS_AT_A_TIME, Lane, PortSet};
 use std::{num::NonZeroU32, time::Duration};
 
 /// Work is spread so that it ends a little before its deadline: remaining work ÷ time left × this.
 const HEADROOM: f64 = 1.25;
 /// A chunk's size in endpoints: what is asked and not yet in a row of the ledger, and so at most repeated after a crash.
-const CHUNK: u64 = 1 << 20;
+const CHUNK: u64 = model::QUESTIONS_OF_A_CHUNK;
 /// So many groups are under way at a time where they overlap.
 pub(crate) const GROUPS_OF_A_CHUNK: u32 = 2;
 /// An address group is never larger than this, however few the ports.
-const MOST_ADDRESSES: u64 = 4_096;
+const MOST_ADDRESSES: u64 = 16_384;
+
+/// A group meets so many networks where it has the addresses for it, so that the ceiling of none of them holds it up.
+const NETWORKS_AT_A_TIME: u64 = 16;
+/// What goes wrong goes wrong for neighbours together, and shows where several of them are asked.
+const FEWEST_NEIGHBOURS: u64 = 8;
 
 /// When a lane's next pass begins. `last_started` is none where it never ran.
 pub(crate) fn due(last_started: Option<Timestamp>, period: Duration, now: Timestamp) -> Timestamp {
@@ -35,11 +40,38 @@ pub(crate) fn pace(remaining: u64, left: Duration) -> f64 {
     remaining / seconds * HEADROOM
 }
 
-/// How many addresses one group holds, for a lane that asks so many ports of each.
-pub(crate) fn group_size(tcp: &PortSet, udp: &PortSet) -> NonZeroU32 {
-    let ports = u64::from(tcp.len()) + u64::from(udp.len());
-    let size = (CHUNK / u64::from(GROUPS_OF_A_CHUNK) / ports.max(1)).clamp(1, MOST_ADDRESSES);
-    u32::try_from(size).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+/// How a lane's work is cut into groups of about half a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Cut {
+    /// Addresses of a group.
+    pub(crate) hosts: NonZeroU32,
+    /// Of these so many are neighbours, and the next ones far away.
+    pub(crate) run: NonZeroU32,
+    /// A group is asked its ports in so many parts, one after the other: each is as large as a group.
+    pub(crate) parts: u32,
+}
+
+/// For a lane that asks these ports of each address; `swept` is how many addresses it visits. Where it asks them `in_parts`, a
+/// group has [`HOSTS_AT_A_TIME`] hosts at least: fewer would be asked no more than their own ceilings allow, whatever the deadline
+/// asks for.
+pub(crate) fn cut(tcp: &PortSet, udp: &PortSet, swept: u128, in_parts: bool) -> Cut {
+    let ports = (u64::from(tcp.len()) + u64::from(udp.len())).max(1);
+    let room = CHUNK / u64::from(GROUPS_OF_A_CHUNK);
+    let fitting = (room / ports).clamp(1, MOST_ADDRESSES);
+    let wanted = u64::from(HOSTS_AT_A_TIME).min(u64::try_from(swept).unwrap_or(u64::MAX));
+    let hosts = if in_parts { fitting.max(wanted) } else { fitting };
+    let parts = (hosts * ports).div_ceil(room).max(1);
+    // A power of two: whole networks are cut where they are cut anyway.
+    let run = 1_u64 << (hosts / NETWORKS_AT_A_TIME).max(1).ilog2();
+    Cut {
+        hosts: number(hosts),
+        run: number(run.max(FEWEST_NEIGHBOURS)),
+        parts: if in_parts { u32::try_from(parts).unwrap_or(u32::MAX) } else { 1 },
+    }
+}
+
+fn number(number: u64) -> NonZeroU32 {
+    u32::try_from(number).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Whether the lane visits every address (and so learns a baseline).
@@ -88,9 +120,29 @@ mod tests {
 
     #[test]
     fn groups_under_way_hold_about_a_chunk() {
-        assert_eq!(group_size(&PortSet::all(), &PortSet::empty()).get(), 8);
-        assert_eq!(group_size(&[22, 80].into_iter().collect(), &PortSet::empty()).get(), 4_096);
-        assert_eq!(group_size(&PortSet::empty(), &PortSet::empty()).get(), 4_096);
+        let (all, two, thousand, none) = (
+            PortSet::all(),
+            [22, 80].into_iter().collect::<PortSet>(),
+            (1..=1_000).collect::<PortSet>(),
+            PortSet::empty(),
+        );
+        for (ports, swept, in_parts, expect) in [
+            (&all, 65_536, true, (128, 8, 16)),
+            (&all, 1 << 100, true, (128, 8, 16)),
+            (&all, 100, true, (100, 8, 13)),
+            (&all, 8, true, (8, 8, 1)),
+            (&all, 1, true, (8, 8, 1)),
+            (&all, 0, true, (8, 8, 1)),
+            (&all, 65_536, false, (8, 8, 1)),
+            (&thousand, 65_536, true, (524, 32, 1)),
+            (&two, 65_536, true, (16_384, 1_024, 1)),
+            (&none, 65_536, true, (16_384, 1_024, 1)),
+        ] {
+            let Cut { hosts, run, parts } = cut(ports, &none, swept, in_parts);
+            assert_eq!((hosts.get(), run.get(), parts), expect, "{} {swept} {in_parts}", ports.len());
+            let under_way = u64::from(hosts.get()) * u64::from(ports.len()).div_ceil(u64::from(parts)) * 2;
+            assert!(under_way <= CHUNK + 2 * u64::from(hosts.get()), "{under_way}");
+        }
     }
 
     #[test]

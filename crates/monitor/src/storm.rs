@@ -20,6 +20,8 @@ struct Weather {
     /// When the last alerts came, ascending; never more of them than make a storm.
     recent: VecDeque<Timestamp>,
     storm: Option<Storm>,
+    /// When it was taken up after a restart: what came before is not among the last alerts.
+    restored: Option<Timestamp>,
 }
 
 /// A storm under way: what is remembered of it over a restart.
@@ -88,7 +90,9 @@ impl Storms {
         for (profile, weather) in &mut self.0 {
             let half = (most(profile) / 2).max(1);
             let place = weather.recent.len().checked_sub(half);
-            let busy = place.and_then(|place| weather.recent.get(place)).is_some_and(|&at| since(at, now) <= WINDOW);
+            let is_young = weather.restored.is_some_and(|at| since(at, now) <= WINDOW);
+            let busy = is_young
+                || place.and_then(|place| weather.recent.get(place)).is_some_and(|&at| since(at, now) <= WINDOW);
             let quiet = weather.storm.as_ref().is_some_and(|storm| since(storm.last, now) > WINDOW);
             if (!busy || quiet)
                 && let Some(storm) = weather.storm.take()
@@ -102,8 +106,11 @@ impl Storms {
         over
     }
 
-    pub(crate) fn restore(&mut self, profile: String, storm: Storm) {
-        self.0.entry(profile).or_default().storm = Some(storm);
+    /// Takes up a storm that a restart interrupted. How many alerts came last is forgotten: until that is known again, it ends only
+    /// where none comes.
+    pub(crate) fn restore(&mut self, profile: String, storm: Storm, now: Timestamp) {
+        let weather = self.0.entry(profile).or_default();
+        (weather.storm, weather.restored) = (Some(storm), Some(now));
     }
 
     pub(crate) fn under_way(&self) -> impl Iterator<Item = (&str, &Storm)> {
@@ -175,5 +182,19 @@ mod tests {
         for minute in 0..1_000 {
             assert_eq!(storms.admit("dmz", EventType::PortOpen, 10, at(minute * 70)), Admission::Told);
         }
+    }
+
+    #[test]
+    fn a_restart_in_the_middle_of_a_storm_ends_nothing() {
+        let storm = Storm { id: id(), since: at(0), last: at(95), held: BTreeMap::new() };
+        let mut storms = Storms::default();
+        storms.restore("dmz".to_owned(), storm.clone(), at(100));
+        assert_eq!(storms.abated(|_| 10, at(101)), []);
+        assert!(matches!(storms.admit("dmz", EventType::HostLost, 10, at(110)), Admission::Held(_)));
+        assert_eq!(storms.abated(|_| 10, at(690)), []);
+        assert_eq!(storms.abated(|_| 10, at(701)).len(), 1, "one alert in ten minutes");
+        let mut storms = Storms::default();
+        storms.restore("dmz".to_owned(), storm, at(100));
+        assert_eq!(storms.abated(|_| 10, at(696)).len(), 1, "nothing came for ten minutes");
     }
 }

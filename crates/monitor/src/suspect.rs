@@ -8,6 +8,7 @@ use model::{Coverage, Endpoint, PortSet, Transport};
 use probe::Trap;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
+    sync::OnceCell,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinSet,
 };
@@ -42,6 +43,12 @@ impl<'a> Suspects<'a> {
         (Self { tools, plan, told, all: BTreeSet::new(), examined: JoinSet::new() }, trap)
     }
 
+    /// Something answers for every port of these, which is known: nobody has to be asked for that again, but whoever may be behind
+    /// it is.
+    pub(crate) fn is_known_of(&mut self, hosts: impl IntoIterator<Item = IpAddr>) {
+        self.all.extend(hosts);
+    }
+
     /// Begins to ask, of each that is told, what should not answer beside it. Never ends.
     pub(crate) async fn examine_all(&mut self) {
         while let Some(ip) = self.told.recv().await {
@@ -56,7 +63,7 @@ impl<'a> Suspects<'a> {
         }
         let Some(port) = self.plan.tcp.iter().next() else { return };
         let tools = self.tools.clone();
-        self.examined.spawn(async move { control::examine(&tools, Endpoint::tcp(ip, port)).await });
+        self.examined.spawn(async move { control::examine(&tools, Endpoint::tcp(ip, port), &OnceCell::new()).await });
     }
 
     /// Once it is known what answers there, whoever may be behind it is asked who he is.

@@ -5,10 +5,10 @@
 //! daemon is killed is asked again: as groups that overlap are half a chunk each, that is a chunk at most.
 
 use crate::{
-    PassRecord,
+    Credit, PassRecord,
     course::{Course, Step},
     likely::{Seen, Turn},
-    pass::{Gone, Plan, Report, Tools, sweep_group},
+    pass::{Gone, Part, Plan, Report, Tools, sweep_group},
     schedule,
 };
 use model::{AddressSet, Coverage};
@@ -35,7 +35,7 @@ pub(crate) async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
     plan.record.groups_done = course.resume(plan.record.groups_done, plan.record.groups);
     plan.record.groups = course.steps();
     let mut record = plan.record.clone();
-    let mut walk = Walk::new(tools, &plan, &course, all);
+    let mut walk = Walk::new(tools, &plan, &course, all.clone());
     let (mut next, mut under_way) = (record.groups_done, UnderWay::default());
     loop {
         let is_left = next < course.steps() && !cancel.is_cancelled();
@@ -48,7 +48,7 @@ pub(crate) async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
                 News::GoneThrough => {}
                 // Cancelled on the way. What came after it has been asked in vain.
                 News::Over(None) => break,
-                News::Over(Some(done)) => if !report(tools, &mut record, done).await {
+                News::Over(Some(done)) => if !report(tools, &mut record, &all, done).await {
                     break;
                 },
             },
@@ -76,15 +76,24 @@ enum Done {
 }
 
 /// Reports a group, and where the pass is now. False where nobody listens any more.
-async fn report(tools: &Tools, record: &mut PassRecord, done: Done) -> bool {
+async fn report(tools: &Tools, record: &mut PassRecord, all: &Coverage, done: Done) -> bool {
     record.groups_done += 1;
     let Done::Group(gone) = done else { return true };
     let Gone { mut group, counts, is_last } = *gone;
     record.probes += counts.probes;
     record.attempts += counts.attempts;
     record.local_errors += counts.local_errors;
-    if is_last && group.worth.doubt.is_none() && !group.worth.incomplete {
-        record.covered += u64::try_from(group.asked).unwrap_or(u64::MAX);
+    let mut covered = if group.worth.doubt.is_none() && !group.worth.incomplete { group.asked } else { 0 };
+    if let Some(part) = group.part {
+        // What counts in the end is decided by the loop; this is for the account.
+        let before = record.credit.take().filter(|_| !part.is_first);
+        let asked = if covered > 0 { group.addresses.clone() } else { AddressSet::empty() };
+        record.credit = Credit::with(before, &group.coverage, &asked);
+        let whole = record.credit.as_ref().filter(|credit| credit.tcp == *all.tcp && credit.udp == *all.udp);
+        covered = whole.map_or(0, |credit| credit.addresses.len().min(covered));
+    }
+    if is_last {
+        record.covered += u64::try_from(covered).unwrap_or(u64::MAX);
     }
     record.loss_asked += counts.known_asked;
     record.loss_missed += counts.known_missed_first;
@@ -119,11 +128,7 @@ struct Asked {
 
 impl<'a> Walk<'a> {
     fn new(tools: &'a Tools, plan: &'a Plan, course: &'a Course, all: Coverage) -> Self {
-        let ports = u64::from(all.tcp.len()) + u64::from(all.udp.len());
-        // Of a pass that goes on it is not known any more who was asked what: each is asked everything in the last turn.
-        let last = (plan.record.groups_done..course.steps()).filter_map(|number| course.step(number));
-        let addresses = last.filter(|step| step.turn == Turn::Rest).map(|step| len(&course.addresses(step)));
-        let remaining = addresses.fold(0, u64::saturating_add).saturating_mul(ports);
+        let remaining = remaining(&plan.record, course, &all);
         Self {
             tools,
             plan,
@@ -146,16 +151,21 @@ impl<'a> Walk<'a> {
         let in_scope = tools.scope.load().space(tools.clock.now());
         let everybody = self.course.addresses(step);
         let addresses = everybody.intersection(&in_scope).difference(&refusing);
-        let ports = self.ports(step, &everybody)?;
+        let new = self.new_ports(step, &everybody)?;
+        let ports = self.with_known(&new, &everybody);
         let asked = if step.turn == Turn::Rest { self.asked.remove(&step.place) } else { None };
-        let work = len(&everybody).saturating_mul(u64::from(ports.tcp.len()) + u64::from(ports.udp.len()));
-        let rate = schedule::pace(self.remaining, self.deadline.saturating_duration_since(Instant::now()));
-        self.remaining = self.remaining.saturating_sub(work);
+        // What is known and asked once more does not bring the end nearer.
+        let again = f64::from(count(&ports)) / f64::from(count(&new).max(1));
+        let rate = again * schedule::pace(self.remaining, self.deadline.saturating_duration_since(Instant::now()));
+        self.remaining = self.remaining.saturating_sub(len(&everybody).saturating_mul(count(&new).into()));
         self.pace.set(rate);
         let paced = rate.is_finite().then(|| (self.pace.clone(), rate));
         let mut plan = Plan { tcp: ports.tcp.clone(), udp: ports.udp.clone(), ..self.plan.clone() };
         plan.record.seed ^= (step.place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ (step.turn as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
+            ^ (step.turn as u64 + (u64::from(step.part) << 8)).wrapping_mul(0xd1b5_4a32_d192_ed03);
+        plan.parts = self.course.parts();
+        let part =
+            (plan.parts > 1).then(|| (new, Part { is_first: step.part == 0, is_last: self.course.is_last(step) }));
         let (counts, counted) = oneshot::channel();
         if step.turn != Turn::Rest {
             plan.dark = DARK_OF_A_TURN;
@@ -164,6 +174,7 @@ impl<'a> Walk<'a> {
             asked.counted.push(counted);
         }
         let (all, beside, cancel) = (self.all.clone(), self.course.beside(step), cancel.clone());
+        let is_last = self.course.is_last(step);
         Some(Box::pin(async move {
             let mut credit = None;
             if let Some(asked) = asked {
@@ -174,8 +185,12 @@ impl<'a> Walk<'a> {
             }
             let mut gone = sweep_group(tools, &plan, addresses, paced, &cancel, tell).await?;
             let group = &mut gone.group;
-            gone.is_last = step.turn == Turn::Rest;
-            if gone.is_last {
+            gone.is_last = is_last;
+            if let Some((ports, part)) = part {
+                group.asked = group.addresses.len();
+                group.addresses = group.addresses.union(&beside);
+                (group.coverage, group.part) = (ports, Some(part));
+            } else if is_last {
                 if let Some(credit) = &credit {
                     group.addresses = group.addresses.intersection(credit);
                 }
@@ -189,20 +204,18 @@ impl<'a> Walk<'a> {
         }))
     }
 
-    /// What a group is asked in a turn. None where that is nothing, and it is not the last.
-    ///
-    /// What is known of its hosts is asked every time: were a host asked only what never answered there, its silence would look the
+    /// What is known of a group's hosts is asked every time: were a host asked only what never answered there, its silence would look the
     /// same whether those ports are closed, a firewall has begun to drop everything of ours, or the host is gone.
-    fn ports(&mut self, step: Step, group: &AddressSet) -> Option<Coverage> {
-        let ports = self.new_ports(step, group)?;
-        Some(join(&ports, &self.tools.index.ports_known_among(group, &self.all)))
+    fn with_known(&self, ports: &Coverage, group: &AddressSet) -> Coverage {
+        join(ports, &self.tools.index.ports_known_among(group, &self.all))
     }
 
+    /// What a group is asked in a turn or a part. None where that is nothing, and it is not the last.
     fn new_ports(&mut self, step: Step, group: &AddressSet) -> Option<Coverage> {
         let nothing = Coverage::default();
         let asked = self.asked.get(&step.place).map_or(&nothing, |asked| &asked.ports);
         if step.turn == Turn::Rest {
-            return Some(Seen::default().ports(Turn::Rest, group, &self.all, asked));
+            return Some(Seen::default().ports(Turn::Rest, group, &self.course.ports(step, &self.all), asked));
         }
         if self.asked.len() >= MOST_ORDERED && !self.asked.contains_key(&step.place) {
             return None;
@@ -226,6 +239,23 @@ impl Asked {
         }
         credit.filter(|credit| !credit.is_empty())
     }
+}
+
+/// Endpoints that are left to ask. Of a pass that goes on it is not known any more who was asked what in earlier turns: each is asked
+/// everything in the last one.
+fn remaining(record: &PassRecord, course: &Course, all: &Coverage) -> u64 {
+    let left = (record.groups_done..course.steps()).filter_map(|number| course.step(number));
+    let mut addresses: Option<(u64, u64)> = None;
+    let endpoints = left.filter(|step| step.turn == Turn::Rest).map(|step| {
+        let known = addresses.filter(|(place, _)| *place == step.place);
+        let (_, hosts) = *addresses.insert(known.unwrap_or_else(|| (step.place, len(&course.addresses(step)))));
+        hosts.saturating_mul(count(&course.ports(step, all)).into())
+    });
+    endpoints.fold(0, u64::saturating_add)
+}
+
+fn count(ports: &Coverage) -> u32 {
+    ports.tcp.len() + ports.udp.len()
 }
 
 fn len(addresses: &AddressSet) -> u64 {

@@ -18,8 +18,7 @@ impl Decider {
             tracing::info!(event = %event.id, kind = %event.kind, profile, ruleset, rule, "no alert: an exception matches");
         }
         match event.part_of {
-            Some(part) if part.kind == EventType::HostFound => self.parents.fold(part, &mut alerts),
-            Some(_) => alerts.clear(),
+            Some(part) => self.parents.fold(part, &event, &mut alerts),
             None => self.parents.note(&event, &alerts),
         }
         self.shelter(&mut event, &mut alerts, now, batch);
@@ -130,10 +129,10 @@ impl Decider {
     }
 
     /// Takes up the storms that a restart interrupted.
-    pub(crate) fn restore_storms(&mut self, notes: &[Note]) {
+    pub(crate) fn restore_storms(&mut self, notes: &[Note], now: Timestamp) {
         for note in notes.iter().filter(|note| note.kind == STORM) {
             if let Some(storm) = note.value.as_deref().and_then(|value| serde_json::from_str(value).ok()) {
-                self.storms.restore(note.key.clone(), storm);
+                self.storms.restore(note.key.clone(), storm, now);
             }
         }
     }

@@ -4,11 +4,15 @@ use crate::network::{Answer, AuditRequest, Conversation, Introduction, Network, 
 use futures_util::{StreamExt, stream};
 use identify::Roots;
 use jiff::Timestamp;
-use model::{AddressSet, AuditObservation, Endpoint, Mac, Outcome, ServiceName, ServiceObservation, Transport};
+use model::{
+    AddressSet, AuditObservation, Endpoint, Heard, Mac, Outcome, Service, ServiceName, ServiceObservation, Sha256,
+    Transport,
+};
 use probe::{
-    AskOptions, Compared, Dialer, Due, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob, SweepOutcome,
+    Aside, AskOptions, Compared, Dialer, Due, Found, Pace, Place, Resolve, ResolveError, Resolved, SweepJob,
+    SweepOutcome,
     audit::{self, Incomplete, Subject},
-    conversation::{self, Ask, Timeouts},
+    conversation::{self, Ask, Before, Timeouts},
     starttls::Protocol,
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
@@ -39,10 +43,7 @@ impl Wired {
     }
 
     async fn talk(&self, whom: Introduction) -> Conversation {
-        let Introduction { endpoint, name, learnt, prior, prior_tls, earlier } = whom;
-        if endpoint.transport == Transport::Udp {
-            return conversation::identify_udp(&self.dialer, endpoint, Timeouts::default()).await.into();
-        }
+        let Introduction { endpoint, name, learnt, prior, prior_tls, earlier, sighting } = whom;
         let ask = Ask {
             name: name.as_ref(),
             prior: prior.as_deref(),
@@ -50,10 +51,8 @@ impl Wired {
             roots: &self.roots,
             timeouts: Timeouts::default(),
         };
-        if learnt {
-            return conversation::identify_learnt(&self.dialer, endpoint, ask, earlier).await.into();
-        }
-        conversation::identify_known(&self.dialer, endpoint, ask, earlier).await.into()
+        let before = Before { earlier, sighting, is_learnt: learnt };
+        conversation::identify_again(&self.dialer, endpoint, ask, before).await.into()
     }
 
     /// An audit that could not ask everything says what it could.
@@ -117,6 +116,14 @@ impl Network for Wired {
         conversation::identify_reply(&self.dialer, endpoint, reply, at)
     }
 
+    fn rules(&self) -> Option<Sha256> {
+        Some(self.dialer.fingerprints().unwrap_or_default().digest())
+    }
+
+    fn relabel(&self, transport: Transport, heard: &Heard, certificate: Option<(&str, &str)>) -> Option<Service> {
+        Some(self.dialer.fingerprints().unwrap_or_default().relabel(transport, heard, certificate))
+    }
+
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
         self.resolver.resolve(name)
     }
@@ -139,7 +146,8 @@ impl Network for Wired {
             generation: report.generation,
             faults: report.faults,
             handicaps: self.dialer.handicaps(),
-            dropped: report.dropped,
+            // Single questions are not asked again for that, as those of a sweep are.
+            dropped: report.dropped.saturating_add(self.dialer.raw().map_or(0, |raw| raw.counters().dropped)),
         }
     }
 
@@ -171,6 +179,10 @@ impl Network for Wired {
 
     fn ask_from_second(&self, hosts: AddressSet) {
         self.dialer.ask_from_second(hosts);
+    }
+
+    fn asides(&self, spared: Arc<BTreeSet<IpAddr>>) -> Vec<Aside> {
+        self.dialer.raw().map(|raw| raw.asides(spared)).unwrap_or_default()
     }
 
     fn halt(&self, halted: bool) {

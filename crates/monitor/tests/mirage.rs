@@ -3,7 +3,7 @@
 mod world;
 
 use model::{Event, EventType};
-use world::{Daemon, Disk, World, clock, pass};
+use world::{Daemon, Disk, Manner, World, clock, pass};
 
 const CONFIG: &str = r#"
 [sensor]
@@ -114,6 +114,55 @@ async fn a_host_that_opens_everything_is_one_finding() {
     let told: Vec<_> =
         opened.iter().filter_map(|event| event.endpoint.as_ref()).map(|endpoint| endpoint.port).collect();
     assert_eq!(told, [80], "{:?}", disk.kinds_since(0));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+/// Many ports, and then very many.
+const MANY: &str = r#"
+[sensor]
+name = "scan1"
+rate = "10k/s"
+rate_per_host = "10k/s"
+[asset.dmz]
+targets = ["10.0.0.0/28"]
+authorization = { by = "the test" }
+[profile.dmz]
+assets = ["dmz"]
+scan = { hot = "1m", known = "1m", likely = "5m", full = "never", hot_ports = "1-40", tcp = "1-600", udp = "none", identify = "5m" }
+[recipient.soc]
+jsonl = "-"
+every = "immediate"
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn few_answers_are_looked_at_before_it_is_known_and_then_very_many_ports_are_asked_no_more() {
+    let (world, disk) = (World::new(clock()), Disk::default());
+    for last in [5, 9] {
+        world.open(&format!("10.0.0.{last}"), 22, "ssh OpenSSH/9.2p1");
+    }
+    let daemon = Daemon::start(MANY, &world, &disk).await;
+    pass(900).await;
+    assert_eq!(disk.kinds_since(0), ["BASELINE_DONE"]);
+    let before = world.met("10.0.0.9").len();
+    world.open("10.0.0.9", 25, "smtp Postfix");
+    world.put_a_proxy_before(&["10.0.0.9".to_owned()], None);
+    pass(600).await;
+    assert!(disk.kinds_since(1).contains(&"ANSWERS_EVERYTHING".to_owned()), "{:?}", disk.kinds_since(1));
+    let met = world.met("10.0.0.9").split_off(before);
+    let drawn_by_lot = |(manner, port): &(Manner, u16)| *manner == Manner::Asked && *port >= 20_000;
+    let last = met.iter().position(drawn_by_lot).expect("asked what nobody should be behind") + 3;
+    let known_anyway = |(_, port): &&(Manner, u16)| *port == 22;
+    let examined = met.iter().take(last).filter(|met| !known_anyway(met)).count();
+    assert!((4..=16).contains(&examined), "{examined} of {met:?}");
+    // Behind it somebody speaks.
+    let told = of(&disk, EventType::PortOpen);
+    assert!(told.iter().any(|event| event.endpoint.is_some_and(|endpoint| endpoint.port == 25)), "{told:?}");
+    // The 600 ports are asked of everybody else.
+    let asked = |last: u8| world.asked_of(&[format!("10.0.0.{last}")]);
+    let before = (asked(9), asked(5));
+    pass(900).await;
+    let (behind, another) = (asked(9) - before.0, asked(5) - before.1);
+    assert!(another >= 3 * 600 && behind < another - 3 * 500, "{behind} {another}");
     daemon.stop().await.expect("it ends cleanly");
 }
 

@@ -1,5 +1,5 @@
 use crate::plain::{count, line, moment};
-use model::{Event, EventCertificate, EventType, Notice, Software, format_duration};
+use model::{Category, Event, EventCertificate, EventType, Notice, Software, format_duration};
 use std::time::Duration;
 
 /// The longest name, subject or version repeated in a sentence, in characters.
@@ -90,6 +90,10 @@ pub fn sentence(event: &Event) -> String {
         EventType::ScanRecovered => format!("{at} is looked at again{because}"),
         EventType::SensorBlocked => format!("sensor {} is kept out{because}", sensor(event)),
         EventType::PolicyViolation => format!("{at} breaks the policy{because}"),
+        // What the host broke is no longer asked of it: nothing about the host has become better.
+        EventType::PolicyCleared if event.new.is_some() => {
+            format!("{at} breaks a policy that is no longer in force{because}")
+        }
         EventType::PolicyCleared => format!("{at} satisfies the policy again{because}"),
         EventType::SensorDegraded => format!("sensor {} is degraded{because}", sensor(event)),
         EventType::SensorOk => format!("sensor {} is healthy again{because}", sensor(event)),
@@ -128,6 +132,12 @@ fn place(event: &Event) -> String {
     if let Some(name) = event.name.as_deref().filter(|name| event.host.is_some() && !name.is_empty()) {
         text.push_str(" as ");
         text.push_str(&line(name, VALUE));
+    }
+    // Who renews it where the sentence says, and only there, would be told again.
+    let elsewhere = event.endpoints.len().saturating_sub(1);
+    if elsewhere > 0 && event.host.is_some() && event.kind.category() == Category::Certificate {
+        text.push_str(" and ");
+        text.push_str(&count(elsewhere, "other place", "other places"));
     }
     text
 }

@@ -18,20 +18,23 @@ const MOST_FILES: usize = 500;
 /// All that is configured, or why it cannot be used.
 pub(crate) fn load(wanted: &config::Identify) -> anyhow::Result<Fingerprints> {
     let mut fingerprints = Fingerprints::default();
+    let mut digests = Vec::new();
     if let Some(folder) = &wanted.recog {
-        let databases = recog(folder).with_context(|| format!("Recog's folder {}", folder.display()))?;
+        let databases = recog(folder, &mut digests).with_context(|| format!("Recog's folder {}", folder.display()))?;
         fingerprints = fingerprints.with_recog(databases);
     }
     if let Some(path) = &wanted.service_probes {
         let told = || format!("the service probes in {}", path.display());
-        let probes = ServiceProbes::read(&bytes(path).with_context(told)?).with_context(told)?;
+        let text = bytes(path).with_context(told)?;
+        digests.extend(identify::sha256(&text).0);
+        let probes = ServiceProbes::read(&text).with_context(told)?;
         fingerprints = fingerprints.with_probes(probes);
     }
-    Ok(fingerprints)
+    Ok(if digests.is_empty() { fingerprints } else { fingerprints.of_files(identify::sha256(&digests)) })
 }
 
-/// Every file of XML in the folder, in the order of their names.
-fn recog(folder: &Path) -> anyhow::Result<Vec<Database>> {
+/// Every file of XML in the folder, in the order of their names. The digest of each goes to `digests`.
+fn recog(folder: &Path, digests: &mut Vec<u8>) -> anyhow::Result<Vec<Database>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -46,13 +49,14 @@ fn recog(folder: &Path) -> anyhow::Result<Vec<Database>> {
         bail!("it holds no file that ends in .xml");
     }
     paths.sort();
-    let read = |path: &std::path::PathBuf| {
+    let mut read = |path: &std::path::PathBuf| {
         let told = || path.display().to_string();
         let text = String::from_utf8(bytes(path).with_context(told)?).with_context(told)?;
+        digests.extend(identify::sha256(text.as_bytes()).0);
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Database::read(&name, &text).with_context(told)
     };
-    paths.iter().map(read).collect()
+    paths.iter().map(&mut read).collect()
 }
 
 fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {

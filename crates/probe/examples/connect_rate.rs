@@ -36,6 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         attempts: 1,
         timeout: Duration::from_secs(3),
         dark: 1,
+        parts: 1,
         quick: false,
         udp_payload: Arc::new(|_| None),
         trap: Arc::new(|_| ()),

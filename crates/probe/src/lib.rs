@@ -36,7 +36,7 @@ pub use dialer::{Compared, Conn, Dialer, DialerSettings, Identity, Pace, Probed}
 pub use place::{
     Egress, Link, LinkKind, NextHop, NoWay, Part, Place, PlaceReport, PortFacts, Routes, SourcePorts, Way, Ways,
 };
-pub use raw::{Knock, Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
+pub use raw::{Aside, Knock, Limiting, Raw, RawAccess, RawCounters, RawError, RawSettings};
 pub use resolver::{HickoryResolver, Resolve, ResolveError, Resolved, Resolving, Reversing};
 pub use self_probe::{
     Backend, BothWays, Choice, Due, Finding, Obstacle, RawAnswer, SelfProbe, may_send_raw, trial, try_packets,

@@ -1,6 +1,8 @@
 //! The hand-made layer of TLS: a hello is sent, what the server says in the clear is read, and nothing of it is ever answered. It
 //! works with servers of SSL 3.0 to TLS 1.2 whatever they support beside, and whether they want a certificate of ours or not.
 
+pub(crate) mod datagrams;
+
 use identify::tls::{FlightReader, ServerFlight};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},

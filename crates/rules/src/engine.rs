@@ -135,6 +135,14 @@ impl Engine {
         }
         broken
     }
+
+    /// Whether a state rule is in force for a host: there, and in a profile that watches one of the host's assets.
+    pub(crate) fn requires(&self, profile: &str, ruleset: &str, rule: &str, facts: &HostFacts) -> bool {
+        let watches = self.profiles.iter().filter(|watch| *watch.profile == *profile && watch.watches(&facts.assets));
+        watches.flat_map(Watch::rules).any(|(set, known)| {
+            set == ruleset && known.id == rule && !known.drop && matches!(known.trigger, Trigger::State { .. })
+        })
+    }
 }
 
 impl Watch {

@@ -1,5 +1,6 @@
 //! State rules: what a host breaks, and the events of the moments at which that changes.
 
+use crate::Engine;
 use jiff::Timestamp;
 use model::{Event, EventHost, EventType, HostFacts, Severity, Vantage};
 
@@ -26,7 +27,10 @@ pub type Standing = (String, String, String, Timestamp);
 ///
 /// `POLICY_VIOLATION` when a rule becomes broken, `POLICY_CLEARED` when it no longer is (or is no longer in force);
 /// nothing while it stays as it was. A host that is not up is not judged: nothing is emitted and everything is kept.
+///
+/// `engine` says which rules are in force: where one is not any more the host satisfies nothing, and the event says so in `new`.
 pub fn state_events(
+    engine: &Engine,
     previous: &[Standing],
     now_broken: &[Broken],
     facts: &HostFacts,
@@ -50,7 +54,9 @@ pub fn state_events(
     for (profile, ruleset, rule, since) in previous {
         if !standing.iter().any(|(p, s, r, _)| (p, s, r) == (profile, ruleset, rule)) {
             let event = event(EventType::PolicyCleared, profile, &rule_reference(ruleset, rule), facts, sensor, now);
-            events.push(Event { severity: Severity::INFO, first_seen: Some(*since), ..event });
+            let withdrawn = !engine.requires(profile, ruleset, rule, facts);
+            let new = withdrawn.then(|| "no longer in force".to_owned());
+            events.push(Event { severity: Severity::INFO, first_seen: Some(*since), new, ..event });
         }
     }
     (events, standing)

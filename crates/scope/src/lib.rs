@@ -9,7 +9,7 @@
 //!
 //! What is to be asked has numbers ([`Space`]: leave for every endpoint at once), the order of visits is a keyed
 //! [`Permutation`] of them, and the order is cut into [`Chunks`], which [`Shard`]s share. [`Groups`] cuts a large set of
-//! addresses into groups.
+//! addresses into groups of neighbours, [`Spread`] into groups whose members lie far apart.
 
 mod chunk;
 mod divisor;
@@ -23,6 +23,7 @@ mod numbering;
 mod permutation;
 mod refusal;
 mod scope;
+mod spread;
 
 pub use chunk::{Chunk, Chunks, Shard};
 pub use groups::Groups;
@@ -32,3 +33,4 @@ pub use numbering::Numbering;
 pub use permutation::Permutation;
 pub use refusal::Refusal;
 pub use scope::{AssetScope, InScope, Lease, Scope, Space};
+pub use spread::Spread;

@@ -1,6 +1,7 @@
 //! A host in rows: its state, one row for each of its services, and what each of them was before.
 
 use crate::{
+    answers,
     column::{Ms, address, json},
     history::{self, Ending, Facts},
     steps::Steps,
@@ -74,6 +75,7 @@ pub(crate) fn put(steps: Steps<'_>, host: &HostState, now: Timestamp) -> rusqlit
 pub(crate) fn remove(steps: Steps<'_>, host: &HostKey, now: Timestamp, ending: Ending) -> rusqlite::Result<()> {
     let key = params![address(host.ip), &*host.vantage.0];
     history::end_all(steps, host, now, ending)?;
+    answers::remove_all(steps, host)?;
     steps.execute("DELETE FROM violation WHERE address = ? AND vantage = ?", key)?;
     steps.execute("DELETE FROM host WHERE address = ? AND vantage = ?", key).map(drop)
 }
@@ -138,6 +140,7 @@ fn put_services(steps: Steps<'_>, host: &HostState, up_since: Option<i64>, now: 
             };
             history::end_service(steps, &host.key, &place, &gone.facts, (since, until), ending)?;
         }
+        answers::remove(steps, &host.key, (transport, *port, name))?;
         steps.execute(
             "DELETE FROM service WHERE address = ? AND vantage = ? AND transport = ? AND port = ? AND name = ?",
             params![ip, vantage, transport, port, name],

@@ -1,7 +1,7 @@
 //! The monitor's journal.
 
 use crate::{
-    Store,
+    Store, answers,
     column::{Ms, address, get_count, get_json, json},
     history::Ending,
     host, load, probes,
@@ -10,7 +10,10 @@ use crate::{
 use inventory::{CertificateState, HostState, PoolState, Region};
 use jiff::Timestamp;
 use model::{Alert, Event, EventType, HostKey, Sha256, Vantage};
-use monitor::{Batch, Committed, Journal, JournalError, LeaseRecord, Note, PassRecord, Restored, Violations};
+use monitor::{
+    AnswerPlace, Batch, Committed, Journal, JournalError, KeptAnswer, LeaseRecord, Note, PassRecord, Restored,
+    Violations,
+};
 use notifiers::Owed;
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
@@ -39,6 +42,12 @@ impl Journal for Store {
         }
         let (now, vantage) = (self.shared.clock.now(), self.shared.vantage.clone());
         self.write(move |steps| commit(steps, &batch, &vantage, now)).await.map_err(JournalError::from)
+    }
+
+    async fn answers(&self, after: Option<AnswerPlace>, most: usize) -> Result<Vec<KeptAnswer>, JournalError> {
+        let vantage = self.shared.vantage.clone();
+        let page = move |connection: &Connection| answers::page(connection, &vantage, after.as_ref(), most);
+        Ok(self.shared.reader.query(page).await?)
     }
 }
 
@@ -127,6 +136,7 @@ fn commit(steps: Steps<'_>, batch: &Batch, vantage: &Vantage, now: Timestamp) ->
     }
     batch.pools.iter().try_for_each(|pool| put_pool(steps, vantage, pool))?;
     batch.notes.iter().try_for_each(|note| put_note(steps, vantage, note))?;
+    batch.answers.iter().try_for_each(|answer| answers::put(steps, vantage, answer, now))?;
     batch.probes.iter().try_for_each(|entry| probes::put(steps, entry, vantage, now))?;
     let events = batch.events.iter().map(|event| put_event(steps, event)).collect::<rusqlite::Result<_>>()?;
     let alerts = batch.alerts.iter().map(|alert| put_alert(steps, alert)).collect::<rusqlite::Result<_>>()?;

@@ -3,6 +3,7 @@
 //! One thread owns the only connection that writes ([`Store`]); reads go through a few read-only connections of their
 //! own ([`Reader`]) and never wait for it. `Ok` from anything that writes means it is on disk and survives power loss.
 
+mod answers;
 mod backup;
 mod column;
 mod error;

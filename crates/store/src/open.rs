@@ -25,6 +25,7 @@ const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0001_first.sql")),
     M::up(include_str!("migrations/0002_detection.sql")),
     M::up(include_str!("migrations/0003_probes.sql")),
+    M::up(include_str!("migrations/0004_answers.sql")),
 ];
 
 /// What this version writes in `user_version`.

@@ -94,6 +94,7 @@ mod tests {
             probes: 0,
             needed_rate: 0.0,
             host_rate,
+            reached_rate: f64::INFINITY,
         };
         ProfilePlan {
             name: name.into(),

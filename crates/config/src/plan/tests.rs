@@ -146,3 +146,23 @@ fn numbers_read_well() {
         assert_eq!(render::per_second(rate), text, "{rate}");
     }
 }
+
+#[test]
+fn a_lane_that_asks_too_few_hosts_at_a_time_is_refused() {
+    // 12,426 a second: nothing for everything, a network or a host, and 97 for each of the hosts that are asked at a time.
+    let text = |per_host: &str| {
+        format!(
+            "[sensor]\nrate = \"40k/s\"\nrate_per_host = \"{per_host}\"\n[profile.p]\ntargets = \"10.0.0.0/16\"\n\
+             scan = {{ hot = \"never\", likely = \"never\", full = \"4d\" }}\n"
+        )
+    };
+    let failure = parse(&text("90/s"), "p.toml", &surroundings()).expect_err("too slow").to_string();
+    for words in [
+        "the full lane needs 12,428 probes per second and reaches 11,520",
+        "128 hosts at a time",
+        "raise `sensor.rate_per_host`",
+    ] {
+        assert!(failure.contains(words), "{words}\n{failure}");
+    }
+    assert!(planned(&text("100/s")).is_feasible());
+}

@@ -8,6 +8,7 @@ async fn the_daemon_does_what_it_is_asked() {
         ("halt", "", StatusCode::OK, "stopped"),
         ("resume", "{}", StatusCode::UNPROCESSABLE_ENTITY, "disk is full"),
         ("reload", "{}", StatusCode::UNPROCESSABLE_ENTITY, "colour"),
+        ("fingerprints/relabel", "", StatusCode::OK, "7 kept answers"),
         ("scan-now", r#"{"profile":"dmz"}"#, StatusCode::OK, "dmz is being scanned"),
         ("hosts/approve", r#"{"targets":["192.0.2.0/24","192.0.2.9"]}"#, StatusCode::OK, "noted"),
         ("hosts/approve", r#"{"all":true,"withdraw":true,"by":"anna"}"#, StatusCode::OK, "noted"),

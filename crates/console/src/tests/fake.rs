@@ -71,6 +71,10 @@ impl Control for Fake {
         Box::pin(async { Err("error: unknown key `colour`\n --> x.toml:3:1".to_owned()) })
     }
 
+    fn relabel(&self) -> ControlFuture<'_, Result<String, String>> {
+        Box::pin(async { Ok("7 kept answers".to_owned()) })
+    }
+
     fn notify_test<'a>(&'a self, recipient: &'a str) -> ControlFuture<'a, Result<Delivery, String>> {
         Box::pin(async move {
             match recipient {
@@ -115,6 +119,7 @@ pub(super) fn report() -> StatusReport {
         version: "0.1.0".to_owned(),
         mode: "connect".to_owned(),
         mode_why: "every target is this machine itself".to_owned(),
+        roots: String::new(),
         started: at(0),
         now: at(3600),
         state: CheckState::Ok,

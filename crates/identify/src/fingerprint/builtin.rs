@@ -25,6 +25,11 @@ const FILES: [(&str, &str); 10] = [
 
 const PRODUCTS: &str = include_str!("../../rules/products.toml");
 
+/// Everything that our own rules are made of.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(_, text)| *text).chain([PRODUCTS])
+}
+
 /// What a product is called.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

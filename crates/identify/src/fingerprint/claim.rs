@@ -3,7 +3,7 @@
 
 use super::{APPLICATION, APPLICATION_VERSION, Field, cpe, recog};
 use crate::text;
-use model::{Os, Service};
+use model::{Os, Service, Software};
 
 /// Where the names come from that our own rules did not give: `recog ssh_banners #37`.
 const SOURCE: &str = "fingerprint";
@@ -110,6 +110,14 @@ impl Claim {
                 false
             }
             (Some(product), true) if self.is_behind => {
+                if let Some(cpe) = &self.cpe {
+                    service.note_behind(Software {
+                        vendor: self.vendor.clone(),
+                        product: product.clone(),
+                        version: self.version.clone(),
+                        cpe: Some(cpe.clone()),
+                    });
+                }
                 if !service.facts.contains_key(APPLICATION) {
                     service.facts.insert(APPLICATION.into(), product.clone());
                     service.facts.extend(self.version.map(|version| (APPLICATION_VERSION.to_owned(), version)));

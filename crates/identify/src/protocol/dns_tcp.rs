@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 7766): the same message behind its length. With `n` its number begins as Erlang's port mapper's question for
 //! names does, which has the same kind of length before it and nothing behind: one question for two.
 
-use super::{Protocol, Speaker, dns};
+use super::{Protocol, Speaker, dns, epmd};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
@@ -17,7 +17,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         [length.as_slice(), &question].concat()
     }),
     parse,
-    reply: None,
+    reply: Some(reply),
     #[cfg(test)]
     samples: &[
         b"\x00\x1end\x80\x05\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03",
@@ -26,6 +26,11 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 };
 
 const ID: [u8; 2] = *b"nd";
+
+/// The other one that it is a question for may say no more than its own port.
+fn reply(received: Received<'_>) -> Parse {
+    epmd::reply(received)
+}
 
 fn parse(received: Received<'_>) -> Parse {
     let mut reader = Reader::new(received.bytes);

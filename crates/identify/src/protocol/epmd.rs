@@ -20,7 +20,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 };
 
 /// To who asked, a port alone means that there is no node.
-fn reply(received: Received<'_>) -> Parse {
+pub(super) fn reply(received: Received<'_>) -> Parse {
     match received.bytes {
         [0, 0, 1..=255, _] if received.ended => Parse::yes(named("epmd"), Strength::Grammar, Next::Nothing),
         _ => parse(received),

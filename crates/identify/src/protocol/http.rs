@@ -1,6 +1,6 @@
 //! HTTP/1 (RFC 9112): any response that reads as one, whatever it says of its server.
 
-use super::{Asking, Protocol, Speaker, http_body::Framing};
+use super::{Asking, Protocol, Speaker, http_body::Framing, named};
 use crate::{
     answer::{Next, Parse, Received, Strength},
     distribution,
@@ -52,8 +52,24 @@ fn get(asking: &Asking<'_>, path: &str, last: &str) -> Vec<u8> {
 
 const MAX_HEADERS: usize = 96;
 
+/// A page without a status line (HTTP/0.9, RFC 1945 §6): so some answer a question that they do not understand. To their own they
+/// say more.
+fn bare_page(received: Received<'_>) -> Option<Parse> {
+    const LONGEST: usize = 14;
+    let start: Vec<u8> = received.bytes.iter().take(LONGEST).map(u8::to_ascii_lowercase).collect();
+    let pages: [&[u8]; 2] = [b"<!doctype html", b"<html"];
+    if pages.iter().any(|page| start.starts_with(page)) {
+        return Some(Parse::yes(named("http"), Strength::Weak, Next::Again));
+    }
+    let may_become = !start.is_empty() && pages.iter().any(|page| page.starts_with(&start));
+    (may_become && !received.ended).then_some(Parse::NeedMore)
+}
+
 fn parse(received: Received<'_>) -> Parse {
     const START: &[u8] = b"HTTP/1.";
+    if let Some(page) = bare_page(received) {
+        return page;
+    }
     if !received.bytes.starts_with(START) {
         return if received.may_become(START) { Parse::NeedMore } else { Parse::No };
     }
@@ -304,6 +320,23 @@ mod tests {
             Parse::Yes(answer) => *answer,
             other => panic!("{other:?} of {}", bytes.escape_ascii()),
         }
+    }
+
+    #[test]
+    fn a_page_without_a_status_line_asks_for_the_right_question() {
+        for (bytes, ended, expect) in [
+            (&b"<!DOCTYPE HTML PUBLIC>\n<HTML>"[..], false, true),
+            (b"<html><body>no</body>", true, true),
+            (b"<?xml version='1.0'?><stream:stream>", true, false),
+            (b"<htm", true, false),
+        ] {
+            let found = match parse(Received { bytes, ended }) {
+                Parse::Yes(answer) => (answer.service.name.as_str(), answer.next) == ("http", Next::Again),
+                Parse::No | Parse::NeedMore => false,
+            };
+            assert_eq!(found, expect, "{}", bytes.escape_ascii());
+        }
+        assert!(matches!(parse(Received { bytes: b"<!doc", ended: false }), Parse::NeedMore));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! IRC (RFC 2812 §2.3): lines with a server's name, a number or a notice. Asked for TLS, which joins nothing and which every
 //! server has an answer to, be it that it does not know the word.
 
-use super::{Protocol, Speaker};
+use super::{Protocol, Speaker, named};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
@@ -22,15 +22,35 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"NOTICE AUTH :*** Processing connection to irc.example.org\r\n",
         b":irc.example.org CAP * LS :multi-prefix sasl tls\r\n",
         b":irc.example.org 451 * :Connection not registered\r\n",
+        b"ERROR :\"This is IRC\"\r\n",
     ],
 };
 
+/// A command without what belongs to it, of which every server complains, known or not.
+pub(super) static OPENING: Protocol = Protocol {
+    name: "irc",
+    speaker: Speaker::Client,
+    ports: &[],
+    request: Some(|_| b"PING\r\n".to_vec()),
+    parse,
+    reply: None,
+    #[cfg(test)]
+    samples: &[b":irc.example.org 461 * PING :Not enough parameters.\r\n"],
+};
+
+/// Those who turn somebody away before they have a name for him.
+const ERROR: &[u8] = b"ERROR :";
+
 fn parse(received: Received<'_>) -> Parse {
+    if received.bytes.starts_with(ERROR) && received.bytes.ends_with(b"\r\n") {
+        return Parse::yes(named("irc"), Strength::Weak, Next::Again);
+    }
     let Some(line) = Reader::new(received.bytes).line() else {
         let begun = received.bytes.starts_with(b":")
             || received.may_become(b"NOTICE AUTH ")
             || received.bytes.starts_with(b"NOTICE AUTH ");
         let text = received.bytes.iter().all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r'));
+        let begun = begun || received.may_become(ERROR) || received.bytes.starts_with(ERROR);
         return if begun && text && received.bytes.len() < 512 { Parse::need_more(received) } else { Parse::No };
     };
     let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
@@ -43,8 +63,8 @@ fn parse(received: Received<'_>) -> Parse {
         _ => return Parse::No,
     };
     let numeric = command.len() == 3 && command.iter().all(u8::is_ascii_digit);
-    let named = server.is_none_or(|server| !server.is_empty() && server.iter().all(u8::is_ascii_graphic));
-    if !named || !(numeric || matches!(command, b"NOTICE" | b"CAP")) {
+    let has_name = server.is_none_or(|server| !server.is_empty() && server.iter().all(u8::is_ascii_graphic));
+    if !has_name || !(numeric || matches!(command, b"NOTICE" | b"CAP")) {
         return Parse::No;
     }
     let mut service = Service { name: "irc".into(), ..Service::default() };

@@ -16,7 +16,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     parse,
     reply: None,
     #[cfg(test)]
-    samples: &[b"VERSION 1.6.18\r\n", b"ERROR\r\nVERSION 1.6.18\r\n"],
+    samples: &[b"VERSION 1.6.18\r\n", b"ERROR\r\nVERSION 1.6.18\r\n", b"ERROR\r\nERROR\r\n"],
 };
 
 pub(super) static BY_DATAGRAM: Protocol = Protocol {
@@ -37,12 +37,17 @@ const FRAME: &[u8] = b"pd\0\0\0\x01\0\0";
 pub(super) const ERROR: &[u8] = b"ERROR";
 
 fn parse(received: Received<'_>) -> Parse {
-    // Asked something else before, it has complained.
-    let (bytes, complained) = match received.bytes.strip_prefix(b"ERROR\r\n") {
-        Some(rest) => (rest, true),
-        None => (received.bytes, false),
-    };
+    // Asked something else before, it has complained, of every line.
+    let mut bytes = received.bytes;
+    let mut complaints = 0;
+    while let Some(rest) = bytes.strip_prefix(b"ERROR\r\n") {
+        (bytes, complaints) = (rest, complaints + 1);
+    }
+    let complained = complaints > 0;
     let rest = Received { bytes, ..received };
+    if complaints > 1 && bytes.is_empty() {
+        return Parse::yes(named("memcache"), Strength::Weak, Next::Again);
+    }
     if let Some(parse) = rest.lacks(b"VERSION ") {
         // Others say no more than that, and are not waited for.
         return if complained && bytes.is_empty() { Parse::No } else { parse };

@@ -17,6 +17,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     #[cfg(test)]
     samples: &[
         b"200 news.example.org InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n",
+        b"503 Leafnode must have a unique fully-qualified domain name.\r\n",
         b"201 Leafnode NNTP Daemon, version 1.12.0 running at news.example.org\r\n",
     ],
 };
@@ -28,7 +29,7 @@ fn parse(received: Received<'_>) -> Parse {
         return if reply::may_begin(received) { Parse::NeedMore } else { Parse::No };
     };
     let line = text::printable(greeting.lines.first().copied().unwrap_or_default());
-    if !matches!(greeting.code, 200 | 201 | 400 | 502) || product::mentioned(&line, WORDS).is_none() {
+    if !matches!(greeting.code, 200 | 201 | 400 | 502 | 503) || product::mentioned(&line, WORDS).is_none() {
         return Parse::No;
     }
     let mut service = Service { name: "nntp".into(), ..Service::default() };

@@ -1,6 +1,6 @@
 //! RDP: a connection request of X.224 and its confirmation ([MS-RDPBCGR] §2.2.1.1 and §2.2.1.2).
 
-use super::{Protocol, Speaker};
+use super::{Protocol, Speaker, named};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
@@ -18,10 +18,13 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     #[cfg(test)]
     samples: &[
         b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x1f\x08\x00\x02\x00\x00\x00",
+        b"\x03\x00\x00\x09\x02\xf0\x80\x21\x80",
         b"\x03\x00\x00\x0b\x06\xd0\x00\x00\x12\x34\x00",
         b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x03\x00\x08\x00\x05\x00\x00\x00",
     ],
 };
+
+const ULTIMATUM: &[u8] = b"\x03\0\0\x09\x02\xf0\x80\x21\x80";
 
 fn parse(received: Received<'_>) -> Parse {
     let header = [3, 0, 0];
@@ -30,6 +33,13 @@ fn parse(received: Received<'_>) -> Parse {
     }
     let mut reader = Reader::new(received.bytes);
     let (_, Some(length)) = (reader.take(3), reader.u8()) else { return Parse::need_more(received) };
+    // What xrdp says to those who speak something else: an ultimatum of T.125, as if a session had been there.
+    if received.bytes.starts_with(ULTIMATUM) {
+        return Parse::yes(named("ms-wbt-server"), Strength::Weak, Next::Again);
+    }
+    if length == 9 && received.may_become(ULTIMATUM) {
+        return Parse::NeedMore;
+    }
     if !matches!(length, 11 | 19) {
         return Parse::No;
     }

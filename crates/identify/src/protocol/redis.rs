@@ -18,6 +18,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     #[cfg(test)]
     samples: &[
         b"-ERR wrong number of arguments for 'get' command\r\n",
+        b"-ERR unknown command 'OPTIONS', with args beginning with: 'sip:192.0.2.7' 'SIP/2.0' \r\n",
         b"-NOAUTH Authentication required.\r\n",
         b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n",
         b"$62\r\n# Server\r\nredis_version:7.0.15\r\nos:Linux 6.1.0 x86_64\r\nport:0\r\n\r\n",
@@ -27,8 +28,9 @@ pub(super) static PROTOCOL: Protocol = Protocol {
 const QUIT: Next = Next::Farewell(b"QUIT\r\n");
 
 fn parse(received: Received<'_>) -> Parse {
-    const REFUSALS: [(&str, &str, Next); 3] = [
+    const REFUSALS: [(&str, &str, Next); 4] = [
         ("-ERR wrong number of arguments for '", "no", Next::Again),
+        ("-ERR unknown command ", "no", Next::Again),
         ("-NOAUTH ", "required", QUIT),
         ("-DENIED Redis ", "protected mode", Next::Nothing),
     ];
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_it_tells_everybody() {
-        let Parse::Yes(answer) = parse(Received::open(PROTOCOL.samples[3])) else { panic!() };
+        let Parse::Yes(answer) = parse(Received::open(PROTOCOL.samples[4])) else { panic!() };
         assert_eq!(answer.service.product.as_deref(), Some("Redis"));
         assert_eq!(answer.service.version.as_deref(), Some("7.0.15"));
         assert_eq!(answer.service.os.unwrap().family, "linux");

@@ -9,11 +9,20 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     ports: &[1080, 9050],
     // Without authentication, or with a name and a password.
     request: Some(|_| b"\x05\x02\0\x02".to_vec()),
-    parse: |_| Parse::No,
+    parse,
     reply: Some(reply),
     #[cfg(test)]
-    samples: &[],
+    samples: &[b"\x05\xff"],
 };
+
+/// To somebody who speaks something else: no method of yours will do. That is all it says.
+fn parse(received: Received<'_>) -> Parse {
+    match received.bytes {
+        [5, 0xff] if received.ended => Parse::yes(named("socks"), Strength::Weak, Next::Again),
+        [5] | [5, 0xff] => Parse::need_more(received),
+        _ => Parse::No,
+    }
+}
 
 fn reply(received: Received<'_>) -> Parse {
     let authentication = match received.bytes {

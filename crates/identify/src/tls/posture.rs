@@ -14,7 +14,7 @@ const MAX_AUTHORITIES: usize = 16;
 /// What a flight says in answer to [`Hello::broad`](super::Hello::broad): silence about what that offers is an answer as well.
 /// None where there is no hello, and of TLS 1.3, where most of it would come encrypted.
 pub fn posture(flight: &ServerFlight, at: Timestamp) -> Option<TlsPosture> {
-    let hello = flight.hello.as_ref().filter(|hello| hello.version < Version::TLS1_3)?;
+    let hello = flight.hello.as_ref().filter(|hello| hello.version != Version::TLS1_3)?;
     let is_whole = flight.end == Some(End::HelloDone);
     let dh_bits = match &flight.key_exchange {
         Some(KeyExchange::Dh { bits, .. }) => Some(*bits),
@@ -49,6 +49,11 @@ fn authorities(names: &[Vec<u8>]) -> Vec<String> {
 pub fn profile(modern: Option<&ServerFlight>, broad: Option<&ServerFlight>) -> String {
     let line = |flight: Option<&ServerFlight>| flight.and_then(ServerFlight::profile).unwrap_or_else(|| "-".to_owned());
     format!("tsp1:{}|{}", line(modern), line(broad))
+}
+
+/// Whether only the second of the two got a hello in answer, by what [`profile`] made of them.
+pub fn is_by_hand_alone(profile: &str) -> bool {
+    profile.starts_with("tsp1:-|") && !profile.starts_with("tsp1:-|alert") && profile != "tsp1:-|-"
 }
 
 /// Whether a modern library agrees on this, by the names of version and suite: TLS 1.3, or 1.2 with an ephemeral curve and

@@ -327,8 +327,8 @@ impl Values {
 
 /// What two equal services have in common, without their keys.
 fn digest_of(service: &Service) -> impl std::hash::Hash + '_ {
-    let Service { name, vendor, product, version, cpe, confidence: _, banner, facts, os, ssh_key: _ } = service;
-    (name, vendor, product, version, cpe, banner, facts, os.as_ref().map(digest_of_system))
+    let Service { name, vendor, product, version, cpe, confidence: _, banner, facts, os, behind, ssh_key: _ } = service;
+    (name, vendor, product, version, cpe, banner, facts, os.as_ref().map(digest_of_system), behind)
 }
 
 fn digest_of_system(os: &Os) -> impl std::hash::Hash + '_ {
@@ -337,7 +337,7 @@ fn digest_of_system(os: &Os) -> impl std::hash::Hash + '_ {
 }
 
 fn same_but_key(one: &Service, other: &Service) -> bool {
-    let Service { name, vendor, product, version, cpe, confidence, banner, facts, os, ssh_key: _ } = one;
+    let Service { name, vendor, product, version, cpe, confidence, banner, facts, os, behind, ssh_key: _ } = one;
     *name == other.name
         && *vendor == other.vendor
         && *product == other.product
@@ -347,6 +347,7 @@ fn same_but_key(one: &Service, other: &Service) -> bool {
         && *banner == other.banner
         && *facts == other.facts
         && *os == other.os
+        && *behind == other.behind
 }
 
 fn pack_verdicts(verdicts: &[Verdict]) -> Option<u64> {

@@ -83,6 +83,7 @@ fn conversation(port: u16, service: Option<Service>, tls: Option<TlsObservation>
         tls,
         connections: 1,
         learnt: false,
+        heard: None,
     }))
 }
 
@@ -100,6 +101,11 @@ pub(crate) fn audited(port: u16, asked: &[Weakness], found: &[Weakness]) -> Seen
 /// Somebody speaks there.
 pub(crate) fn speaks(port: u16, text: &str) -> Seen {
     conversation(port, Some(service(text)), None)
+}
+
+/// The same with everything it says.
+pub(crate) fn says(port: u16, service: &Service) -> Seen {
+    conversation(port, Some(service.clone()), None)
 }
 
 /// An SSH server that shows that key: one number, one key.

@@ -96,6 +96,18 @@ impl Book {
         }
     }
 
+    /// The same for one that may be asked again and again: within a row it is entered once, and the row is as long as it was asked.
+    pub(super) fn gather_once(&self, kind: &Kind, endpoint: Endpoint, first: Timestamp, last: Timestamp) {
+        {
+            let mut pages = self.pages();
+            if let Some(row) = pages.gathered.get_mut(kind).filter(|row| row.asked.contains_key(&endpoint)) {
+                row.ended = row.ended.max(last);
+                return;
+            }
+        }
+        self.gather(kind, [endpoint], first, last);
+    }
+
     /// What is to be committed with something else now.
     pub(crate) fn take(&self, now: Timestamp) -> Vec<Entry> {
         let mut pages = self.pages();

@@ -7,15 +7,18 @@ mod slip;
 pub(crate) use book::Book;
 
 use crate::network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
+use book::Kind;
 use jiff::Timestamp;
 use model::{
-    AddressSet, AuditObservation, Clock, Endpoint, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId, ServiceName,
-    ServiceObservation,
+    AddressSet, AuditObservation, Clock, Endpoint, Heard, Lane, LocalErrorKind, Mac, NotProbed, Outcome, PassId,
+    Service, ServiceName, ServiceObservation, Sha256, Transport,
 };
-use probe::{Compared, Due, Found, Resolve, ResolveError, Resolved, Resolving, Reversing, SweepJob, SweepOutcome};
+use probe::{
+    Aside, Compared, Due, Found, Resolve, ResolveError, Resolved, Resolving, Reversing, SweepJob, SweepOutcome,
+};
 use scope::{
     ScopeHandle,
-    ledger::{Errand, Why},
+    ledger::{Errand, Mode, Why},
 };
 use slip::{Few, Many, Swept};
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
@@ -116,6 +119,19 @@ impl Accounted {
         self.network.read_reply(endpoint, reply, at)
     }
 
+    pub(crate) fn rules(&self) -> Option<Sha256> {
+        self.network.rules()
+    }
+
+    pub(crate) fn relabel(
+        &self,
+        transport: Transport,
+        heard: &Heard,
+        certificate: Option<(&str, &str)>,
+    ) -> Option<Service> {
+        self.network.relabel(transport, heard, certificate)
+    }
+
     pub(crate) fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
         self.network.resolve(name)
     }
@@ -163,6 +179,15 @@ impl Accounted {
 
     pub(crate) fn ask_from_second(&self, hosts: AddressSet) {
         self.network.ask_from_second(hosts);
+    }
+
+    /// Enters what the network asked by itself, which leaves these hosts alone from now on.
+    pub(crate) fn enter_asides(&self, spared: Arc<BTreeSet<IpAddr>>) {
+        for Aside { endpoint, is_canary, first, last } in self.network.asides(spared) {
+            let (why, mode) = if is_canary { (Why::Canary, Mode::Raw) } else { (Why::Control, Mode::Connect) };
+            let errand = Errand { profile: None, lane: None, pass: None, why };
+            self.book.gather_once(&Kind { errand, attempts: (1, 1), mode, some: false }, endpoint, first, last);
+        }
     }
 
     pub(crate) fn halt(&self, halted: bool) {

@@ -1,7 +1,7 @@
 use super::*;
 use jiff::SignedDuration;
 use model::{AddressRange, AddressSet, ClosedReason, OpenReason, PortObservation, PortSet, Target, Transport};
-use probe::{Asked, Round, SweepCounts};
+use probe::{Aside, Asked, Round, SweepCounts};
 use scope::{
     AssetScope, Scope,
     ledger::{Entry, Mode, Order, Places, Subject, Territory},
@@ -79,6 +79,13 @@ impl Network for Slow {
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
         Box::pin(async move { Err(ResolveError::NoSuchName(name.clone())) })
+    }
+
+    /// A canary and a router's target, each time.
+    fn asides(&self, spared: Arc<BTreeSet<IpAddr>>) -> Vec<Aside> {
+        let now = self.clock.now();
+        let asked = [(7, true), (8, false)].into_iter().filter(|(host, _)| !spared.contains(&ip(*host)));
+        asked.map(|(host, is_canary)| Aside { endpoint: ssh(host), is_canary, first: now, last: now }).collect()
     }
 
     fn halt(&self, _: bool) {}
@@ -166,6 +173,23 @@ async fn what_is_asked_twice_within_a_row_is_told_twice() {
     assert_eq!(times, [(at(0), true), (at(10), true)]);
 }
 
+#[test]
+fn what_the_network_asks_by_itself_is_told_and_not_row_by_row() {
+    let world = world(OPEN, false, Vec::new());
+    world.network.enter_asides(Arc::default());
+    for _ in 0..3 {
+        world.pass(4);
+        world.network.enter_asides(Arc::new([ip(8)].into()));
+    }
+    let mut entries = world.book.close(at(20));
+    entries.sort_by_key(|entry| entry.volley.mode);
+    let told: Vec<_> =
+        entries.iter().map(|entry| (entry.volley.errand.why, entry.volley.mode, entry.volley.ended)).collect();
+    assert_eq!(told, [(Why::Canary, Mode::Raw, Some(at(12))), (Why::Control, Mode::Connect, Some(at(0)))]);
+    assert_eq!((of(&entries[0], ssh(7)), of(&entries[0], ssh(8))), (Some((at(0), true)), None));
+    assert_eq!(of(&entries[1], ssh(8)), Some((at(0), true)));
+}
+
 #[tokio::test]
 async fn what_did_not_leave_is_not_told() {
     for (outcome, told) in [
@@ -177,8 +201,7 @@ async fn what_did_not_leave_is_not_told() {
     ] {
         let world = world(outcome, false, Vec::new());
         world.network.ask(vec![ssh(1)], Duration::ZERO).await;
-        let whom =
-            Introduction { endpoint: ssh(2), name: None, learnt: false, prior: None, prior_tls: false, earlier: None };
+        let whom = Introduction::first(ssh(2));
         world.network.identify(whom).await;
         let entries = world.book.close(at(99));
         let touched = |host: u16| entries.iter().filter(|entry| of(entry, ssh(host)).is_some()).count();
@@ -233,6 +256,7 @@ async fn a_sweep_tells_of_its_rounds() {
         SweepJob {
             expected: Vec::new(),
             dark: 1,
+            parts: 1,
             quick: false,
             addresses,
             tcp: Arc::new(tcp),

@@ -201,6 +201,17 @@ impl Health {
         trouble.clean = 0;
     }
 
+    /// What is in scope no more is not asked again, so it cannot show that a trouble is over: one that showed only there ends.
+    pub(crate) fn keep_to(&mut self, scope: impl FnOnce() -> AddressSet) {
+        let Some(trouble) = self.troubles.get_mut(&Kind::Local).filter(|trouble| !trouble.doubted.is_empty()) else {
+            return;
+        };
+        trouble.doubted = trouble.doubted.intersection(&scope());
+        if trouble.doubted.is_empty() {
+            self.troubles.remove(&Kind::Local);
+        }
+    }
+
     /// Whether nothing negative is believed of anybody.
     pub(crate) fn doubts_everything(&self) -> bool {
         self.troubles.keys().any(|kind| matches!(kind, Kind::Link | Kind::Canaries | Kind::Blocked))

@@ -218,6 +218,24 @@ fn what_goes_well_elsewhere_ends_no_trouble() {
 }
 
 #[test]
+fn what_left_the_scope_keeps_no_trouble_alive() {
+    let [gone, kept] = [9, 1].map(|last| [AddressRange::single(address(last))].into_iter().collect::<AddressSet>());
+    // Where it showed, and whether it stands once one of the two has left the scope.
+    for (doubted, stands) in [(&gone, false), (&kept, true), (&gone.union(&kept), true)] {
+        let mut health = Health::default();
+        let tally = Tally { covered: &NOTHING, spoilt: doubted, local_errors: 20, probes: 20 };
+        health.examine(&mut Vec::new(), &tally, &Worth::fine(Instant::now()), &known(), now());
+        assert!(matches!(health.turn(Instant::now()), Some(Turn::Degraded(_))));
+        health.keep_to(|| gone.union(&kept));
+        assert_eq!(health.turn(Instant::now()), None, "it is asked again");
+        health.keep_to(|| kept.clone());
+        assert_eq!(health.turn(Instant::now()).is_none(), stands, "{doubted:?}");
+        health.keep_to(|| kept.clone());
+        assert_eq!(health.turn(Instant::now()), None);
+    }
+}
+
+#[test]
 fn a_standing_trouble_doubts_the_few_as_well_but_not_for_ever() {
     let mut health = Health::default();
     let tally = Tally { covered: &NOTHING, spoilt: &NOTHING, local_errors: 0, probes: 8 };

@@ -101,14 +101,14 @@ impl<J: Journal> Monitor<J> {
                     continue;
                 }
             }
-            let extent = self.ground(&profile, now).extent();
+            let ground = self.ground(&profile, now);
             let mut lanes = self.lanes.iter().filter(|state| state.profile == profile);
-            if !lanes.all(|state| state.is_learnt(&extent)) {
+            if !lanes.all(|state| state.is_learnt(&ground)) {
                 self.learning.been_round.remove(&profile);
                 continue;
             }
             let since = *self.learning.been_round.entry(profile.clone()).or_insert_with(Instant::now);
-            let mirages = &self.tools.mirages;
+            let (extent, mirages) = (ground.extent(), &self.tools.mirages);
             let is_meeting = || self.tools.conversations.is_meeting(&extent, |endpoint| mirages.was_heard(endpoint));
             if since.elapsed() >= INTRODUCED_BY || !is_meeting() {
                 self.learning.been_round.remove(&profile);

@@ -4,6 +4,7 @@
 mod commit;
 mod learning;
 mod mirage;
+mod relabel;
 mod rescope;
 mod reverse;
 mod show;
@@ -13,6 +14,7 @@ mod take;
 mod touched;
 mod well;
 
+pub use relabel::Relabelled;
 pub use rescope::scope_of;
 
 use crate::{
@@ -139,6 +141,8 @@ pub struct Monitor<J> {
     confirming: JoinSet<(ConfirmRequest, HostSlice, Worth)>,
     confirm_slots: Arc<Semaphore>,
     halted: bool,
+    /// By which rules everything that is kept was named.
+    named_by: Option<String>,
     learning: Learning,
     counter: u64,
     expiry_at: Timestamp,
@@ -227,6 +231,7 @@ impl<J: Journal> Monitor<J> {
             confirming: JoinSet::new(),
             confirm_slots: Arc::new(Semaphore::new(CONFIRMATIONS_AT_ONCE)),
             halted: restored.halted,
+            named_by: None,
             learning: Learning::restore(&restored.notes),
             counter: 0,
             expiry_at: now,
@@ -236,6 +241,7 @@ impl<J: Journal> Monitor<J> {
             touched_at: Instant::now(),
         };
         monitor.take_up(&restored.notes);
+        monitor.restore_rules(&restored.notes);
         monitor.live.update(|live| live.events = restored.events);
         monitor.learning.configure(&monitor.config, &monitor.lanes);
         monitor.rescope();
@@ -251,6 +257,7 @@ impl<J: Journal> Monitor<J> {
         self.dissolve_pools(&mut batch);
         self.look_after_itself(&mut batch);
         self.commit(batch, &shutdown).await?;
+        self.relabel_if_due(&shutdown).await?;
         loop {
             self.start_due();
             if Instant::now() >= self.show_at {
@@ -369,6 +376,15 @@ impl<J: Journal> Monitor<J> {
                 self.reconfigure(config, shutdown).await?;
                 let _ = done.send(());
             }
+            Command::Relabel { done } => {
+                let relabelled = self.relabel(shutdown).await?;
+                let mut batch = Batch::default();
+                let fill =
+                    |event: &mut model::Event| event.reason = Some(format!("relabel by the operator: {relabelled}"));
+                self.decider.own_event(EventType::Audit, "relabel", fill, now, &mut batch);
+                self.commit(batch, shutdown).await?;
+                let _ = done.send(relabelled);
+            }
             Command::DeliveryFailed(failure) => {
                 let mut batch = Batch::default();
                 self.decider.raise(failure.event(now, &self.tools.vantage), now, &mut batch);
@@ -400,6 +416,7 @@ impl<J: Journal> Monitor<J> {
             self.purge_at = now.checked_add(PURGE_EVERY).unwrap_or(now);
         }
         self.finish_learning(now, &mut batch);
+        self.tools.network.enter_asides(self.restraint.borrow().hosts.clone());
         batch.probes = self.book.overdue(now);
         self.commit(batch, shutdown).await
     }
@@ -427,6 +444,7 @@ impl<J: Journal> Monitor<J> {
         self.looking.abort_all();
         self.reversals.abort_all();
         self.drain_passes(shutdown).await?;
+        self.tools.network.enter_asides(self.restraint.borrow().hosts.clone());
         let probes = self.book.close(self.clock.now());
         self.commit(Batch { probes, ..Batch::default() }, shutdown).await?;
         self.write_touched(touched::END_WRITES_FOR, shutdown).await

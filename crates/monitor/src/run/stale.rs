@@ -12,7 +12,7 @@ use std::time::Duration;
 impl<J: Journal> Monitor<J> {
     /// Takes up what the last run left in notes.
     pub(super) fn take_up(&mut self, notes: &[Note]) {
-        self.decider.restore_storms(notes);
+        self.decider.restore_storms(notes, self.tools.clock.now());
         self.decider.restore_approvals(notes);
         self.restore_mirages(notes);
         for note in notes.iter().filter(|note| note.kind == STALE) {

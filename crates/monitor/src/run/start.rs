@@ -74,6 +74,7 @@ impl<J: Journal> Monitor<J> {
             udp: state.udp.clone(),
             identify: state.identify,
             dark: 1,
+            parts: 1,
         };
         let cancel = CancellationToken::new();
         state.running = Some(Running { record, cancel: cancel.clone() });

@@ -2,7 +2,7 @@
 
 use super::{COALESCE, CONFIRM_AGAIN, Monitor, Resolution};
 use crate::{
-    Batch, Journal, MonitorError, PassRecord,
+    Batch, Credit, Journal, MonitorError, PassRecord,
     health::{Tally, strip, unproven},
     look::Worth,
     pass::{Group, Report},
@@ -103,8 +103,9 @@ impl<J: Journal> Monitor<J> {
     }
 
     async fn take_group(&mut self, group: Group, shutdown: &CancellationToken) -> Result<(), MonitorError> {
-        let Group { record, mut slices, heard, coverage, mut addresses, spoilt, local_errors, probes, worth, .. } =
+        let Group { mut record, mut slices, heard, mut coverage, mut addresses, spoilt, local_errors, probes, .. } =
             group;
+        let worth = group.worth;
         let (profile, lane) = (record.profile.clone(), record.lane);
         let tally = Tally { covered: &addresses, spoilt: &spoilt, local_errors, probes };
         let spared = self.tools.restraint.borrow().hosts.clone();
@@ -130,7 +131,21 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard)).difference(&unproven);
-        if group.counted.is_none() && !addresses.is_empty() {
+        let mut is_whole = group.counted.is_none();
+        if let Some(part) = group.part {
+            let running = self.lane(&profile, lane).and_then(|state| state.running.as_ref());
+            let running = running.filter(|running| !part.is_first && running.record.id == record.id);
+            let credit = running.and_then(|running| running.record.credit.clone());
+            let credit = Credit::with(credit, &coverage, &addresses);
+            is_whole = part.is_last;
+            if part.is_last {
+                let credit = credit.unwrap_or_default();
+                (coverage, addresses, record.credit) = (credit.coverage(), credit.addresses, None);
+            } else {
+                record.credit = credit;
+            }
+        }
+        if is_whole && !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
         }
         if let Some(state) = self.lane(&profile, lane)
@@ -156,6 +171,9 @@ impl<J: Journal> Monitor<J> {
             .is_some_and(|state| state.running.as_ref().is_some_and(|running| running.record.id == record.id));
         if record.complete {
             record.finished = Some(now);
+        } else if ours && let Some(state) = self.lane(&profile, lane) {
+            // What counts was decided here.
+            record.credit = state.running.as_ref().and_then(|running| running.record.credit.clone());
         }
         let batch = Batch { passes: vec![record.clone()], ..Batch::default() };
         if ours && let Some(state) = self.lane(&profile, lane) {

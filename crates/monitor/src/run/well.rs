@@ -22,6 +22,7 @@ impl<J: Journal> Monitor<J> {
         self.mind_the_clocks(now, batch);
         let around = self.tools.network.surroundings();
         self.health.links(&around.faults, now);
+        self.health.keep_to(|| self.scope.load().space(now.wall));
         let (first, second) = self.tools.network.sources();
         self.health.note_sources(first, second);
         self.health.judge_line(self.tools.canaries.bad_since(now.instant), now);

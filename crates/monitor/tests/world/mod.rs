@@ -9,7 +9,7 @@ use config::Config;
 use inventory::HostState;
 use jiff::Timestamp;
 use model::{
-    AddressRange, AddressSet, AuditObservation, Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed,
+    AddressRange, AddressSet, Alert, AuditObservation, Clock, ClosedReason, Endpoint, Event, LocalErrorKind, NotProbed,
     OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation, Transport,
 };
 use monitor::{
@@ -41,6 +41,13 @@ use tokio_util::sync::CancellationToken;
 pub(crate) enum Ban {
     Silent,
     Refusing,
+}
+
+/// How somebody was asked anything, other than by a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Talked,
+    Asked,
 }
 
 /// What an endpoint says when it is asked who it is.
@@ -77,6 +84,8 @@ struct Truth {
     /// Sweeps so far, by whether what they hear of their last port was to be doubted.
     sweeps: [u64; 2],
     answers: u64,
+    /// Whom somebody began to talk to, and who was asked by himself, in their order.
+    met: Vec<(Manner, Endpoint)>,
 }
 
 /// What every question does to the sensor's surroundings.
@@ -229,6 +238,13 @@ impl World {
         self.truth().asked_of.keys().copied().collect()
     }
 
+    /// How this host was met so far, other than by sweeps.
+    pub(crate) fn met(&self, ip: &str) -> Vec<(Manner, u16)> {
+        let ip: IpAddr = ip.parse().expect("an address");
+        let truth = self.truth();
+        truth.met.iter().filter(|(_, endpoint)| endpoint.ip == ip).map(|(manner, it)| (*manner, it.port)).collect()
+    }
+
     /// Sweeps so far that took nothing at its first word, and others.
     pub(crate) fn sweeps(&self) -> (u64, u64) {
         let [others, doubting] = self.truth().sweeps;
@@ -349,6 +365,7 @@ impl Network for World {
     fn ask(&self, endpoints: Vec<Endpoint>, within: Duration) -> Answer<'_, Vec<Found>> {
         Box::pin(async move {
             sleep(ROUND_TRIP.max(within / 2)).await;
+            self.truth().met.extend(endpoints.iter().map(|endpoint| (Manner::Asked, *endpoint)));
             let found = |endpoint| {
                 let mut observation = self.answer(endpoint);
                 // As the real one does: silence is asked again.
@@ -363,6 +380,7 @@ impl Network for World {
 
     fn identify(&self, whom: Introduction) -> Answer<'_, Conversation> {
         Box::pin(async move {
+            self.truth().met.push((Manner::Talked, whom.endpoint));
             let is_slow = self.truth().slow.contains(&whom.endpoint.ip);
             sleep(if is_slow { SLOW } else { ROUND_TRIP }).await;
             if self.truth().tongue_tied {
@@ -390,6 +408,7 @@ impl Network for World {
                     tls: self.tls.shown(&whom, at),
                     connections: 1,
                     learnt: whom.learnt,
+                    heard: None,
                 }
             });
             Conversation { ports: vec![port], observation }
@@ -409,7 +428,16 @@ impl Network for World {
 
     fn read_reply(&self, endpoint: Endpoint, _: &[u8], at: Timestamp) -> ServiceObservation {
         assert_eq!(endpoint.transport, Transport::Udp);
-        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0, learnt: false }
+        ServiceObservation {
+            endpoint,
+            name: None,
+            at,
+            service: None,
+            tls: None,
+            connections: 0,
+            learnt: false,
+            heard: None,
+        }
     }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {
@@ -444,6 +472,7 @@ struct Contents {
     hosts: Vec<HostState>,
     restored: Restored,
     events: Vec<Event>,
+    alerts: Vec<Alert>,
     owed: Vec<Owed>,
     hosts_written: usize,
     full: bool,
@@ -467,6 +496,10 @@ impl Disk {
         self.contents().events.clone()
     }
 
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
+        self.contents().alerts.clone()
+    }
+
     /// The types of the events since the `n`th, without those about the monitor itself.
     pub(crate) fn kinds_since(&self, n: usize) -> Vec<String> {
         self.events().iter().skip(n).map(|event| event.kind.to_string()).collect()
@@ -483,6 +516,10 @@ impl Disk {
     /// How often a host was written.
     pub(crate) fn hosts_written(&self) -> usize {
         self.contents().hosts_written
+    }
+
+    pub(crate) fn regions(&self) -> Vec<inventory::Region> {
+        self.contents().restored.regions.clone()
     }
 
     pub(crate) fn passes(&self) -> Vec<PassRecord> {
@@ -554,7 +591,9 @@ impl Journal for Disk {
         let seqs = (first..).take(batch.events.len()).collect();
         contents.events.extend(batch.events);
         contents.owed.extend(batch.owed);
-        Ok(Committed { events: seqs, alerts: (1..).take(batch.alerts.len()).collect() })
+        let seqs_of_alerts = (1..).take(batch.alerts.len()).collect();
+        contents.alerts.extend(batch.alerts);
+        Ok(Committed { events: seqs, alerts: seqs_of_alerts })
     }
 }
 
@@ -568,13 +607,18 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) async fn start(config: &str, world: &World, disk: &Disk) -> Self {
+        Self::start_on(config, Arc::new(world.clone()), world.clock.clone(), disk).await
+    }
+
+    /// In another network.
+    pub(crate) async fn start_on(config: &str, network: Arc<dyn Network>, clock: Arc<dyn Clock>, disk: &Disk) -> Self {
         let config = configured(config);
         let parts = Parts {
             scope: ScopeHandle::new(scope_of(&config)),
             config,
             journal: Arc::new(disk.clone()),
-            network: Arc::new(world.clone()),
-            clock: world.clock.clone(),
+            network,
+            clock,
             seed: 7,
             owed: Arc::new(Notify::new()),
         };

@@ -15,6 +15,8 @@ use std::{
 #[derive(Debug, Default)]
 struct Truth {
     served: BTreeMap<Endpoint, (u8, Vec<String>)>,
+    /// Certificates, by number, that live from and to another time than the others.
+    lives: BTreeMap<u8, (Timestamp, Timestamp)>,
     weak: BTreeMap<Endpoint, BTreeSet<Weakness>>,
     audits: Vec<(Endpoint, Timestamp)>,
     under_way: BTreeSet<IpAddr>,
@@ -47,6 +49,12 @@ impl Tls {
     pub(crate) fn serve(&self, ip: &str, port: u16, number: u8, names: &[&str]) {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         self.truth().served.insert(place(ip, port), (number, names));
+    }
+
+    /// The certificates of that number live from then to then.
+    pub(crate) fn live(&self, number: u8, from: &str, to: &str) {
+        let time = |text: &str| text.parse().expect("a time");
+        self.truth().lives.insert(number, (time(from), time(to)));
     }
 
     /// What audits find from now on.
@@ -85,8 +93,12 @@ impl Tls {
         }
         let posture =
             TlsPosture { at: is_due.then_some(at), client_auth: Some(ClientAuth::No), ..TlsPosture::default() };
+        let mut certificate = certificate(number, names);
+        if let Some((from, to)) = truth.lives.get(&number) {
+            (certificate.not_before, certificate.not_after) = (*from, *to);
+        }
         Some(TlsObservation {
-            certificate: Some(certificate(number, names)),
+            certificate: Some(certificate),
             posture: Some(Box::new(posture)),
             ..TlsObservation::new("TLSv1.3", "TLS_AES_128_GCM_SHA256")
         })

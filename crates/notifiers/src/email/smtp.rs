@@ -23,12 +23,17 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// As long as the contract allows: a server that looks into a message before it takes it, and is cut off, gets it again.
 const ALL: Duration = Duration::from_secs(55);
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a mailbox that is full or greylists holds up what its colleagues are to read.
+const HOLDS_UP: Duration = Duration::from_hours(1);
 
 pub(super) struct Server {
     pub(super) security: SmtpSecurity,
@@ -54,7 +59,23 @@ pub(super) struct Progress {
     digest: String,
     settled: BTreeSet<String>,
     answers: Vec<String>,
+    missed: Vec<String>,
     taken: bool,
+    /// Since when an address puts us off, over all digests. One that has done so for long is asked each time and not waited for.
+    putting_off: BTreeMap<String, Instant>,
+}
+
+impl Progress {
+    /// Nothing of a digest; what is known of the addresses stays.
+    fn begin(&mut self, digest: &str) {
+        let putting_off = std::mem::take(&mut self.putting_off);
+        *self = Self { digest: digest.to_owned(), putting_off, ..Self::default() };
+    }
+
+    fn puts_off(&mut self, to: &str) -> bool {
+        let since = *self.putting_off.entry(to.to_owned()).or_insert_with(Instant::now);
+        since.elapsed() >= HOLDS_UP
+    }
 }
 
 impl fmt::Debug for Email {
@@ -110,7 +131,7 @@ impl Email {
     async fn send(&self, digest: &str, message: &[u8]) -> Result<Delivery, Failed> {
         let mut progress = self.progress.lock().await;
         if progress.digest != digest {
-            *progress = Progress { digest: digest.to_owned(), ..Progress::default() };
+            progress.begin(digest);
         }
         let mut connection = self.connect().await?;
         let utf8 = std::iter::once(&self.from).chain(&self.to).any(|of| !of.email.to_string().is_ascii());
@@ -122,16 +143,23 @@ impl Email {
         connection.command(Mail::new(Some(self.from.email.clone()), parameters)).await.map_err(Failed::Message)?;
         let mut accepted = Vec::new();
         let mut deferred = Vec::new();
+        let mut late = Vec::new();
         for to in self.to.iter().map(|to| &to.email) {
             if progress.settled.contains(&to.to_string()) {
                 continue;
             }
             match connection.command(Rcpt::new(to.clone(), Vec::new())).await {
-                Ok(_) => accepted.push(to.to_string()),
-                Err(error) if error.is_transient() => deferred.push(format!("{to}: {}", self.words(&error))),
+                Ok(_) => {
+                    progress.putting_off.remove(&to.to_string());
+                    accepted.push(to.to_string());
+                }
+                Err(error) if error.is_transient() => {
+                    let words = format!("{to}: {}", self.words(&error));
+                    if progress.puts_off(to.as_ref()) { late.push(words) } else { deferred.push(words) }
+                }
                 Err(error) if error.is_permanent() => {
                     progress.settled.insert(to.to_string());
-                    progress.answers.push(format!("{to} refused: {}", self.words(&error)));
+                    progress.missed.push(format!("{to} refused: {}", self.words(&error)));
                 }
                 Err(error) => return Err(Failed::Message(error)),
             }
@@ -146,14 +174,20 @@ impl Email {
         }
         // The message is with the server; how it takes leave changes nothing.
         let _ = timeout(FAREWELL, connection.quit()).await;
-        if !deferred.is_empty() {
+        if !deferred.is_empty() || (!late.is_empty() && !progress.taken) {
+            deferred.append(&mut late);
             return Ok(again(format!("{}: {}", self.via(), deferred.join("; "))));
         }
-        let answers = progress.answers.join("; ");
+        progress.missed.append(&mut late);
+        let (answer, missed) = (progress.answers.join("; "), progress.missed.join("; "));
         let taken = progress.taken;
         // Forgotten, so that the same digest offered once more is really sent once more.
-        *progress = Progress::default();
-        Ok(if taken { Delivery::Delivered(answers) } else { Delivery::Refused(format!("{}: {answers}", self.via())) })
+        progress.begin("");
+        Ok(match (taken, missed.is_empty()) {
+            (true, true) => Delivery::Delivered(answer),
+            (true, false) => Delivery::Partly { answer, missed },
+            (false, _) => Delivery::Refused(format!("{}: {missed}", self.via())),
+        })
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Failed> {

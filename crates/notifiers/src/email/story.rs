@@ -14,6 +14,8 @@ pub(super) const SHOWN: usize = 200;
 
 pub(super) struct Story<'a> {
     pub(super) alerts: usize,
+    /// The alert to read if only one is read.
+    pub(super) worst: Option<&'a Notice>,
     /// `2 hosts`; `3 subjects` where not all are hosts.
     pub(super) about: String,
     pub(super) test: bool,
@@ -69,8 +71,11 @@ impl<'a> Story<'a> {
         for notice in notices {
             *severities.entry(Reverse(notice.alert.severity)).or_default() += 1;
         }
+        let value = |notice: &Notice| notice.event.assets.iter().filter_map(|asset| values.get(asset.as_str())).max();
+        let worst = notices.iter().max_by_key(|notice| (notice.alert.severity, value(notice), Reverse(notice.seq)));
         Self {
             alerts: notices.len(),
+            worst,
             about,
             test: notices.iter().any(|notice| notice.test),
             severities: severities.into_iter().map(|(Reverse(severity), alerts)| (severity, alerts)).collect(),
@@ -80,15 +85,6 @@ impl<'a> Story<'a> {
             blocks,
             left_out,
         }
-    }
-
-    /// The alert to read if only one is read.
-    pub(super) fn worst(&self) -> Option<&'a Notice> {
-        self.blocks
-            .first()?
-            .entries
-            .first()
-            .and_then(|entry| entry.notices().max_by_key(|n| (n.alert.severity, Reverse(n.seq))))
     }
 }
 
@@ -124,6 +120,9 @@ fn block<'a>(notices: &[&'a Notice]) -> Block<'a> {
         if let Some(cause) = cause {
             cause.effects.push(effect);
         }
+    }
+    for entry in &mut entries {
+        entry.effects.sort_by_key(|effect| (Reverse(effect.alert.severity), effect.seq));
     }
     entries.sort_by_key(|entry| {
         (entry.notice.event.kind != EventType::HostLost, Reverse(entry.severity()), entry.notice.seq)

@@ -163,7 +163,9 @@ async fn answers_are_judged_by_what_they_are_about() {
         let (judged, reason) = match answered {
             Delivery::RetryAfter { reason, .. } => (Judged::Later, reason),
             Delivery::Refused(reason) => (Judged::Never, reason),
-            Delivery::Delivered(reason) => panic!("{command} {answer}: {reason}"),
+            Delivery::Delivered(reason) | Delivery::Partly { answer: reason, .. } => {
+                panic!("{command} {answer}: {reason}")
+            }
         };
         assert_eq!(judged, expect, "{command} {answer}");
         let (code, words) = answer.split_once(' ').expect("a code");
@@ -185,11 +187,33 @@ async fn each_address_is_judged_by_itself_and_none_gets_it_twice() {
     assert!(reason.contains("b@example.org: 451") && !reason.contains("c@example.org"), "{reason}");
     assert_eq!(sink.seen().messages.len(), 1, "the others need not wait");
     let second = deliver(&channel, vec![sample::port_open()]).await;
-    let Delivery::Delivered(answer) = second else { panic!("{second:?}") };
-    assert!(answer.contains("c@example.org refused: 550"), "{answer}");
+    let Delivery::Partly { missed, .. } = second else { panic!("{second:?}") };
+    assert!(missed.contains("c@example.org refused: 550") && !missed.contains("b@"), "{missed}");
     let asked: Vec<String> = sink.seen().commands.into_iter().filter(|command| command.starts_with("RCPT")).collect();
     let expect: Vec<String> = ["a", "b", "c", "b"].iter().map(|who| format!("RCPT TO:<{who}@example.org>")).collect();
     assert_eq!(asked, expect);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_holds_its_colleagues_up_for_an_hour_at_most() {
+    let full = vec!["452 4.2.2 mailbox full"; 9];
+    let sink = Sink::start(answering([("RCPT TO:<b@example.org>", full)])).await;
+    let channel = plain(&sink, &["a@example.org", "b@example.org"]);
+    assert!(matches!(deliver(&channel, vec![sample::port_open()]).await, Delivery::RetryAfter { .. }));
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_mins(61)).await;
+    tokio::time::resume();
+    let answer = deliver(&channel, vec![sample::port_open()]).await;
+    let Delivery::Partly { missed, .. } = answer else { panic!("{answer:?}") };
+    assert!(missed.contains("b@example.org: 452"), "{missed}");
+    assert_eq!(sink.seen().messages.len(), 1, "who has it does not get it twice");
+
+    // The next digest goes to the others at once.
+    let mut next = sample::digest(vec![sample::port_open()]);
+    next.id = "another".to_owned();
+    let answer = channel.deliver(&next).await;
+    assert!(matches!(answer, Delivery::Partly { .. }), "{answer:?}");
+    assert_eq!(sink.seen().messages.len(), 2);
 }
 
 #[tokio::test]

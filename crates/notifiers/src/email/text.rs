@@ -9,7 +9,7 @@ use crate::{
     plain::{count, line, moment},
     sentence::{sentence, told},
 };
-use model::Notice;
+use model::{Category, Event, Notice};
 use std::fmt::Write as _;
 
 const COLUMNS: usize = 78;
@@ -18,7 +18,7 @@ const VALUE: usize = 300;
 
 /// The answer first: how many, how bad, and the worst of them.
 pub(super) fn answer(story: &Story<'_>) -> String {
-    let worst = story.worst().map(told).unwrap_or_default();
+    let worst = story.worst.map(told).unwrap_or_default();
     if story.alerts == 1 {
         let severity = story.severities.first().map_or("info", |(severity, _)| severity.word());
         return format!("{worst} ({severity}).");
@@ -49,6 +49,7 @@ pub(super) fn details(notice: &Notice) -> Vec<(&'static str, String)> {
     details.extend(evidence.map(|seen| ("evidence", format!("{}: {}", moment(seen.at), line(&seen.what, 256)))));
     if let Some(certificate) = &event.certificate {
         details.push(("sha256", certificate.sha256.to_string()));
+        details.extend(served_at(event).map(|places| ("served at", places)));
     }
     let mut rules = vec![(&notice.alert.profile, &notice.alert.rules)];
     let others = event.alerts.iter().filter(|alert| alert.id != notice.alert.id);
@@ -57,6 +58,20 @@ pub(super) fn details(notice: &Notice) -> Vec<(&'static str, String)> {
         ("rule", format!("{} (profile {})", line(&rules.join(", "), VALUE), line(profile, VALUE)))
     }));
     details
+}
+
+/// `192.0.2.7:443/tcp, 192.0.2.8:443/tcp and 3 more`, where a certificate is served at more than the one place the sentence names.
+fn served_at(event: &Event) -> Option<String> {
+    const SHOWN: usize = 8;
+    let places = &event.endpoints;
+    if event.kind.category() != Category::Certificate || places.len() < 2 {
+        return None;
+    }
+    let shown = places.iter().take(SHOWN).map(|place| line(place, 60)).collect::<Vec<_>>().join(", ");
+    Some(match places.len() {
+        more if more > SHOWN => format!("{shown} and {} more", more - SHOWN),
+        _ => shown,
+    })
 }
 
 /// The whole part. `attached` is how many alerts the attachment holds.

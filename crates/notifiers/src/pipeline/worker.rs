@@ -76,8 +76,8 @@ impl Worker {
         let mut under_way = open.into_iter().find(|open| open.digest.recipient == *self.name).map(|open| {
             let now = self.now();
             let wait = since(now, open.next_try).min(Duration::from_hours(1));
-            let reported = since(open.first_try, now) >= REPORT_AFTER;
-            UnderWay { open, due: Instant::now() + wait, reported }
+            // Whether it was is not known: better said again.
+            UnderWay { open, due: Instant::now() + wait, reported: false }
         });
         if let Some(held) = &under_way {
             let (error, next_try) = (held.open.last_error.clone(), held.open.next_try);
@@ -173,6 +173,14 @@ impl Worker {
                 self.note(|health| *health = Health { last_delivered: Some(now), ..Health::default() });
                 return Ok(None);
             }
+            Delivery::Partly { answer, missed } => {
+                tracing::warn!(recipient = %self.name, digest, answer, missed, "delivered to some of its addresses only");
+                let ending = Ending::Delivered { at: now, answer: format!("{answer}; not to: {missed}") };
+                self.persist(|| outbox.end(&digest, ending.clone())).await?;
+                self.note(|health| *health = Health { last_delivered: Some(now), ..Health::default() });
+                self.report(outlet, &held.open.digest, &missed, true);
+                return Ok(None);
+            }
             Delivery::Refused(reason) => {
                 self.give_up(outlet, &held.open.digest, reason).await?;
                 return Ok(None);
@@ -199,8 +207,7 @@ impl Worker {
         held.due = Instant::now() + delay;
         self.note(|health| (health.last_error, health.next_try) = (Some(reason.clone()), Some(next_try)));
         if age >= REPORT_AFTER && !held.reported {
-            held.reported = true;
-            self.report(outlet, &held.open.digest, &reason, false);
+            held.reported = self.report(outlet, &held.open.digest, &reason, false);
         }
         self.persist(|| outbox.postpone(&digest, next_try, &reason)).await?;
         Ok(Some(held))
@@ -235,15 +242,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Tells that alerts did not arrive, unless telling could only tell of itself, or was done within the hour.
-    fn report(&mut self, outlet: &Outlet, digest: &Digest, reason: &str, given_up: bool) {
+    /// Tells that alerts did not arrive, unless telling could only tell of itself, or was done within the hour: then it is for the
+    /// next attempt to be told. Whether nothing is left to tell.
+    fn report(&mut self, outlet: &Outlet, digest: &Digest, reason: &str, given_up: bool) -> bool {
         if digest.notices.iter().all(|notice| notice.event.kind == EventType::NotifyFailed) {
-            return;
+            return true;
         }
         let alerts = u64::try_from(digest.notices.len()).unwrap_or(u64::MAX);
         if self.last_report.is_some_and(|last| last.elapsed() < REPORT_EVERY) {
             self.unreported += if given_up { alerts } else { 0 };
-            return;
+            return false;
         }
         let failure = Failure {
             recipient: Arc::clone(&self.name),
@@ -253,9 +261,13 @@ impl Worker {
             given_up: given_up || self.unreported > 0,
         };
         match self.shared.failures.try_send(failure) {
-            Ok(()) => (self.last_report, self.unreported) = (Some(Instant::now()), 0),
+            Ok(()) => {
+                (self.last_report, self.unreported) = (Some(Instant::now()), 0);
+                true
+            }
             Err(error) => {
                 tracing::error!(recipient = %self.name, %error, "a failed notification could not be reported");
+                false
             }
         }
     }

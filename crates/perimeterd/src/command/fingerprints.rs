@@ -1,4 +1,4 @@
-use super::{Format, Global};
+use super::{Format, Global, halt::act};
 use crate::{
     failure::{Failure, Outcome},
     fingerprints, output, paths,
@@ -26,6 +26,14 @@ enum Command {
     /// Without --recog and --service-probes it tries those of the configuration, if there are any. Each rule is run over answers
     /// made to be slow: one that needs more than a tenth of a second for any of them does not hold.
     Check(Check),
+    /// Name everything again by the rules of today, without sending a packet
+    ///
+    /// The daemon reads the rules anew and looks at the answers it has kept. No event comes of it: where they were heard nothing has
+    /// changed.
+    Relabel {
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -45,8 +53,11 @@ const TOO_SLOW: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_0
 const SHOWN: usize = 5;
 
 impl Fingerprints {
-    pub(crate) fn run(self, global: &Global) -> Outcome {
-        let Command::Check(check) = self.command;
+    pub(crate) async fn run(self, global: &Global) -> Outcome {
+        let check = match self.command {
+            Command::Relabel { format } => return act(global, format, "fingerprints/relabel", &json!({})).await,
+            Command::Check(check) => check,
+        };
         let wanted = check.wanted(global)?;
         let begun = Instant::now();
         let fingerprints = fingerprints::load(&wanted)?;

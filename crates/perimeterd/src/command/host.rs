@@ -1,4 +1,4 @@
-use super::{Format, Global, certificates, events, row, services, tls};
+use super::{Format, Global, certificates, events, evidence, row, services, tls};
 use crate::{
     client::{Client, segment},
     failure::{Failure, Outcome},
@@ -46,6 +46,10 @@ impl Host {
             output::line(&printable(&line))?;
         }
         section(endpoints(&detail))?;
+        let host = detail.get("host").unwrap_or(&Value::Null);
+        section(evidence::software(host))?;
+        section(evidence::systems(host))?;
+        section(evidence::facts(host))?;
         section(tls::table(detail.get("host").unwrap_or(&Value::Null)))?;
         section(keys(&detail))?;
         section(certificates::table(row::array(&detail, "/certificates")))?;
@@ -88,12 +92,8 @@ fn head(detail: &Value) -> Vec<String> {
     };
     let mut lines =
         vec![format!("{}: {state}, known since {}", row::text(host, "/key/ip"), row::time(host, "/first_seen"))];
-    let mut names: Vec<_> =
-        ["/names/configured", "/names/ptr"].iter().flat_map(|from| row::texts(host, from)).collect();
-    names.sort_unstable();
-    names.dedup();
     let facts = [
-        ("names", names.join(", ")),
+        ("names", evidence::names(detail)),
         ("os", row::os(host.get("os"))),
         ("assets", row::texts(host, "/assets").join(", ")),
         ("tags", row::texts(host, "/tags").join(", ")),

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod diff;
 mod events;
+mod evidence;
 mod filter;
 mod fingerprints;
 mod halt;
@@ -138,7 +139,7 @@ pub(crate) async fn run(arguments: Arguments) -> Outcome {
             Ok(daemon::run(RunOptions { config: global.config, socket: global.socket }).await?)
         }
         Some(Command::Check(command)) => command.run(&global),
-        Some(Command::Fingerprints(command)) => command.run(&global),
+        Some(Command::Fingerprints(command)) => command.run(&global).await,
         Some(Command::Scan(command)) => command.run(&global).await,
         Some(Command::Hosts(command)) => command.run(&global).await,
         Some(Command::Host(command)) => command.run(&global).await,

@@ -51,6 +51,10 @@ fn sentence(recipient: &str, delivery: &Delivery) -> (String, bool) {
     match delivery {
         Delivery::Delivered(answer) if answer.is_empty() => (format!("delivered to {recipient}"), true),
         Delivery::Delivered(answer) => (format!("delivered to {recipient}: {}", printable(answer)), true),
+        Delivery::Partly { answer, missed } => {
+            let (answer, missed) = (printable(answer), printable(missed));
+            (format!("delivered to some of {recipient} only: {answer}; not to: {missed}"), false)
+        }
         Delivery::RetryAfter { reason, .. } => {
             (format!("not delivered to {recipient} now: {}", printable(reason)), false)
         }

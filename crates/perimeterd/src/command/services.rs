@@ -54,7 +54,7 @@ fn table(rows: &[Value]) -> Table {
     for service in rows {
         table.row([
             row::endpoint(service),
-            row::text(service, "/name"),
+            tls::asked_under(service),
             row::text(service, "/service/name"),
             row::product(service, "/service"),
             tls::summary(service.get("tls").unwrap_or(&Value::Null)),

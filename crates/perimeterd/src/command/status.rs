@@ -67,6 +67,9 @@ fn head(report: &StatusReport) -> Vec<String> {
     if !report.mode_why.is_empty() {
         lines.push(format!("{asks}: {}", printable(&report.mode_why)));
     }
+    if !report.roots.is_empty() {
+        lines.push(format!("certificates are judged by {}", printable(&report.roots)));
+    }
     lines.extend(report.engine.as_ref().map(engine));
     lines.extend(report.not_enumerable.iter().map(|open| {
         let candidates = count(open.candidates, "candidate", "candidates");

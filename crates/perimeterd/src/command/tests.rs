@@ -40,6 +40,7 @@ fn reads_what_operators_type() {
         "perimeterd notify test soc",
         "perimeterd backup /tmp/x.db",
         "perimeterd reload",
+        "perimeterd fingerprints relabel --json",
         "perimeterd completions bash",
         "perimeterd man scan",
     ] {

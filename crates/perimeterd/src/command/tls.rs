@@ -74,6 +74,11 @@ fn posture(tls: &Value) -> TlsPosture {
     tls.get("posture").and_then(|posture| serde_json::from_value(posture.clone()).ok()).unwrap_or_default()
 }
 
+/// What a service was asked under: nothing, a name, a name that a certificate told, or that one is missing.
+pub(super) fn asked_under(service: &Value) -> String {
+    name(service, &service.get("tls").map(posture).unwrap_or_default())
+}
+
 /// `www.example.org (learnt)`.
 fn name(service: &Value, posture: &TlsPosture) -> String {
     match row::text(service, "/name") {
@@ -160,6 +165,18 @@ mod tests {
             ),
         ] {
             assert_eq!(summary(&tls), expect);
+        }
+    }
+
+    #[test]
+    fn names_say_where_they_come_from() {
+        for (service, expect) in [
+            (json!({ "service": { "name": "ssh" } }), ""),
+            (json!({ "name": "www.example.org", "tls": {} }), "www.example.org"),
+            (json!({ "name": "www.example.org", "learnt": true, "tls": {} }), "www.example.org (learnt)"),
+            (json!({ "tls": { "posture": { "name_required": true } } }), "(name required)"),
+        ] {
+            assert_eq!(asked_under(&service), expect);
         }
     }
 

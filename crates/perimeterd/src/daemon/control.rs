@@ -1,6 +1,7 @@
 //! The running daemon, as the console and the signals see it.
 
 use super::{packets::Packets, source::Source};
+use crate::fingerprints;
 use arc_swap::ArcSwap;
 use config::{ChannelConfig, Config, Interval};
 use console::{Control, ControlFuture, LaneView, ProfileView, RecipientView, Review};
@@ -27,6 +28,8 @@ pub(crate) struct DaemonControl {
     packets: Packets,
     identity: Identity,
     clock: Arc<dyn Clock>,
+    /// By which roots certificates are judged, in words.
+    roots: String,
     started: jiff::Timestamp,
     /// One reload at a time.
     reloading: Mutex<()>,
@@ -44,6 +47,7 @@ impl DaemonControl {
         packets: Packets,
         identity: Identity,
         clock: Arc<dyn Clock>,
+        roots: String,
     ) -> Self {
         let started = clock.now();
         Self {
@@ -56,6 +60,7 @@ impl DaemonControl {
             packets,
             identity,
             clock,
+            roots,
             started,
             reloading: Mutex::new(()),
         }
@@ -120,6 +125,18 @@ impl DaemonControl {
         })
     }
 
+    /// Reads the operator's rules again from where the running configuration says they are, and looks at what is kept with them.
+    async fn relabel_all(&self) -> Result<String, String> {
+        let _one = self.reloading.lock().await;
+        let wanted = self.config.load().identify.clone();
+        let rules = tokio::task::spawn_blocking(move || fingerprints::load(&wanted))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("{error:#}; the rules in force stay"))?;
+        self.dialer.use_fingerprints(rules);
+        self.handle.relabel().await.map(|done| done.to_string()).map_err(|_| STOPPING.to_owned())
+    }
+
     pub(crate) fn now(&self) -> jiff::Timestamp {
         self.clock.now()
     }
@@ -159,6 +176,7 @@ impl DaemonControl {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mode: self.mode(choice.backend).to_owned(),
             mode_why: choice.why,
+            roots: self.roots.clone(),
             started: self.started,
             now: self.clock.now(),
             state: if reasons.is_empty() { CheckState::Ok } else { CheckState::Degraded },
@@ -250,6 +268,10 @@ impl Control for DaemonControl {
 
     fn reload(&self) -> ControlFuture<'_, Result<String, String>> {
         Box::pin(self.reload_all())
+    }
+
+    fn relabel(&self) -> ControlFuture<'_, Result<String, String>> {
+        Box::pin(self.relabel_all())
     }
 
     fn notify_test<'a>(&'a self, recipient: &'a str) -> ControlFuture<'a, Result<Delivery, String>> {

@@ -77,6 +77,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let packets = Packets::open(&config, &dialer).await?;
     let resolver = HickoryResolver::new(&config.sensor.resolvers).context("the resolver could not be set up")?;
     let roots = Arc::new(control::roots(&config)?);
+    let judged_by = roots.edition();
     let network = Arc::new(Wired::new(dialer.clone(), Arc::new(resolver), roots, Place::watch()));
     let owed = Arc::new(Notify::new());
     let (pipeline, failures) =
@@ -101,6 +102,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         packets,
         identity,
         clock.clone(),
+        judged_by,
     ));
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();

@@ -46,6 +46,12 @@ impl Table {
         Ok(())
     }
 
+    /// As it would be printed.
+    #[cfg(test)]
+    pub(crate) fn text(mut self) -> String {
+        self.arranged().join("\n")
+    }
+
     fn arranged(&mut self) -> Vec<String> {
         for (index, &word) in self.words.iter().enumerate() {
             if let Some(column) = self.table.column_mut(index) {

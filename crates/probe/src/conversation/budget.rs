@@ -2,6 +2,11 @@ use super::Timeouts;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A round trip that the time for everything has room for.
+const USUAL: Duration = Duration::from_millis(500);
+/// Who takes longer to take a connection does so on purpose.
+const SLOWEST: Duration = Duration::from_secs(3);
+
 /// How much time is left, and how long to wait for what on this path.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -15,9 +20,17 @@ impl Budget {
         Self { timeouts, end: Instant::now() + timeouts.whole, rtt: Duration::ZERO }
     }
 
-    /// A connection took this long.
+    /// A connection took this long. Where the way is so slow that the time for everything would end in the middle, there is more of
+    /// it: some eight round trips make a conversation and a second look.
     pub(super) fn met(&mut self, rtt: Duration) {
+        let more = |rtt: Duration| rtt.saturating_sub(USUAL).min(SLOWEST) * 8;
+        self.end += more(self.rtt.max(rtt)).saturating_sub(more(self.rtt));
         self.rtt = self.rtt.max(rtt);
+    }
+
+    /// The longest to wait for an answer or for a handshake, which takes two round trips and may lose a packet.
+    fn most(&self) -> Duration {
+        self.timeouts.answer.1.max(self.rtt.min(SLOWEST) * 4)
     }
 
     /// Our own ceilings held us back for this long, which is no time of the other end's.
@@ -46,22 +59,51 @@ impl Budget {
 
     /// For a server to speak first that is known to, and perhaps looks us up before.
     pub(super) fn patience(&self) -> Instant {
-        Instant::now() + self.capped(self.timeouts.answer.1)
+        Instant::now() + self.capped(self.most())
     }
 
     /// For an answer.
     pub(super) fn answer(&self) -> Instant {
-        let (least, most) = self.timeouts.answer;
+        let (least, most) = (self.timeouts.answer.0, self.most());
         Instant::now() + self.capped((self.rtt * 8 + Duration::from_secs(1)).clamp(least, most.max(least)))
     }
 
     /// For an answer to one of several questions to somebody who has answered nothing yet.
     pub(super) fn brief(&self) -> Instant {
-        Instant::now() + self.capped((self.rtt * 4).clamp(Duration::from_millis(400), Duration::from_secs(2)))
+        let wait = (self.rtt * 4).clamp(Duration::from_millis(400), Duration::from_secs(2)).max(self.rtt * 3 / 2);
+        Instant::now() + self.capped(wait)
+    }
+
+    /// For a handshake with somebody of whom nothing says that he speaks TLS: he has work to do before his first word.
+    pub(super) fn handshake(&self) -> Instant {
+        Instant::now() + self.capped((self.rtt * 8).clamp(Duration::from_secs(1), Duration::from_secs(5)))
     }
 
     /// After a word that might be all of it.
     pub(super) fn quiet(&self) -> Duration {
         self.capped((self.rtt * 4).clamp(Duration::from_millis(250), Duration::from_secs(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_way_gets_more_time_and_a_slower_one_no_more_than_that() {
+        let whole = Timeouts::default().whole;
+        let begun = Instant::now();
+        let end = |rtts: &[u64]| {
+            let mut budget = Budget::new(Timeouts::default());
+            for rtt in rtts {
+                budget.met(Duration::from_millis(*rtt));
+            }
+            (budget.end() - begun, budget.answer() - begun)
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(end(&[20]), (whole, seconds(2)));
+        assert_eq!(end(&[500, 20]), (whole, seconds(5)));
+        assert_eq!(end(&[20, 2_000, 1_000, 2_000]), (whole + seconds(12), seconds(8)));
+        assert_eq!(end(&[90_000]), (whole + seconds(24), seconds(12)));
     }
 }

@@ -1,12 +1,12 @@
 //! What is said on one connection, in TLS or not.
 
-use super::{budget::Budget, plan::Approach};
+use super::{budget::Budget, plan::Approach, sighting};
 use crate::starttls;
 use identify::{
-    Answer, Asking, Next, Parse, Protocol, Received, Speaker, Strength, classify,
+    Answer, Asking, Next, POSTGRESQL_STARTUP, Parse, Protocol, Received, Speaker, Strength, classify,
     ssh_exchange::{self, Exchange},
 };
-use model::{SshKey, Transport};
+use model::{Service, SshKey, Transport};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout, timeout_at},
@@ -55,12 +55,14 @@ pub(super) fn is_break(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some()
 }
 
-/// Talks until the other end is recognised, hangs up, or has had its time.
+/// Talks until the other end is recognised, hangs up, or has had its time. What it said `lately` is not asked again where that would
+/// leave a line in its log each time.
 pub(super) async fn talk<S>(
     stream: &mut S,
     approach: Approach,
     asking: &Asking<'_>,
     helo: &str,
+    lately: Option<&Service>,
     budget: &Budget,
 ) -> Talked
 where
@@ -91,7 +93,10 @@ where
             let words = question.and_then(|protocol| protocol.request).map(|request| request(asking));
             line.say(&words.unwrap_or_default(), budget).await;
         }
-        let patience = if matches!(approach, Approach::Briefly(_)) { budget.brief() } else { budget.answer() };
+        let patience = match approach {
+            Approach::Briefly(_) | Approach::Unknown => budget.brief(),
+            _ => budget.answer(),
+        };
         answer = line.listen(0, patience, budget).await;
     }
     let mut answer = match answer {
@@ -104,6 +109,10 @@ where
     for _ in 0..MOST_WORDS {
         let words = match answer.next {
             Next::Ehlo => format!("EHLO {helo}\r\n").into_bytes(),
+            Next::Say(words) if words == POSTGRESQL_STARTUP && sighting::keeps_source(lately, &mut answer.service) => {
+                break;
+            }
+            Next::Favicon if sighting::keeps_icon(lately, &mut answer.service) => break,
             Next::Say(words) => words.to_vec(),
             Next::Favicon => identify::favicon_request(asking),
             _ => break,
@@ -164,7 +173,7 @@ where
 /// Says goodbye and lets the other end do so, so that it does not log a broken connection.
 pub(super) async fn leave<S>(stream: &mut S, words: &[u8], budget: &Budget)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
     let mut buffer = [0; 512];
     let all = async {
@@ -183,6 +192,27 @@ where
     _ = timeout(budget.quiet(), all).await;
 }
 
+/// Ends the connection in order and takes what is still on its way: closing with that unread would reset it, and `PostgreSQL` logs a
+/// line for that.
+pub(super) async fn hang_up<S>(stream: &mut S, budget: &Budget)
+where
+    S: AsyncRead + AsyncWrite + Unpin + ?Sized,
+{
+    let mut buffer = [0; 512];
+    let all = async {
+        stream.shutdown().await?;
+        let mut count = 0;
+        while count <= MAX_BYTES
+            && let more @ 1.. = stream.read(&mut buffer).await?
+        {
+            count += more;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    // Whoever has gone already needs no goodbye.
+    _ = timeout(budget.quiet(), all).await;
+}
+
 /// What a server said that was spoken to in TLS and does not speak it. Taken only where asking in the clear would learn no
 /// more: a greeting that needs no answer, so not what a web server makes of a question it did not understand.
 pub(super) fn interjection(bytes: &[u8]) -> Heard {
@@ -190,11 +220,8 @@ pub(super) fn interjection(bytes: &[u8]) -> Heard {
     answer.heard = bytes.to_vec();
     let greets = identify::by_name(Transport::Tcp, &answer.service.name)
         .is_some_and(|protocol| protocol.speaker == Speaker::Server);
-    if greets && answer.strength > Strength::Weak && answer.next == Next::Nothing {
-        Heard::Answer(answer)
-    } else {
-        Heard::Nothing
-    }
+    let is_said_to_strangers = greets && answer.strength > Strength::Weak && answer.next == Next::Nothing;
+    if is_said_to_strangers || answer.next == Next::Again { Heard::Answer(answer) } else { Heard::Nothing }
 }
 
 /// A name fit for EHLO (RFC 5321 §4.1.1.1) from the sensor's.
@@ -241,7 +268,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
                 self.unfinished = parsed == Parse::NeedMore;
                 match parsed {
                     Parse::Yes(answer) if answer.strength > Strength::Weak => return Some(answer),
-                    Parse::Yes(answer) if before == 0 && matches!(answer.next, Next::Ehlo | Next::Say(_)) => {
+                    Parse::Yes(answer)
+                        if before == 0 && matches!(answer.next, Next::Ehlo | Next::Say(_) | Next::Again) =>
+                    {
                         return Some(answer);
                     }
                     Parse::Yes(_) | Parse::No => deadline = until.min(Instant::now() + budget.quiet()),

@@ -159,6 +159,11 @@ fn speaks_tls(error: &std::io::Error, first: &[u8]) -> bool {
     understood || matches!(first, [0x15 | 0x16, 3, 0..=4, ..])
 }
 
+/// Signatures that the library cannot check, and that nobody has to: who has a key of such a kind alone shows its certificate only to
+/// those who take them. Ed448, RSA-PSS with keys for nothing else (RFC 8446 §4.2.3), Brainpool's curves in TLS 1.3 (RFC 8734),
+/// P-521, ML-DSA.
+const UNVERIFIED: [u16; 11] = [0x0808, 0x0809, 0x080a, 0x080b, 0x081a, 0x081b, 0x081c, 0x0603, 0x0904, 0x0905, 0x0906];
+
 /// Records the chain and accepts it.
 #[derive(Debug, Default)]
 struct Recorder(Mutex<Shown>);
@@ -236,6 +241,8 @@ impl ServerCertVerifier for Recorder {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = PROVIDER.signature_verification_algorithms.supported_schemes();
         schemes.extend([SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy]);
+        let further = UNVERIFIED.into_iter().map(SignatureScheme::from).filter(|scheme| !schemes.contains(scheme));
+        schemes.extend(further.collect::<Vec<_>>());
         schemes
     }
 

@@ -16,6 +16,7 @@ mod names;
 mod plan;
 mod second;
 mod secure;
+mod sighting;
 mod tee;
 #[cfg(test)]
 mod tests;
@@ -25,17 +26,18 @@ use budget::Budget;
 use dialogue::{Heard, Talked};
 use identify::{Answer, Asking, Assessment, Next, Roots, Served, Strength};
 use model::{
-    Endpoint, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
-    TlsObservation, Transport, to_millisecond,
+    Endpoint, Heard as Kept, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
+    TlsObservation, to_millisecond,
 };
 use plan::{Approach, Layer};
 use second::Modern;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-pub use datagram::{identify_datagram, identify_reply, udp_payload};
+pub use datagram::{identify_datagram, identify_reply, identify_udp, leads_further, look_into, udp_payload};
 pub use names::{MOST_LEARNT, learn_names};
 pub use second::{Earlier, settle_names};
+pub use sighting::{Before, Sighting, identify_again, identify_known, identify_learnt};
 
 /// Whom to ask, and what is known.
 #[derive(Debug, Clone, Copy)]
@@ -102,53 +104,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 ///
 /// One that speaks TLS is looked at a second time ([`Earlier`]) where it is met the first time.
 pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
-    identify_known(dialer, endpoint, ask, None).await
-}
-
-/// The same where more is known of its TLS than that it spoke it: the second look is taken where it is due.
-pub async fn identify_known(
-    dialer: &Dialer,
-    endpoint: Endpoint,
-    ask: Ask<'_>,
-    earlier: Option<Earlier>,
-) -> Conversation {
-    if endpoint.transport == Transport::Udp {
-        return identify_udp(dialer, endpoint, ask.timeouts).await;
-    }
-    let mut interview = Interview::new(dialer, endpoint, ask);
-    interview.earlier = earlier;
-    interview.hold().await
-}
-
-/// The same under a name that was learnt from the network: it gives no leave, so the address must be in scope without it.
-pub async fn identify_learnt(
-    dialer: &Dialer,
-    endpoint: Endpoint,
-    ask: Ask<'_>,
-    earlier: Option<Earlier>,
-) -> Conversation {
-    let mut interview = Interview::new(dialer, endpoint, ask);
-    (interview.earlier, interview.is_learnt) = (earlier, true);
-    interview.hold().await
-}
-
-/// Asks a UDP endpoint again, with the datagram its port calls for.
-pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeouts) -> Conversation {
-    let now = || dialer.clock().now();
-    let port = |outcome| PortObservation { endpoint, outcome, at: now(), attempts: 1, refused: 0, rtt_us: None };
-    let Ok(target) = dialer.authorize(endpoint) else {
-        let outcome = Outcome::NotProbed(NotProbed::OutOfScope);
-        return Conversation { observation: None, ports: vec![port(outcome)] };
-    };
-    let payload = udp_payload(endpoint.port).unwrap_or_default();
-    let replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
-    match replied {
-        Ok(reply) => Conversation {
-            observation: Some(identify_reply(dialer, endpoint, &reply, now())),
-            ports: vec![port(Outcome::Open(OpenReason::Reply))],
-        },
-        Err(outcome) => Conversation { observation: None, ports: vec![port(outcome)] },
-    }
+    identify_again(dialer, endpoint, ask, Before::default()).await
 }
 
 /// One conversation under way.
@@ -165,14 +121,22 @@ struct Interview<'a> {
     tls: Option<TlsObservation>,
     /// Offer HTTP in the handshake; not to a server that has refused it.
     offer_http: bool,
-    /// How the last question in the clear was taken.
+    /// How the last question was taken, in the clear or within TLS.
     ending: dialogue::Ending,
+    /// How a handshake was taken, where there was one and it was not understood.
+    shaken: Option<dialogue::Ending>,
+    /// The general question was left without a word on a connection that stayed open.
+    ignored: bool,
     /// It answered a handshake with something else than TLS.
     denied_tls: bool,
+    /// It hung up on a handshake without a word, as those do that are too old for it.
+    left_handshake: bool,
     /// The name gives no leave by itself.
     is_learnt: bool,
     /// What is known of its TLS from before.
     earlier: Option<Earlier>,
+    /// What it said the last time.
+    sighting: Option<Sighting>,
     /// What a modern handshake said beside its certificates.
     modern: Modern,
     /// The second look has been taken.
@@ -209,9 +173,13 @@ impl<'a> Interview<'a> {
             tls: None,
             offer_http: true,
             ending: dialogue::Ending::default(),
+            shaken: None,
+            ignored: false,
             denied_tls: false,
+            left_handshake: false,
             is_learnt: false,
             earlier: None,
+            sighting: None,
             modern: Modern::default(),
             has_looked: false,
             gone_over: None,
@@ -253,13 +221,21 @@ impl<'a> Interview<'a> {
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
         let mut asked_http = false;
         for layer in plan.layers {
-            if layer == Layer::Tls && self.tls.is_some() {
+            // Whoever speaks TLS and nothing else does not leave a question in the clear open.
+            if self.tls.is_some() || (layer == Layer::Tls && self.ignored) {
                 continue;
             }
             let Some(done) = self.ask_in(layer, plan.approach).await else { return false };
             asked_http |= layer == Layer::Plain && plan.approach.falls_back_to_http();
             if done {
                 return true;
+            }
+            if layer == Layer::Tls && identify::tls_is_likely(self.endpoint.port) {
+                match self.ask_the_old_way().await {
+                    Some(true) => return true,
+                    Some(false) => {}
+                    None => return false,
+                }
             }
         }
         // A server that answers plain text with TLS is asked in TLS, whatever the plan and what came of it: a handshake fails
@@ -281,7 +257,7 @@ impl<'a> Interview<'a> {
                 None => return false,
             }
         }
-        self.ask_further(plan.approach).await
+        self.ask_further(plan.approach).await && self.ask_the_old_way().await.is_some()
     }
 
     /// Asks once, and again where the connection broke. `Some(true)`: recognised, all is said. None: no connection.
@@ -300,7 +276,11 @@ impl<'a> Interview<'a> {
         }
         heard = self.ask_properly(layer, heard).await;
         // Who was never understood and leaves abruptly without a word has not understood: other questions are worth more.
-        if matches!(heard, Heard::Broken(None)) && layer == Layer::Plain && !self.has_prior() {
+        let is_stranger = match layer {
+            Layer::Plain => !self.has_prior(),
+            Layer::Tls => self.tls.is_some() && !self.has_prior() || !self.expects_tls(),
+        };
+        if matches!(heard, Heard::Broken(None)) && is_stranger {
             return Some(false);
         }
         if let Heard::Broken(first) = heard {
@@ -360,6 +340,9 @@ impl<'a> Interview<'a> {
                             let mut conn = conn;
                             let talked = self.talk(&mut conn, approach, false).await;
                             self.ending = talked.ending;
+                            let is_ignored =
+                                matches!((&talked.heard, talked.ending), (Heard::Nothing, dialogue::Ending::Open));
+                            self.ignored |= is_ignored && matches!(approach, Approach::Unknown) && !self.has_prior();
                             self.go_over(conn, talked).await
                         }
                         Layer::Tls => self.shake(conn, approach).await,
@@ -415,18 +398,25 @@ impl<'a> Interview<'a> {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
         let asking = Asking { endpoint: self.endpoint, name: self.ask.name, tls, agent: &self.agent };
-        dialogue::talk(stream, approach, &asking, &self.helo, &self.budget).await
+        dialogue::talk(stream, approach, &asking, &self.helo, self.lately(), &self.budget).await
+    }
+
+    /// What it said the last time, where not everything is to be asked again.
+    fn lately(&self) -> Option<&Service> {
+        self.sighting.as_ref()?.lately(self.endpoint, self.dialer.clock().now())
     }
 
     /// A handshake, and what is inside it.
     async fn shake(&mut self, conn: Conn, approach: Approach) -> Heard {
-        let limit = self.budget.answer();
-        let alpn = self.offer_http && !approach.waits_for_server();
+        let limit = if self.expects_tls() { self.budget.answer() } else { self.budget.handshake() };
+        let is_of_use = !self.ask.prior_tls || !self.earlier.as_ref().is_some_and(|earlier| earlier.agrees_on_nothing);
+        let alpn = self.offer_http && approach.falls_back_to_http() && !approach.waits_for_server() && is_of_use;
         match handshake::shake(conn, self.endpoint.ip, self.ask.name, alpn, limit).await {
             handshake::Shaken::Session(session, mut stream) => {
                 self.take_session(session);
                 let mut stream = alert::Listening::new(stream.as_mut());
-                let heard = self.talk(&mut stream, approach, true).await.heard;
+                let Talked { heard, ending, .. } = self.talk(&mut stream, approach, true).await;
+                self.ending = ending;
                 self.modern.judge_client_auth(stream.is_refused(), &heard);
                 heard
             }
@@ -441,10 +431,14 @@ impl<'a> Interview<'a> {
                 Heard::Answer(bare_tls())
             }
             handshake::Shaken::Cut(session) => {
+                // Who asks for a certificate of ours and hangs up on having none has refused: its alert is lost to the reset that
+                // follows it, at times. Where more than that was heard before, it may be an accident.
+                let is_refusal = session.as_ref().is_some_and(|session| session.asked)
+                    && self.ask.prior.is_none_or(|prior| prior.name == TLS);
                 if let Some(session) = session {
                     self.take_session(session);
                 }
-                Heard::Broken(Some(bare_tls()))
+                if is_refusal { Heard::Answer(bare_tls()) } else { Heard::Broken(Some(bare_tls())) }
             }
             handshake::Shaken::OtherProtocols => {
                 self.offer_http = false;
@@ -452,10 +446,19 @@ impl<'a> Interview<'a> {
             }
             handshake::Shaken::Plain(bytes) => {
                 self.denied_tls |= !bytes.is_empty();
+                self.left_handshake |= bytes.is_empty();
+                self.shaken = Some(dialogue::Ending::Left);
                 dialogue::interjection(&bytes)
             }
-            handshake::Shaken::Broken => Heard::Broken(None),
-            handshake::Shaken::Silent => Heard::Nothing,
+            handshake::Shaken::Broken => {
+                self.left_handshake = true;
+                self.shaken = Some(dialogue::Ending::Cut);
+                Heard::Broken(None)
+            }
+            handshake::Shaken::Silent => {
+                self.shaken = Some(dialogue::Ending::Open);
+                Heard::Nothing
+            }
         }
     }
 
@@ -486,7 +489,8 @@ impl<'a> Interview<'a> {
 
     /// Whether that settles it.
     fn take(&mut self, layer: Layer, heard: Heard) -> bool {
-        let Heard::Answer(mut answer) = heard else { return self.tls.is_some() };
+        // A stranger may be asked more within TLS.
+        let Heard::Answer(mut answer) = heard else { return self.tls.is_some() && self.has_prior() };
         if layer == Layer::Plain && self.seems_to_want_tls(&answer.service) {
             answer.next = Next::Tls;
         }
@@ -497,6 +501,12 @@ impl<'a> Interview<'a> {
             self.best = Some(answer);
         }
         !hint
+    }
+
+    /// There is a reason to wait for TLS longer than an answer takes.
+    fn expects_tls(&self) -> bool {
+        let says_so = self.best.as_ref().is_some_and(|best| best.next == Next::Tls);
+        self.has_prior() || self.tls.is_some() || says_so || identify::tls_is_likely(self.endpoint.port)
     }
 
     /// A server of HTTP in TLS that is spoken to in the clear complains or sends elsewhere, and not always says why.
@@ -517,7 +527,9 @@ impl<'a> Interview<'a> {
         let observation = self.is_conclusive(complete).then(|| {
             let within = self.tls.is_some();
             let certificate = self.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-            let heard = self.best.filter(|best| !(within && best.next == Next::Tls)).map(|mut best| {
+            let best = self.best.filter(|best| !(within && best.next == Next::Tls));
+            let kept = best.as_ref().map(|best| Box::new(Kept::new(best.service.clone(), &best.heard)));
+            let heard = best.map(|mut best| {
                 if let Some(rules) = self.dialer.fingerprints() {
                     rules.label(self.endpoint.transport, &mut best.service, &best.heard);
                     if let Some(certificate) = certificate {
@@ -534,6 +546,7 @@ impl<'a> Interview<'a> {
                 tls: self.tls,
                 connections: u8::try_from(self.connections).unwrap_or(u8::MAX),
                 learnt: self.is_learnt,
+                heard: kept,
             }
         });
         Conversation { observation, ports: self.ports }

@@ -24,7 +24,8 @@ pub(super) enum Approach {
     Briefly(&'static Protocol),
     /// Listen for a moment, then ask this.
     ListenThenAsk(&'static Protocol),
-    /// Listen for a moment, then ask what most would answer to.
+    /// Listen for a moment, then ask what most would answer to; and if that takes longer than usual, ask other things before
+    /// the same again.
     Unknown,
 }
 
@@ -76,21 +77,34 @@ pub(super) fn make(port: u16, prior: Option<&Service>, prior_tls: bool) -> Plan 
 }
 
 /// What to ask a server that has made nothing of the general question nor of a handshake, the likeliest first: what the port
-/// suggests, then what commonly answers neither and takes it like this. `ending` is how the general question was taken.
-pub(super) fn further(port: u16, ending: Ending) -> impl Iterator<Item = &'static Protocol> {
-    // Those that read a length first and wait for what it promises; those that look at what they read and leave; and those
-    // that leave with half of it unread, which resets the connection.
-    const OPEN: &[&str] = &["domain", "microsoft-ds", "sunrpc", "ms-wbt-server", "epmap", "ldap", "postgresql"];
-    const LEFT: &[&str] =
-        &["postgresql", "zookeeper", "ldap", "mqtt", "sunrpc", "microsoft-ds", "ms-wbt-server", "domain"];
-    const CUT: &[&str] = &["ldap", "mqtt", "ms-wbt-server", "zookeeper", "postgresql", "microsoft-ds", "domain"];
-    let common = match ending {
-        Ending::Open => OPEN,
-        Ending::Left => LEFT,
-        Ending::Cut => CUT,
+/// suggests, then what commonly answers neither and takes it like this. `ending` is how the general question was taken, and
+/// `shaken` how a handshake was, if there was one; within TLS, there is no other than the one that was understood.
+pub(super) fn further(
+    port: u16,
+    layer: Layer,
+    ending: Ending,
+    shaken: Option<Ending>,
+) -> impl Iterator<Item = &'static Protocol> {
+    // SIP's question is one of lines, and names whoever complains of lines that he does not know; that of DNS serves Erlang's
+    // port mapper too. Those that read a length first wait for what it promises; those that understand lines leave those that
+    // speak HTTP and go on reading a handshake until its line ends; others look at what they read and leave; and some leave with
+    // half of it unread, which resets the connection.
+    const OPEN: &[&str] = &["domain", "microsoft-ds", "irc"];
+    const LINES: &[&str] = &["sip", "domain", "ldap"];
+    const LEFT: &[&str] = &["postgresql", "ldap", "domain", "zabbix-agent", "mqtt", "zookeeper", "sunrpc"];
+    const CUT: &[&str] = &["ldap", "mqtt", "ms-wbt-server", "git", "sunrpc", "zookeeper", "postgresql"];
+    const OPEN_WITHIN: &[&str] = &["domain", "irc"];
+    const CLOSED_WITHIN: &[&str] = &["ldap", "sip", "mqtt"];
+    let common = match (layer, ending, shaken) {
+        (Layer::Plain, Ending::Open, _) => OPEN,
+        (Layer::Plain, _, Some(Ending::Open)) => LINES,
+        (Layer::Plain, Ending::Left, _) => LEFT,
+        (Layer::Plain, Ending::Cut, _) => CUT,
+        (Layer::Tls, Ending::Open, _) => OPEN_WITHIN,
+        (Layer::Tls, Ending::Left | Ending::Cut, _) => CLOSED_WITHIN,
     };
     let suggested = identify::suggested(Transport::Tcp, port).filter(|protocol| protocol.request.is_some());
-    let common = common.iter().filter_map(|name| identify::by_name(Transport::Tcp, name));
+    let common = common.iter().filter_map(|name| identify::opening(name));
     suggested.chain(common.filter(move |protocol| !protocol.ports.contains(&port)))
 }
 

@@ -8,9 +8,9 @@ use super::{
     handshake::{self, Session},
     secure::{Progress, Reached, mark},
 };
-use crate::tls;
+use crate::{starttls::Protocol, tls};
 use identify::{
-    Next,
+    Assessment, Next, Roots, Served,
     tls::{Alert, End, FlightReader, Hello, ServerFlight, Version},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,8 @@ pub struct Earlier {
     pub looked: Option<Timestamp>,
     /// A modern handshake does not get as far as a certificate there.
     pub by_hand: bool,
+    /// Its last session agreed on no protocol to speak inside: to offer one is of no use, and some refuse who does.
+    pub agrees_on_nothing: bool,
 }
 
 impl Earlier {
@@ -35,7 +37,20 @@ impl Earlier {
             certificates: tls.certificate.iter().map(|leaf| leaf.sha256).collect(),
             looked: tls.posture.as_ref().and_then(|posture| posture.at),
             by_hand: Self::takes_a_hand(&tls.version, &tls.cipher),
+            agrees_on_nothing: tls.certificate.is_some() && tls.alpn.is_none(),
         }
+    }
+
+    /// For asking under another name, from what was observed under this one. Nobody has looked there yet; but where a modern handshake
+    /// comes to nothing here, it does so there: be it that an older one got as far as to the wish for a name.
+    pub fn elsewhere(tls: &TlsObservation) -> Self {
+        let posture = tls.posture.as_deref();
+        let only_lacks_name =
+            posture.is_some_and(|posture| posture.at.is_some() && posture.name_required == Some(true));
+        let profile = posture.and_then(|posture| posture.profile.as_deref());
+        let took_a_hand = profile.is_some_and(identify::tls::is_by_hand_alone);
+        let here = Self::of(tls);
+        Self { looked: None, by_hand: here.by_hand || only_lacks_name || took_a_hand, ..here }
     }
 
     /// Whether what was agreed on is beyond a modern library.
@@ -130,6 +145,34 @@ impl Modern {
     }
 }
 
+/// A flight that showed a hello, as an observation with all it tells. None where it told nothing of a certificate, not even that
+/// there is none.
+pub(super) fn observed(
+    flight: &ServerFlight,
+    roots: &Roots,
+    name: Option<&str>,
+    now: Timestamp,
+) -> Option<TlsObservation> {
+    let hello = flight.hello.as_ref()?;
+    let chain = &flight.certificates;
+    if chain.is_empty() && flight.end != Some(End::HelloDone) {
+        return None;
+    }
+    let Assessment { certificate, verdicts, presented, path, .. } =
+        identify::assess(Served { chain, name, staple: flight.ocsp.as_deref() }, roots, now);
+    let at = model::to_millisecond(now);
+    let posture = identify::tls::posture(flight, at).map(|posture| Box::new(TlsPosture { at: Some(at), ..posture }));
+    Some(TlsObservation {
+        certificate,
+        verdicts,
+        presented,
+        path: path.map(Box::new),
+        chain: chain.clone(),
+        posture,
+        ..TlsObservation::new(hello.version.to_string(), hello.cipher.to_string())
+    })
+}
+
 impl Interview<'_> {
     /// Takes the second look where it is due, and notes what the first one said beside the certificate.
     pub(super) async fn look_again(&mut self) {
@@ -150,7 +193,9 @@ impl Interview<'_> {
             };
             let is_last_resort =
                 shown.is_none() && !self.modern.wants_name && !self.earlier.as_ref().is_some_and(is_lost);
-            if is_last_resort || (is_due && shown.is_some()) {
+            // It shuts out whom it has seen break off a hundred handshakes, and a second look is one.
+            let counts_handshakes = self.gone_over == Some(Protocol::MySql);
+            if is_last_resort || (is_due && shown.is_some() && !counts_handshakes) {
                 // Where even that connection fails, what was learnt before stands.
                 _ = self.look().await;
             }
@@ -179,6 +224,22 @@ impl Interview<'_> {
             self.upgrade = Progress::Settled;
         }
         Some(has_shown)
+    }
+
+    /// A stranger who hung up on a modern handshake without a word, and has answered nothing else: servers of the time before alerts
+    /// were sent for it do so. `Some(true)`: it showed a certificate. None: the connection failed.
+    pub(super) async fn ask_the_old_way(&mut self) -> Option<bool> {
+        let is_mute = self.best.is_none() && self.tls.is_none();
+        if !is_mute
+            || !self.left_handshake
+            || self.denied_tls
+            || self.has_looked
+            || self.has_prior()
+            || !self.may_connect()
+        {
+            return Some(false);
+        }
+        self.look().await
     }
 
     /// The broad hello, and what is said to it. None where the system has no randomness to give.

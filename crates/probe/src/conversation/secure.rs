@@ -4,13 +4,15 @@ use super::{
     Interview, STARTTLS,
     dialogue::{self, Heard, Talked},
     handshake::{self, Shaken},
+    sighting,
 };
 use crate::{
     Conn,
     starttls::{self, Protocol, Refusal, Refused, Upgraded, Words},
 };
 use identify::Answer;
-use model::ServiceName;
+use model::{Service, ServiceName};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How far an interview has come on the way to TLS by a protocol's own words.
 #[derive(Debug, Default)]
@@ -119,8 +121,8 @@ impl Interview<'_> {
         let stream = match upgraded {
             Ok(stream) => stream,
             Err(Refused { why, stream }) => {
-                if let Some((mut stream, words)) = stream.zip(protocol.farewell()) {
-                    dialogue::leave(&mut stream, words, &self.budget).await;
+                if let Some(mut stream) = stream {
+                    self.leave(protocol, &mut stream, false).await;
                 }
                 return match why {
                     Refusal::UnknownName(Some(name)) if name != self.domain() => Attempt::OtherName(name),
@@ -138,12 +140,13 @@ impl Interview<'_> {
         let limit = self.budget.answer();
         let session = match handshake::shake(stream, self.endpoint.ip, self.ask.name, false, limit).await {
             Shaken::Session(session, mut stream) => {
-                if let Some(words) = protocol.farewell() {
-                    dialogue::leave(stream.as_mut(), words, &self.budget).await;
-                }
+                self.leave(protocol, stream.as_mut(), true).await;
                 if protocol == Protocol::PostgreSql {
-                    let words = identify::POSTGRESQL_STARTUP;
-                    self.told_within = dialogue::one_answer(stream.as_mut(), words, &self.budget).await;
+                    if !self.knows_source() {
+                        let words = identify::POSTGRESQL_STARTUP;
+                        self.told_within = dialogue::one_answer(stream.as_mut(), words, &self.budget).await;
+                    }
+                    dialogue::hang_up(stream.as_mut(), &self.budget).await;
                 }
                 Some(session)
             }
@@ -169,8 +172,31 @@ impl Interview<'_> {
         Attempt::Done
     }
 
-    /// Adds what the same protocol has said within TLS.
+    /// Leaves in order, where a protocol has a way to, in the clear or `within` TLS.
+    async fn leave<S>(&self, protocol: Protocol, stream: &mut S, within: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + ?Sized,
+    {
+        if let Some(words) = protocol.farewell() {
+            dialogue::leave(stream, words, &self.budget).await;
+        }
+        if protocol == Protocol::MySql {
+            let mut stream = &mut *stream;
+            let refused = starttls::mysql::be_refused(&mut stream, within);
+            // Who does not say so in time has gone, or is to be left.
+            _ = tokio::time::timeout_at(self.budget.brief(), refused).await;
+        }
+    }
+
+    /// It told the place in its source lately, and writes a line for every answer to that.
+    fn knows_source(&self) -> bool {
+        let mut said = Service { name: Protocol::PostgreSql.as_str().to_owned(), ..Service::default() };
+        sighting::keeps_source(self.lately(), &mut said)
+    }
+
+    /// Adds what the same protocol has said within TLS, now or lately.
     fn tell(&mut self, answer: &mut Answer) {
+        sighting::keeps_source(self.lately(), &mut answer.service);
         let Some(told) = self.told_within.take().filter(|told| told.service.name == answer.service.name) else {
             return;
         };

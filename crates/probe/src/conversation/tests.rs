@@ -1,7 +1,9 @@
 mod broken;
 mod fingerprints;
 mod further;
+mod hostile;
 mod second;
+mod sighting;
 mod starttls;
 
 use super::*;

@@ -33,7 +33,7 @@ use crate::{
     counters::{Counters, DialerCounters},
     raw::{Raw, RawSettings},
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use identify::Fingerprints;
 use limit::{Limit, Permit};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, PortSet, Rate};
@@ -90,7 +90,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     settings: ArcSwap<DialerSettings>,
     /// The operator's own rules for naming who answers.
-    fingerprints: OnceLock<Fingerprints>,
+    fingerprints: ArcSwapOption<Fingerprints>,
     fragile: OnceLock<PortSet>,
     pacer: Arc<Pacer>,
     limit: Arc<Limit>,
@@ -127,7 +127,7 @@ impl Dialer {
             clock,
             pacer: Arc::new(Pacer::new(settings.rate, settings.rate_per_host)),
             settings: ArcSwap::from_pointee(settings),
-            fingerprints: OnceLock::new(),
+            fingerprints: ArcSwapOption::empty(),
             fragile: OnceLock::new(),
             limit: Arc::new(Limit::new(concurrency)),
             halted: watch::Sender::new(false),
@@ -152,10 +152,9 @@ impl Dialer {
         self.0.settings.load().identity.clone()
     }
 
-    /// Names who answers by these rules, too, from now on. Only the first call counts.
+    /// Names who answers by these rules, too, from now on.
     pub fn use_fingerprints(&self, fingerprints: Fingerprints) {
-        // Whoever comes second asks for what is settled.
-        _ = self.0.fingerprints.set(fingerprints);
+        self.0.fingerprints.store(Some(Arc::new(fingerprints)));
     }
 
     /// Allows these ports to be asked though they are fragile. Once.
@@ -169,8 +168,8 @@ impl Dialer {
     }
 
     /// The operator's own rules; none unless they were given.
-    pub fn fingerprints(&self) -> Option<&Fingerprints> {
-        self.0.fingerprints.get()
+    pub fn fingerprints(&self) -> Option<Arc<Fingerprints>> {
+        self.0.fingerprints.load_full()
     }
 
     /// Sockets at a time at most.

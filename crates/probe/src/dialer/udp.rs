@@ -1,6 +1,6 @@
 //! One datagram, and perhaps one in return.
 
-use super::{Dialer, errno, ours, socket};
+use super::{Dialer, Permit, errno, ours, socket};
 use model::{Endpoint, NotProbed, OpenReason, Outcome};
 use rustix::event::PollFlags;
 use scope::InScope;
@@ -9,6 +9,42 @@ use tokio::{net::UdpSocket, time::Instant};
 
 pub(crate) const REPLIED: Outcome = Outcome::Open(OpenReason::Reply);
 const LARGEST_DATAGRAM: usize = 65_535;
+
+/// A socket that speaks with one endpoint only.
+#[derive(Debug)]
+pub(crate) struct Datagrams<'a> {
+    dialer: &'a Dialer,
+    endpoint: InScope<Endpoint>,
+    socket: UdpSocket,
+    _permit: Permit,
+}
+
+impl Datagrams<'_> {
+    /// Waits for its turn under the ceilings, like every packet.
+    pub(crate) async fn send(&self, payload: &[u8]) -> Result<(), Outcome> {
+        self.dialer.turn_of_packet(self.endpoint.get()).await?;
+        self.dialer.0.counters.attempts.fetch_add(1, Relaxed);
+        self.socket.send(payload).await.map_err(|error| errno::datagram(&error))?;
+        Ok(())
+    }
+
+    /// The next datagram of at most 64 KiB; silent where none has come by then.
+    pub(crate) async fn receive(&self, limit: Instant) -> Result<Vec<u8>, Outcome> {
+        let mut buffer = vec![0; LARGEST_DATAGRAM];
+        tokio::select! {
+            biased;
+            () = self.dialer.halted() => Err(Outcome::NotProbed(NotProbed::Halted)),
+            received = tokio::time::timeout_at(limit, self.socket.recv(&mut buffer)) => match received {
+                Ok(Ok(length)) => {
+                    buffer.truncate(length);
+                    Ok(buffer)
+                }
+                Ok(Err(error)) => Err(errno::datagram(&error)),
+                Err(_elapsed) => Err(Outcome::Silent),
+            },
+        }
+    }
+}
 
 impl Dialer {
     /// Sends one datagram from a socket of its own and waits for one in return, of at most 64 KiB and from that very endpoint.
@@ -56,12 +92,24 @@ impl Dialer {
         (result, rtt)
     }
 
+    /// A socket for several datagrams there and back. Nothing is sent yet.
+    pub(crate) async fn datagrams(&self, endpoint: InScope<Endpoint>) -> Result<Datagrams<'_>, Outcome> {
+        let permit = self.turn(endpoint.get()).await?;
+        let socket = UdpSocket::from_std(self.connected(endpoint.get())?).map_err(ours)?;
+        Ok(Datagrams { dialer: self, endpoint, socket, _permit: permit })
+    }
+
     fn send(&self, endpoint: Endpoint, payload: &[u8]) -> Result<std::net::UdpSocket, Outcome> {
         self.0.counters.attempts.fetch_add(1, Relaxed);
+        let socket = self.connected(endpoint)?;
+        socket.send(payload).map_err(ours)?;
+        Ok(socket)
+    }
+
+    fn connected(&self, endpoint: Endpoint) -> Result<std::net::UdpSocket, Outcome> {
         let to = endpoint.socket_addr();
         let socket = socket::datagram(to, self.source_for(endpoint.ip)).map_err(|failure| failure.outcome())?;
         socket.connect(&to.into()).map_err(ours)?;
-        socket.send(payload).map_err(ours)?;
         Ok(socket.into())
     }
 

@@ -74,11 +74,13 @@ impl RawAccess {
         let mut routes = Routes::follow(targets(dialer), egress.clone()).map_err(RawError::Routes)?;
         // Whether the kernel may be told to ask for routers is known after the first look.
         routes.refresh();
-        for target in routes.unconfirmed() {
-            nudge(dialer, target);
-        }
+        let nudged: Vec<Endpoint> =
+            routes.unconfirmed().into_iter().filter_map(|target| nudge(dialer, target)).collect();
         routes.settle(SETTLE).await;
         let raw = dialer.engage(RawSettings { ports: source.block, ring, wanted }).map_err(RawError::Threads)?;
+        for endpoint in nudged {
+            raw.0.shared.asides.note(endpoint, false, dialer.clock().now());
+        }
         let ways = routes.ways();
         let mut errors = raw.follow(&ways);
         if let Some(place) = errors.iter().position(|error| matches!(error, WireError::NoPermission { .. })) {
@@ -152,8 +154,11 @@ async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
             routes.retarget(targets(&dialer), egress.clone());
         }
         routes.refresh();
-        for target in routes.unconfirmed() {
-            nudge(&dialer, target);
+        let asides = &raw.0.shared.asides;
+        for target in routes.unconfirmed().into_iter().filter(|target| !asides.spares(*target)) {
+            if let Some(endpoint) = nudge(&dialer, target) {
+                asides.note(endpoint, false, dialer.clock().now());
+            }
         }
         if routes.generation() != generation {
             generation = routes.generation();
@@ -170,11 +175,12 @@ async fn follow(raw: Raw, mut routes: Routes, dialer: Dialer, egress: Egress) {
 }
 
 /// Has the kernel make sure of the router that a target is behind: raw packets do not, and would go nowhere once it is another machine.
-/// A connection does, and whether it comes about does not matter.
-fn nudge(dialer: &Dialer, target: IpAddr) {
-    let Ok(endpoint) = dialer.authorize(Endpoint::tcp(target, NUDGED)) else { return };
+/// A connection does, and whether it comes about does not matter. Gives where it goes.
+fn nudge(dialer: &Dialer, target: IpAddr) -> Option<Endpoint> {
+    let endpoint = dialer.authorize(Endpoint::tcp(target, NUDGED)).ok()?;
     let dialer = dialer.clone();
     tokio::spawn(async move { dialer.begin_probe(endpoint, NUDGE_FOR).await });
+    Some(endpoint.get())
 }
 
 fn no_way(ways: &Ways) -> RawError {

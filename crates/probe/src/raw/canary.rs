@@ -89,6 +89,17 @@ impl Canaries {
         inner.asked.push_back((now, endpoint));
     }
 
+    /// It was not asked after all: the question did not leave.
+    pub(super) fn forget(&self, endpoint: &Endpoint) {
+        let mut inner = self.lock();
+        if let Some(last) = inner.asked.iter().rposition(|(_, asked)| asked == endpoint) {
+            inner.asked.remove(last);
+            if !inner.asked.iter().any(|(_, asked)| asked == endpoint) {
+                inner.waiting.remove(endpoint);
+            }
+        }
+    }
+
     /// It answered to being asked.
     pub(super) fn answered(&self, endpoint: &Endpoint) {
         if let Some(has_answered) = self.lock().waiting.get_mut(endpoint) {
@@ -217,6 +228,19 @@ mod tests {
         canaries.asked(endpoint(1), start);
         let later = start + Duration::from_secs(3);
         assert_eq!(canaries.judge(later, later), Verdicts::default());
+    }
+
+    #[test]
+    fn what_did_not_leave_is_not_missed() {
+        let (canaries, start) = (Canaries::default(), Instant::now());
+        for last in 1..=2 {
+            canaries.met(endpoint(last), None);
+            canaries.asked(endpoint(last), start);
+        }
+        canaries.forget(&endpoint(1));
+        canaries.forget(&endpoint(3));
+        assert_eq!(canaries.next(), Some(endpoint(1)), "it may be asked again at once");
+        assert_eq!(canaries.judge(start + LONGEST_WAIT, start), Verdicts { asked: 1, missed: 1 });
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! [`rate`] lowers it when [`canary`] questions go missing. What this machine itself lost is asked again ([`losses`]).
 
 mod access;
+mod allowance;
+mod asides;
 mod canary;
 mod exit;
 mod losses;
@@ -25,6 +27,7 @@ mod transmitter;
 mod volley;
 
 pub use access::{RawAccess, RawError};
+pub use asides::Aside;
 pub use rate::Limiting;
 pub use volley::Knock;
 pub(crate) use volley::{Answer, Order, Report, Sink, Stretch, Target};
@@ -46,7 +49,7 @@ use scope::{InScope, ScopeHandle};
 use shared::{QUESTIONS, SLOTS, Shared};
 use side::Side;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
     sync::{
@@ -60,7 +63,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use transmitter::{Command, Transmitter, Volley};
-use wire::{Cookies, Filter, PortBlock, RingReceive, WireError};
+use wire::{Cookies, Filter, PortBlock, Receive, RingReceive, WireError};
 
 /// How the engine is set up.
 #[derive(Debug, Clone, Copy)]
@@ -92,8 +95,8 @@ struct Inner {
     links: Links,
     /// Of the paths to neighbours: who asks for them.
     near: Mutex<Vec<(Path, Arc<Near>)>>,
-    /// Links that are heard.
-    heard: Mutex<BTreeSet<u32>>,
+    /// Links that are heard, by their numbers, and what tells each one's thread that it is of no use any more.
+    heard: Mutex<BTreeMap<u32, Arc<AtomicBool>>>,
     free: Mutex<Vec<u8>>,
     room: Arc<Semaphore>,
     volleys: AtomicU64,
@@ -102,6 +105,18 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Relaxed);
+    }
+}
+
+impl Inner {
+    /// Links that nothing leaves by any more are not heard either: one that is made anew has another number each time.
+    fn hear_only(&self, used: &Paths) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.retain(|index, gone| {
+            let is_used = used.all().iter().any(|path| path.link.index == *index);
+            gone.store(!is_used, Relaxed);
+            is_used
+        });
     }
 }
 
@@ -193,6 +208,7 @@ impl Raw {
             }
         });
         self.0.near.lock().unwrap_or_else(PoisonError::into_inner).retain(|(path, _)| usable.all().contains(path));
+        self.0.hear_only(&usable);
         let usable = Arc::new(usable);
         self.0.paths.store(Arc::clone(&usable));
         let links = usable.all().iter().map(|path| (path.link.index, path.link.name.clone()));
@@ -213,19 +229,20 @@ impl Raw {
     /// Listens on the path's link, where that is not done yet.
     fn hear(&self, path: &Path) -> Result<(), WireError> {
         let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.contains(&path.link.index) {
+        if heard.contains_key(&path.link.index) {
             return Ok(());
         }
-        let settings = &self.0.settings;
-        let receive = RingReceive::open(&path.link, &Filter { ports: settings.ports }, settings.ring)?;
-        let shared = Arc::clone(&self.0.shared);
+        let (RawSettings { ports, ring, .. }, link) = (self.0.settings, path.link.clone());
+        let open = move || RingReceive::open(&link, &Filter { ports }, ring).map(|it| Box::new(it) as Box<dyn Receive>);
+        let (receive, gone) = (open()?, Arc::new(AtomicBool::new(false)));
+        let (shared, is_gone) = (Arc::clone(&self.0.shared), Arc::clone(&gone));
         let thread = thread::Builder::new().name(format!("hear-{}", path.link.name));
-        thread.spawn(move || receiver::run(&shared, Box::new(receive))).map_err(|source| WireError::Open {
+        thread.spawn(move || receiver::run(&shared, receive, open, &is_gone)).map_err(|source| WireError::Open {
             link: path.link.name.clone(),
             step: "start a thread",
             source,
         })?;
-        heard.insert(path.link.index);
+        heard.insert(path.link.index, gone);
         Ok(())
     }
 
@@ -262,6 +279,12 @@ impl Raw {
             canaries: asked,
             canaries_missed: missed,
         }
+    }
+
+    /// Leaves these hosts alone in what it asks by itself, and gives what that was since the last time.
+    pub fn asides(&self, spared: Arc<BTreeSet<IpAddr>>) -> Vec<Aside> {
+        self.0.shared.asides.spare(spared);
+        self.0.shared.asides.take()
     }
 
     /// Nothing leaves any more, or it may again.

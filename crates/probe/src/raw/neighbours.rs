@@ -39,6 +39,8 @@ pub(super) enum Whereabouts {
     Here([u8; 6]),
     /// It was here; it is time to ask again.
     Unsure([u8; 6]),
+    /// It was here, and does not answer any more: nobody is there.
+    Gone,
     Unknown,
 }
 
@@ -78,12 +80,11 @@ impl Neighbours {
         let Some(Entry { mac: Some(mac), heard: Some(heard), asked, unanswered }) = all.get(&ip).copied() else {
             return Whereabouts::Unknown;
         };
-        if now.duration_since(heard) < FRESH {
+        // One that was just asked has its time to answer.
+        if now.duration_since(heard) < FRESH || now.duration_since(asked) < AGAIN {
             Whereabouts::Here(mac)
         } else if unanswered >= MOST_UNANSWERED {
-            Whereabouts::Unknown
-        } else if now.duration_since(asked) < AGAIN {
-            Whereabouts::Here(mac)
+            Whereabouts::Gone
         } else {
             Whereabouts::Unsure(mac)
         }
@@ -130,13 +131,11 @@ mod tests {
         for _ in 0..MOST_UNANSWERED {
             assert_eq!(neighbours.whereabouts(ip(1), now), Unsure(MAC));
             neighbours.asked(ip(1), now);
-            assert_eq!(
-                neighbours.whereabouts(ip(1), now + AGAIN / 2),
-                if neighbours.lock()[&ip(1)].unanswered < MOST_UNANSWERED { Here(MAC) } else { Unknown }
-            );
+            // The last one has its time, too.
+            assert_eq!(neighbours.whereabouts(ip(1), now + AGAIN / 2), Here(MAC));
             now += AGAIN;
         }
-        assert_eq!(neighbours.whereabouts(ip(1), now), Unknown);
+        assert_eq!(neighbours.whereabouts(ip(1), now), Gone);
         // It is back.
         neighbours.heard(ip(1), MAC, now);
         assert_eq!(neighbours.whereabouts(ip(1), now), Here(MAC));

@@ -1,6 +1,7 @@
 //! What the threads of the engine share.
 
 use super::{
+    asides::Asides,
     canary::Canaries,
     losses::Losses,
     neighbours::Neighbours,
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     sinks: [ArcSwapOption<Box<dyn Sink>>; SLOTS],
     pub(super) questions: Questions,
     pub(super) canaries: Canaries,
+    pub(super) asides: Asides,
     pub(super) neighbours: Neighbours,
     /// What answers by UDP prove themselves with.
     pub(super) proofs: Proofs,
@@ -83,6 +85,7 @@ impl Shared {
             sinks: std::array::from_fn(|_| ArcSwapOption::empty()),
             questions: Questions::default(),
             canaries: Canaries::default(),
+            asides: Asides::default(),
             neighbours: Neighbours::default(),
             proofs: Proofs::default(),
             losses: Losses::default(),

@@ -2,8 +2,11 @@
 
 mod aside;
 mod pick;
+#[cfg(test)]
+mod tests;
 
 use super::{
+    allowance::Allowance,
     exit::{Entry, Exit, Owner},
     paths::Paths,
     questions::Question,
@@ -74,6 +77,8 @@ struct Packet {
     knock: Option<Knock>,
     /// Its host's turn has come.
     is_due: bool,
+    /// When it was taken from its order: what tells the stretch that it belongs to.
+    picked_at: Instant,
 }
 
 /// What the thread works with.
@@ -124,8 +129,8 @@ struct Running {
     buckets: Vec<Buckets>,
     sequence: u64,
     controller: Controller,
-    /// The rate the controller allows, as a bucket: the time of its next turn, in nanoseconds of the pacer.
-    allowance: u64,
+    /// The rate the controller allows.
+    allowance: Allowance,
     canary_credit: f64,
     ticked: Instant,
     sent_at_tick: u64,
@@ -153,7 +158,7 @@ impl Running {
             buckets: Vec::with_capacity(AT_ONCE),
             sequence: 0,
             controller: Controller::new(ceiling, now),
-            allowance: 0,
+            allowance: Allowance::default(),
             canary_credit: 0.0,
             ticked: now,
             sent_at_tick: 0,
@@ -234,7 +239,7 @@ impl Running {
         // Whose turn it is, is looked at for as many at once as may leave now: one lock, one clock, and their buckets on the way.
         let (mut picked, mut buckets) = (std::mem::take(&mut self.picked), std::mem::take(&mut self.buckets));
         loop {
-            let most = turns.at_hand(now).min(self.allowed(now, interval)).min(AT_ONCE - count);
+            let most = turns.at_hand(now).min(self.allowance.at_hand(now, interval)).min(AT_ONCE - count);
             self.pick(now, most, &mut picked);
             if picked.is_empty() {
                 break;
@@ -243,7 +248,7 @@ impl Running {
             for (packet, buckets) in picked.drain(..).zip(buckets.drain(..)) {
                 let endpoint = packet.endpoint.get();
                 let Some(place) = self.paths.place(endpoint.ip) else {
-                    self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
+                    self.drop_packet(endpoint, packet.owner, self.why_no_way(endpoint.ip));
                     continue;
                 };
                 let turn = if packet.is_due { turns.take_reserved(now) } else { turns.take_at(buckets, now) };
@@ -262,11 +267,12 @@ impl Running {
                         continue;
                     }
                 }
-                self.allowance = self.allowance.max(now.saturating_sub(ALLOWED_AHEAD)) + interval;
-                self.put(place, packet, epoch, tsval);
+                self.allowance.take(now, interval);
+                // Before it may turn out that it cannot leave.
                 if packet.owner == Owner::Canary {
                     self.it.shared.canaries.asked(endpoint, Instant::now());
                 }
+                self.put(place, packet, epoch, tsval);
                 count += 1;
             }
         }
@@ -286,27 +292,35 @@ impl Running {
             && let Some(Question { endpoint, datagram }) = self.it.shared.questions.pop()
         {
             let tag = Tag::new(QUESTIONS, self.it.shared.questions.attempt(endpoint.get()));
-            let packet = Packet { endpoint, owner: Owner::Question, tag, knock: None, is_due: true };
-            match self.paths.place(endpoint.get().ip) {
-                Some(place) => {
-                    self.datagram.clear();
-                    self.datagram.extend_from_slice(&datagram);
-                    self.put(place, packet, epoch, tsval);
-                    count += 1;
-                }
-                None => {
-                    self.it.shared.questions.failed(endpoint.get(), Outcome::LocalError(LocalErrorKind::NoRoute));
-                }
+            let (owner, picked_at) = (Owner::Question, Instant::now());
+            let packet = Packet { endpoint, owner, tag, knock: None, is_due: true, picked_at };
+            if let Some(place) = self.paths.place(endpoint.get().ip) {
+                self.datagram.clear();
+                self.datagram.extend_from_slice(&datagram);
+                self.put(place, packet, epoch, tsval);
+                count += 1;
+            } else {
+                let why = self.why_no_way(endpoint.get().ip);
+                self.it.shared.questions.failed(endpoint.get(), why);
             }
         }
         count
     }
 
+    /// Why there is no path to an address: those to what has left the scope are gone with it.
+    fn why_no_way(&self, ip: IpAddr) -> Outcome {
+        if self.it.scope.permits(ip, self.it.clock.now()) {
+            Outcome::LocalError(LocalErrorKind::NoRoute)
+        } else {
+            Outcome::NotProbed(NotProbed::OutOfScope)
+        }
+    }
+
     fn put(&mut self, place: usize, packet: Packet, epoch: Epoch, tsval: u32) {
         let endpoint = packet.endpoint.get();
-        let Ok(neighbour) = self.neighbour(place, endpoint.ip) else {
-            self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::NoRoute));
-            return;
+        let neighbour = match self.neighbour(place, endpoint.ip) {
+            Ok(neighbour) => neighbour,
+            Err(why) => return self.drop_packet(endpoint, packet.owner, why),
         };
         if let Some(knock) = packet.knock {
             return self.put_knock(place, packet, knock, epoch, neighbour);
@@ -323,19 +337,12 @@ impl Running {
         }
     }
 
-    /// How many packets the controller's rate allows now.
-    fn allowed(&self, now: u64, interval: u64) -> usize {
-        let taken = self.allowance.max(now.saturating_sub(ALLOWED_AHEAD));
-        let Some(ahead) = (now + ALLOWED_AHEAD).checked_sub(taken) else { return 0 };
-        usize::try_from(ahead / interval.max(1)).unwrap_or(usize::MAX).saturating_add(1)
-    }
-
     /// It does not leave: whoever asked is told why.
     fn drop_packet(&mut self, endpoint: Endpoint, owner: Owner, why: Outcome) {
         self.it.shared.counts.unsent.fetch_add(1, Relaxed);
         match owner {
             Owner::Question => self.it.shared.questions.failed(endpoint, why),
-            Owner::Canary => {}
+            Owner::Canary => self.it.shared.canaries.forget(&endpoint),
             Owner::Volley { id, number } => {
                 if let Some(active) = self.active.iter_mut().find(|active| active.volley.id == id) {
                     active.volley.sink.unsent(number, why);
@@ -357,6 +364,9 @@ impl Running {
             let mut left = 0;
             let sent = |entry: &Entry| {
                 left += 1;
+                if entry.owner == Owner::Canary {
+                    it.shared.asides.note(entry.endpoint, true, it.clock.now());
+                }
                 if let Owner::Volley { id, .. } = entry.owner
                     && let Some(active) = active.iter_mut().find(|active| active.volley.id == id)
                 {
@@ -482,21 +492,18 @@ impl Running {
             let earliest =
                 if !self.held.is_empty() || !self.it.shared.questions.is_empty() { Duration::ZERO } else { earliest };
             let earliest = now + u64::try_from(earliest.as_nanos()).unwrap_or(u64::MAX);
-            until = until.min(earliest.max(everybody).max(self.allowance.saturating_sub(ALLOWED_AHEAD)));
+            until = until.min(earliest.max(everybody).max(self.allowance.from()));
         }
         Duration::from_nanos(until.saturating_sub(now)).max(SHORTEST)
     }
 }
-
-/// Turns of the allowance that may be taken ahead of time, in nanoseconds: what gathers in the shortest wait.
-const ALLOWED_AHEAD: u64 = 200_000;
 
 impl Active {
     fn close_stretch(&mut self, now: Instant) {
         if let Some((first, began)) = self.stretch.take()
             && first < self.turns
         {
-            self.report.add(Stretch { turns: first..self.turns, began, ended: now });
+            self.report.add(Stretch { turns: first..self.turns, began, taken: now, ended: now });
         }
     }
 }

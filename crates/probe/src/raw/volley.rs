@@ -79,7 +79,7 @@ pub(crate) trait Sink: fmt::Debug + Send + Sync {
     /// How many of a volley's questions have left so far; told once for several.
     fn sent(&self, questions: u64);
 
-    /// A question of a volley that did not leave.
+    /// A question of a volley that did not leave. [`Outcome::Silent`]: nobody has the address on a link of ours any more.
     fn unsent(&self, number: u64, why: Outcome);
 }
 
@@ -92,12 +92,15 @@ pub(crate) struct Report {
     pub(crate) stretches: Vec<Stretch>,
 }
 
-/// Consecutive questions of an order, and when they left.
+/// Consecutive questions of an order, and when they left: the last of them perhaps long after it was taken from the order, where its
+/// host had to be waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stretch {
     /// Positions in the order.
     pub(crate) turns: Range<u64>,
     pub(crate) began: Instant,
+    /// The last one was taken from the order by then.
+    pub(crate) taken: Instant,
     pub(crate) ended: Instant,
 }
 
@@ -112,11 +115,24 @@ impl Report {
                 .chunks(2)
                 .filter_map(|pair| {
                     let (first, last) = (pair.first()?, pair.last()?);
-                    Some(Stretch { turns: first.turns.start..last.turns.end, began: first.began, ended: last.ended })
+                    let turns = first.turns.start..last.turns.end;
+                    let ended = first.ended.max(last.ended);
+                    Some(Stretch { turns, began: first.began, taken: last.taken, ended })
                 })
                 .collect();
         }
         self.stretches.push(stretch);
+    }
+
+    /// One of the questions that were taken from the order at that moment leaves only now. Those of a stretch that is not here
+    /// yet end later anyway.
+    pub(super) fn extend(&mut self, taken: Instant, now: Instant) {
+        let after = self.stretches.partition_point(|stretch| stretch.began <= taken);
+        if let Some(stretch) = after.checked_sub(1).and_then(|place| self.stretches.get_mut(place))
+            && stretch.taken >= taken
+        {
+            stretch.ended = stretch.ended.max(now);
+        }
     }
 }
 
@@ -129,7 +145,9 @@ mod tests {
         let (mut report, start) = (Report::default(), Instant::now());
         for turn in 0..20_000 {
             let at = start + Duration::from_millis(turn);
-            report.add(Stretch { turns: turn..turn + 1, began: at, ended: at });
+            report.add(Stretch { turns: turn..turn + 1, began: at, taken: at, ended: at });
+            // The first one has to wait.
+            report.extend(start, at);
         }
         assert!(report.stretches.len() <= MOST_STRETCHES);
         let mut next = 0;
@@ -138,5 +156,8 @@ mod tests {
             next = stretch.turns.end;
         }
         assert_eq!(next, 20_000);
+        let ended: Vec<Instant> = report.stretches.iter().map(|stretch| stretch.ended).collect();
+        assert_eq!(ended[0], start + Duration::from_millis(19_999), "whatever it was joined with");
+        assert!(ended[1] < ended[0] && ended[1..].is_sorted());
     }
 }

@@ -8,7 +8,7 @@ mod ftp;
 mod imap;
 mod irc;
 mod ldap;
-mod mysql;
+pub(crate) mod mysql;
 mod nntp;
 mod pop3;
 mod postgresql;

@@ -4,6 +4,7 @@
 //! that answer otherwise, so that a dark network costs one question a port. Of what was never asked before, which is doubted,
 //! silence is asked again more often, and a refusal too, most often where one was taken back: somebody forges them there. Our own shortages are asked again in any case and never count as an answer. Memory is a few bits for each endpoint of the group and a little for each of its hosts.
 
+mod bits;
 mod knocks;
 mod packets;
 mod progress;
@@ -64,6 +65,8 @@ pub struct SweepJob {
     /// The same to one of a host that never answered, where packets of our own ask: more than once pays where there is little to ask of
     /// each, and the third time only what is lost calls for.
     pub dark: u8,
+    /// Of what hosts are asked this is one part of so many, at least 1: whether much or little of a host is silent depends on all of it.
+    pub parts: u32,
     /// For one question.
     pub timeout: Duration,
     /// Answers are waited for as long as others took, not as long as the timeout: the sooner it is over the better.
@@ -139,6 +142,9 @@ pub struct SweepCounts {
     pub answered_at: [u64; MOST_ATTEMPTS],
     /// Stretches of questions asked again because this machine lost packets.
     pub replayed: u64,
+    /// Endpoints that stayed silent and may have answered: this machine lost packets at the last question, and whenever it was
+    /// asked again for that.
+    pub lost_here: u64,
     /// Endpoints without an answer for want of something of our own.
     pub local_errors: u64,
     /// Endpoints never asked.
@@ -168,19 +174,27 @@ impl SweepCounts {
             *mine += theirs;
         }
         self.replayed += more.replayed;
+        self.lost_here += more.lost_here;
         self.local_errors += more.local_errors;
         self.not_probed += more.not_probed;
         self.absent += more.absent;
     }
 
-    /// Endpoints that stayed silent and were asked exactly that often, from once on.
+    /// Endpoints that stayed silent and were asked exactly that often, from once on; before them, as asked not at all, those whose
+    /// answers this machine may have lost.
     pub fn silent_after(&self) -> impl Iterator<Item = (i32, u64)> + Clone {
         let asked = self.asked_at;
         let left = asked.into_iter().zip(self.answered_at).enumerate().map(move |(place, (here, answered))| {
             let again = asked.get(place + 1).copied().unwrap_or_default();
             (here.saturating_sub(answered).saturating_sub(again), place)
         });
-        left.map(|(silent, place)| (i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), silent))
+        // Most of those lost here were asked a few times only.
+        let heard_out = left.scan(self.lost_here, |lost, (silent, place)| {
+            let of_them = silent.min(*lost);
+            *lost -= of_them;
+            Some((i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), silent - of_them))
+        });
+        std::iter::once((0, self.lost_here)).chain(heard_out)
     }
 }
 
@@ -219,35 +233,12 @@ pub async fn sweep_and_tell(
 ) -> SweepOutcome {
     let stop = cancel.child_token();
     let _stops_with_the_future = stop.clone().drop_guard();
-    let addresses: Vec<IpAddr> = job.addresses.iter().collect();
-    let ports: Vec<(Transport, u16)> = job
-        .tcp
-        .iter()
-        .map(|port| (Transport::Tcp, port))
-        .chain(job.udp.iter().map(|port| (Transport::Udp, port)))
-        .collect();
-    let total = addresses.len() as u64 * ports.len() as u64;
-    let packets = packets_for(dialer, &addresses, &job).await;
-    let (news, mut heard) = mpsc::unbounded_channel();
-    let sweep = Arc::new(Sweep {
-        progress: Progress::new(&addresses, ports.len()),
-        rounds: Mutex::default(),
-        order: Permutation::new(total, job.seed),
-        workers: workers(dialer, total),
-        dialer: dialer.clone(),
-        addresses,
-        ports,
-        job,
-        found,
-        stop,
-        packets,
-        news,
-        gone_through: Mutex::new(Some(gone_through)),
-    });
+    let packets = packets_for(dialer, &job).await;
+    let (sweep, mut heard) = Sweep::new(dialer, job, found, stop, packets, gone_through);
     if let Some(packets) = &sweep.packets {
         packets.slot.listen(Box::new(Ear::of(&sweep)));
     }
-    if total > 0 {
+    if !sweep.order.is_empty() {
         // The workers end by `stop`; only then is what they did complete.
         let stop_when_halted = async {
             dialer.halted().await;
@@ -271,14 +262,14 @@ pub async fn sweep_and_tell(
 }
 
 /// Packets of our own, where the dialer has an engine for them and any of the addresses a way.
-async fn packets_for(dialer: &Dialer, addresses: &[IpAddr], job: &SweepJob) -> Option<Packets> {
+async fn packets_for(dialer: &Dialer, job: &SweepJob) -> Option<Packets> {
     let raw = dialer.raw()?;
-    let by_packets: Vec<bool> = addresses.iter().map(|ip| dialer.raw_to(*ip).is_some()).collect();
+    let by_packets: Vec<bool> = job.addresses.iter().map(|ip| dialer.raw_to(ip).is_some()).collect();
     if !by_packets.contains(&true) {
         return None;
     }
     let (scope, now) = (dialer.scope().load(), dialer.clock().now());
-    let total = addresses.len() as u64 * (u64::from(job.tcp.len()) + u64::from(job.udp.len()));
+    let total = by_packets.len() as u64 * (u64::from(job.tcp.len()) + u64::from(job.udp.len()));
     let space = scope.space_for(&job.addresses, &job.tcp, &job.udp, now).ok().filter(|space| space.len() == total);
     Some(Packets::new(raw.slot().await?, by_packets, space, job))
 }
@@ -311,6 +302,38 @@ fn workers(dialer: &Dialer, total: u64) -> usize {
 }
 
 impl Sweep {
+    /// With what its packets find.
+    fn new(
+        dialer: &Dialer,
+        job: SweepJob,
+        found: mpsc::Sender<Found>,
+        stop: CancellationToken,
+        packets: Option<Packets>,
+        gone_through: oneshot::Sender<()>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Found>) {
+        let addresses: Vec<IpAddr> = job.addresses.iter().collect();
+        let tcp = job.tcp.iter().map(|port| (Transport::Tcp, port));
+        let ports: Vec<(Transport, u16)> = tcp.chain(job.udp.iter().map(|port| (Transport::Udp, port))).collect();
+        let total = addresses.len() as u64 * ports.len() as u64;
+        let (news, heard) = mpsc::unbounded_channel();
+        let sweep = Self {
+            progress: Progress::new(&addresses, ports.len()).in_parts(job.parts),
+            rounds: Mutex::default(),
+            order: Permutation::new(total, job.seed),
+            workers: workers(dialer, total),
+            dialer: dialer.clone(),
+            addresses,
+            ports,
+            job,
+            found,
+            stop,
+            packets,
+            news,
+            gone_through: Mutex::new(Some(gone_through)),
+        };
+        (Arc::new(sweep), heard)
+    }
+
     /// Never ends by itself.
     async fn pass_on(&self, heard: &mut mpsc::UnboundedReceiver<Found>) {
         while let Some(hit) = heard.recv().await {

@@ -1,6 +1,6 @@
 //! The part of a sweep that raw packets ask.
 
-use super::{Asked, Found, Round, Sweep, SweepJob, run::Work};
+use super::{Asked, Found, Round, Sweep, SweepJob, bits::Bits, run::Work};
 use crate::raw::{Answer, KNOCKS, Knock, Order, Raw, Report, Sink, Slot, Stretch, Target};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
@@ -10,7 +10,7 @@ use std::{
     net::IpAddr,
     ops::Range,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -32,6 +32,8 @@ const MISSED_ON_A_NARROW_WAY: f64 = 5e-4;
 /// How often it is looked whether everything has answered already, and how seldom while nobody answers at all.
 const LOOK: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(100);
+/// Turns that are gone through before others have the thread.
+const AT_A_TIME: usize = 1 << 14;
 
 /// Where a sweep's packets come from, and what they came to.
 #[derive(Debug)]
@@ -41,8 +43,8 @@ pub(super) struct Packets {
     space: Option<Space>,
     /// Whether a host (by its place) is asked by packets; all are where it is empty.
     hosts: Vec<bool>,
-    /// Whether nobody is there (by the place of a host): on a link of ours, where that can be asked. Nothing, where that is so of none.
-    absent: OnceLock<Vec<bool>>,
+    /// Hosts (by their place) that are not there: on a link of ours, where that can be asked.
+    absent: Bits,
     /// What is said to each port by UDP.
     datagrams: BTreeMap<u16, Vec<u8>>,
     /// Questions that have left so far.
@@ -51,18 +53,19 @@ pub(super) struct Packets {
     attempts: AtomicU8,
     /// Hosts (by their place) that answered to knocks, or for their address.
     pub(super) knocked: Mutex<BTreeMap<usize, BTreeSet<Knock>>>,
-    /// Endpoints that did not leave.
+    /// Endpoints that did not leave for want of something of our own.
     unsent: Mutex<Vec<u64>>,
 }
 
 impl Packets {
     pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>, job: &SweepJob) -> Self {
         let datagram = |port| Some((port, (job.udp_payload)(port)?));
+        let absent = Bits::new(hosts.len());
         Self {
             slot,
             space,
             hosts: if hosts.iter().all(|by| *by) { Vec::new() } else { hosts },
-            absent: OnceLock::new(),
+            absent,
             datagrams: job.udp.iter().filter_map(datagram).collect(),
             asked: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
@@ -77,7 +80,7 @@ impl Packets {
     }
 
     pub(super) fn is_absent(&self, host: usize) -> bool {
-        self.absent.get().is_some_and(|absent| absent.get(host) == Some(&true))
+        self.absent.get(host as u64)
     }
 
     /// Whether they ask this host.
@@ -87,7 +90,7 @@ impl Packets {
 }
 
 /// Some of a round's work, in its order.
-struct Walk {
+pub(super) struct Walk {
     sweep: Arc<Sweep>,
     work: Arc<Work>,
     ranges: VecDeque<Range<u64>>,
@@ -99,12 +102,24 @@ struct Walk {
 
 /// Which endpoints of a work are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pick {
+pub(super) enum Pick {
     All,
     /// Without those that were heard of.
     Silent,
     /// Those of hosts that nothing was heard of.
     Dark,
+}
+
+impl Walk {
+    pub(super) fn new(
+        sweep: &Arc<Sweep>,
+        work: Arc<Work>,
+        pick: Pick,
+        most: u64,
+        ranges: VecDeque<Range<u64>>,
+    ) -> Self {
+        Self { sweep: Arc::clone(sweep), work, ranges, position: 0, pick, most }
+    }
 }
 
 impl Order for Walk {
@@ -119,12 +134,7 @@ impl Order for Walk {
             self.position = turn + 1;
             let number = self.work.get(turn)?;
             let host = usize::try_from(number / self.sweep.ports.len() as u64).ok()?;
-            if !packets.ask(host)
-                || packets.is_absent(host)
-                || self.sweep.progress.is_trap(host)
-                || self.pick == Pick::Silent && self.sweep.progress.is_heard(number)
-                || self.pick == Pick::Dark && self.sweep.progress.is_alive(host)
-            {
+            if !self.sweep.is_picked(packets, self.pick, host, number) {
                 continue;
             }
             if self.most == 0 {
@@ -135,7 +145,11 @@ impl Order for Walk {
                 Some(space) => space.at(number),
                 None => self.sweep.endpoint(number).and_then(|(_, it)| self.sweep.dialer.authorize(it).ok()),
             };
-            let Some(endpoint) = allowed else { continue };
+            let Some(endpoint) = allowed else {
+                self.sweep.progress.pass_over(number);
+                continue;
+            };
+            self.sweep.progress.ask_anew(number);
             return Some(Target { number, endpoint });
         }
     }
@@ -241,10 +255,18 @@ impl Sink for Ear {
         }
     }
 
-    fn unsent(&self, number: u64, _why: Outcome) {
+    fn unsent(&self, number: u64, why: Outcome) {
         let Some(sweep) = self.sweep.upgrade() else { return };
-        if let Some(packets) = &sweep.packets {
-            packets.unsent.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        let Some(packets) = &sweep.packets else { return };
+        match why {
+            Outcome::NotProbed(_) => sweep.progress.pass_over(number),
+            Outcome::Silent => {
+                if let Some((host, _)) = sweep.endpoint(number).filter(|(host, _)| !packets.is_absent(*host)) {
+                    packets.absent.set(host as u64, true);
+                    sweep.progress.absent(1);
+                }
+            }
+            _ => packets.unsent.lock().unwrap_or_else(PoisonError::into_inner).push(number),
         }
     }
 }
@@ -294,9 +316,9 @@ impl Sweep {
             return;
         }
         self.progress.absent(meeting.absent.len() as u64);
-        let is_absent = |ip| meeting.absent.binary_search(ip).is_ok();
-        // Once for each sweep.
-        let _ = packets.absent.set(self.addresses.iter().map(is_absent).collect());
+        for host in meeting.absent.iter().filter_map(|ip| self.addresses.binary_search(ip).ok()) {
+            packets.absent.set(host as u64, true);
+        }
     }
 
     /// Asks what packets can of a round's work, once, and again what this machine lost of it.
@@ -308,14 +330,7 @@ impl Sweep {
         packets.attempts.fetch_max(attempt, Relaxed);
         let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..work.len()).collect();
         for replay in 0..=MOST_REPLAYS {
-            let walk = Walk {
-                sweep: Arc::clone(self),
-                work: Arc::clone(&work),
-                ranges: std::mem::take(&mut ranges),
-                position: 0,
-                pick,
-                most,
-            };
+            let walk = Walk::new(self, Arc::clone(&work), pick, most, std::mem::take(&mut ranges));
             let sink = Arc::new(Ear::of(self));
             let sending =
                 Sending { sweep: self, work: &work, attempt, began: self.dialer.clock().now(), pick, report: None };
@@ -345,12 +360,52 @@ impl Sweep {
             if ranges.is_empty() || self.stop.is_cancelled() {
                 break;
             }
+            if replay == MOST_REPLAYS {
+                self.give_up_on(packets, &work, pick, ranges).await;
+                break;
+            }
             self.progress.replay(ranges.len() as u64);
             tracing::debug!(stretches = ranges.len(), "packets were lost here; what was asked then is asked again");
             if pick == Pick::All {
                 pick = Pick::Silent;
             }
         }
+    }
+
+    /// Packets were lost here each time these were asked: their silence is less than silence.
+    async fn give_up_on(&self, packets: &Packets, work: &Work, pick: Pick, ranges: VecDeque<Range<u64>>) {
+        let stretches = ranges.len();
+        let mut lost = 0_u64;
+        for (place, turn) in ranges.into_iter().flatten().enumerate() {
+            if let Some(number) = work.get(turn)
+                && let Ok(host) = usize::try_from(number / self.ports.len() as u64)
+                && self.is_picked(packets, pick, host, number)
+                && !self.progress.is_heard(number)
+            {
+                self.progress.lose(number);
+                lost += 1;
+            }
+            if place % AT_A_TIME == AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        tracing::debug!(
+            stretches,
+            endpoints = lost,
+            "packets were lost here again and again; what is silent there may be none"
+        );
+    }
+
+    /// Whether packets ask an endpoint where those are picked.
+    fn is_picked(&self, packets: &Packets, pick: Pick, host: usize, number: u64) -> bool {
+        packets.ask(host)
+            && !packets.is_absent(host)
+            && !self.progress.is_trap(host)
+            && match pick {
+                Pick::All => true,
+                Pick::Silent => !self.progress.is_heard(number),
+                Pick::Dark => !self.progress.is_alive(host),
+            }
     }
 
     /// Hosts that nothing was heard of are asked again, for as long as what is lost calls for it.

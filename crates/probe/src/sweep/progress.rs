@@ -1,6 +1,6 @@
 //! What a sweep has learnt so far: some bits for each endpoint, some words for each host.
 
-use super::{HostResult, MOST_ATTEMPTS, SweepCounts, SweepOutcome, run::Work};
+use super::{HostResult, MOST_ATTEMPTS, SweepCounts, SweepOutcome, bits::Bits, run::Work};
 use crate::dialer::is_shortage;
 use model::{ClosedReason, Outcome, PortObservation, Transport};
 use std::{
@@ -32,6 +32,7 @@ const BATCH: usize = 1 << 18;
 #[derive(Debug)]
 pub(super) struct Progress {
     ports: u64,
+    few: Few,
     hosts: Vec<Mutex<Host>>,
     /// Hosts that answered, and those that answer everything.
     alive: Bits,
@@ -45,6 +46,10 @@ pub(super) struct Progress {
     silent: Bits,
     /// Endpoints our own shortages spoilt.
     spoilt: Bits,
+    /// Endpoints that must not be asked, or not any more: neither silence nor trouble of ours is known of them.
+    unasked: Bits,
+    /// Endpoints whose answer to the last question this machine itself may have lost.
+    lost: Bits,
     /// Endpoints whose refusal is doubted.
     refused: Bits,
     /// Refusals were taken back: they had been somebody else's.
@@ -69,9 +74,16 @@ struct Host {
     first_answer: Option<Box<PortObservation>>,
 }
 
+/// What is little of a host, in this part of it.
+#[derive(Debug, Clone, Copy)]
+struct Few {
+    silent: u32,
+    refused: u32,
+}
+
 impl Host {
-    fn is_worth_asking(&self) -> bool {
-        self.answered > 0 && (self.silent <= FEW_SILENT || self.answered >= self.silent)
+    fn is_worth_asking(&self, few: Few) -> bool {
+        self.answered > 0 && (self.silent <= few.silent || self.answered >= self.silent)
     }
 
     /// Lists an open endpoint. False where there are too many of them.
@@ -86,8 +98,8 @@ impl Host {
     }
 
     /// Whether its refusals are asked about for that time.
-    fn is_worth_doubting(&self, attempt: u8, are_forged: bool) -> bool {
-        let (accepts, few) = (self.opens > 0, self.refused <= FEW_REFUSED);
+    fn is_worth_doubting(&self, attempt: u8, are_forged: bool, few: Few) -> bool {
+        let (accepts, few) = (self.opens > 0, self.refused <= few.refused);
         match attempt {
             _ if are_forged => accepts || few,
             0..=2 => accepts || few,
@@ -102,6 +114,7 @@ impl Progress {
         let total = addresses.len() * ports;
         Self {
             ports: ports as u64,
+            few: Few { silent: FEW_SILENT, refused: FEW_REFUSED },
             hosts: addresses.iter().map(|_| Mutex::default()).collect(),
             alive: Bits::new(addresses.len()),
             traps: Bits::new(addresses.len()),
@@ -110,11 +123,20 @@ impl Progress {
             heard_of: AtomicU64::new(0),
             silent: Bits::new(total),
             spoilt: Bits::new(total),
+            unasked: Bits::new(total),
+            lost: Bits::new(total),
             refused: Bits::new(total),
             were_forged: AtomicBool::new(false),
             known_silent: Mutex::default(),
             counts: Mutex::default(),
         }
+    }
+
+    /// Of what hosts are asked this is one part of so many.
+    pub(super) fn in_parts(mut self, parts: u32) -> Self {
+        let parts = parts.max(1);
+        self.few = Few { silent: FEW_SILENT / parts, refused: FEW_REFUSED / parts };
+        self
     }
 
     /// Takes one answer in. True: an open endpoint nobody has been told of yet.
@@ -283,9 +305,29 @@ impl Progress {
     /// Our own trouble kept these from being asked.
     pub(super) fn spoil(&self, numbers: &[u64]) {
         for &number in numbers {
-            if !self.heard.get(number) && !self.silent.get(number) {
+            if !self.heard.get(number) && !self.silent.get(number) && !self.unasked.get(number) {
                 self.spoilt.set(number, true);
             }
+        }
+    }
+
+    /// It was not asked and must not be: its host is never complete, but that is no trouble of ours, and nothing to ask again.
+    pub(super) fn pass_over(&self, number: u64) {
+        if !self.heard.get(number) && !self.silent.get(number) {
+            self.unasked.set(number, true);
+            self.spoilt.set(number, false);
+        }
+    }
+
+    /// This machine lost packets whenever it was asked: if it answered, that was perhaps not heard.
+    pub(super) fn lose(&self, number: u64) {
+        self.lost.set(number, true);
+    }
+
+    /// It is about to be asked, whatever became of the questions before.
+    pub(super) fn ask_anew(&self, number: u64) {
+        if self.lost.get(number) {
+            self.lost.set(number, false);
         }
     }
 
@@ -310,7 +352,7 @@ impl Progress {
             let first = index as u64 * self.ports;
             let mut silent = 0;
             for number in self.heard.without(first + ports.start, first + ports.end) {
-                if !self.spoilt.get(number) && !self.silent.get(number) {
+                if self.may_be_silent(number) {
                     self.silent.set(number, true);
                     silent += 1;
                 }
@@ -332,7 +374,7 @@ impl Progress {
 
     /// The same as [`Self::settle`] for single endpoints, which our own trouble had spoilt before.
     pub(super) fn settle_some(&self, numbers: &[u64], known: &[(usize, u64, PortObservation)]) {
-        let is_new = |number: &u64| !self.heard.get(*number) && !self.spoilt.get(*number) && !self.silent.get(*number);
+        let is_new = |number: &u64| !self.heard.get(*number) && self.may_be_silent(*number);
         let silent: HashSet<u64> = numbers.iter().copied().filter(is_new).collect();
         for number in &silent {
             let host = usize::try_from(number / self.ports.max(1)).ok().and_then(|host| self.hosts.get(host));
@@ -344,6 +386,11 @@ impl Progress {
         }
         let known: Vec<_> = known.iter().filter(|(_, number, _)| silent.contains(number)).cloned().collect();
         self.list_silent(&known);
+    }
+
+    /// Whether it was asked, as far as is known, and is not called silent yet.
+    fn may_be_silent(&self, number: u64) -> bool {
+        !self.spoilt.get(number) && !self.unasked.get(number) && !self.silent.get(number)
     }
 
     fn list_silent(&self, known: &[(usize, u64, PortObservation)]) {
@@ -398,7 +445,7 @@ impl Progress {
     pub(super) fn refused_worth_asking(&self, from: u64, attempt: u8) -> Option<(Vec<u64>, u64)> {
         let are_forged = self.were_forged.load(Relaxed);
         self.of_hosts(from, |host, begin, next, batch| {
-            if host.is_worth_doubting(attempt, are_forged) {
+            if host.is_worth_doubting(attempt, are_forged, self.few) {
                 batch.extend(self.refused.within(begin, next));
             }
         })
@@ -415,7 +462,7 @@ impl Progress {
     ) -> Option<(Vec<u64>, u64)> {
         self.of_hosts(from, |host, begin, next, batch| {
             let pays = attempt <= usual.max(host.late.saturating_add(1));
-            if host.is_worth_asking() {
+            if host.is_worth_asking(self.few) {
                 batch.extend(self.silent.within(begin, next).filter(|number| pays || is_doubted(*number)));
             } else {
                 batch.extend(lock(&self.known_silent).range(begin..next).filter(|number| pays || is_doubted(**number)));
@@ -488,6 +535,7 @@ impl Progress {
         let total = self.hosts.len() as u64 * self.ports;
         let unanswered = total - outcome.counts.probes;
         outcome.counts.local_errors += self.spoilt.count();
+        outcome.counts.lost_here = self.lost.within(0, total).filter(|number| self.silent.get(*number)).count() as u64;
         outcome.counts.not_probed = unanswered.saturating_sub(outcome.counts.local_errors);
         outcome
     }
@@ -496,75 +544,6 @@ impl Progress {
 /// Where an attempt is counted.
 fn place(attempt: u8) -> usize {
     usize::from(attempt.max(1) - 1).min(MOST_ATTEMPTS - 1)
-}
-
-/// One bit for each endpoint.
-#[derive(Debug)]
-struct Bits(Vec<AtomicU64>);
-
-impl Bits {
-    fn new(len: usize) -> Self {
-        Self((0..len.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn get(&self, number: u64) -> bool {
-        self.word(number).is_some_and(|word| word.load(Relaxed) & (1 << (number % 64)) != 0)
-    }
-
-    fn set(&self, number: u64, value: bool) {
-        if let Some(word) = self.word(number) {
-            let bit = 1 << (number % 64);
-            if value {
-                word.fetch_or(bit, Relaxed)
-            } else {
-                word.fetch_and(!bit, Relaxed)
-            };
-        }
-    }
-
-    /// Those set in `from..to`, ascending.
-    fn within(&self, from: u64, to: u64) -> impl Iterator<Item = u64> + '_ {
-        let first = usize::try_from(from / 64).unwrap_or(usize::MAX);
-        (from / 64 * 64..to)
-            .step_by(64)
-            .zip(self.0.iter().skip(first))
-            .flat_map(|(base, word)| {
-                let mut left = word.load(Relaxed);
-                std::iter::from_fn(move || {
-                    (left != 0).then(|| {
-                        let bit = left.trailing_zeros();
-                        left &= left - 1;
-                        base + u64::from(bit)
-                    })
-                })
-            })
-            .filter(move |number| (from..to).contains(number))
-    }
-
-    /// Those not set in `from..to`, ascending.
-    fn without(&self, from: u64, to: u64) -> impl Iterator<Item = u64> + '_ {
-        (from / 64 * 64..to)
-            .step_by(64)
-            .flat_map(move |base| {
-                let mut left = !self.word(base).map_or(u64::MAX, |word| word.load(Relaxed));
-                std::iter::from_fn(move || {
-                    (left != 0).then(|| {
-                        let bit = left.trailing_zeros();
-                        left &= left - 1;
-                        base + u64::from(bit)
-                    })
-                })
-            })
-            .filter(move |number| (from..to).contains(number))
-    }
-
-    fn count(&self) -> u64 {
-        self.0.iter().map(|word| u64::from(word.load(Relaxed).count_ones())).sum()
-    }
-
-    fn word(&self, number: u64) -> Option<&AtomicU64> {
-        self.0.get(usize::try_from(number / 64).ok()?)
-    }
 }
 
 /// Nothing that holds one of these locks can panic half-way.

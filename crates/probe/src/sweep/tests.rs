@@ -1,3 +1,6 @@
+mod packets;
+mod unasked;
+
 use super::*;
 use crate::{AskOptions, DialerSettings, Identity, ask};
 use model::{ClosedReason, LocalErrorKind, NotProbed, OpenReason, Outcome, Rate, SystemClock, Target};
@@ -38,6 +41,7 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         attempts: 2,
         timeout: Duration::from_millis(300),
         dark: 1,
+        parts: 1,
         quick: false,
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
         trap: Arc::new(|_| ()),

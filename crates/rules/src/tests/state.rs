@@ -91,7 +91,7 @@ fn events_on_transitions_only_and_each_becomes_its_rules_alert() {
     let engine = engine(vec![shape()]);
     let sensor = "scan1".into();
     let step = |previous: &[_], facts: &HostFacts, second| {
-        state_events(previous, &engine.violations(facts), facts, &sensor, at(second))
+        state_events(&engine, previous, &engine.violations(facts), facts, &sensor, at(second))
     };
     let kinds = |events: &[Event]| events.iter().map(|event| event.kind).collect::<Vec<_>>();
 
@@ -120,6 +120,7 @@ fn events_on_transitions_only_and_each_becomes_its_rules_alert() {
     let (events, standing) = step(&standing, &facts(&[22]), 40);
     assert_eq!((kinds(&events), standing.len()), (vec![EventType::PolicyCleared], 0));
     assert_eq!((events[0].severity, events[0].first_seen), (Severity::INFO, Some(at(10))));
+    assert_eq!(events[0].new, None, "it is in force");
     let alerts = engine.evaluate(&events[0], None, at(40));
     assert_eq!((alerts[0].rules[0].as_str(), alerts[0].severity), ("linux-with-three-ports", Severity::INFO));
 }
@@ -127,9 +128,11 @@ fn events_on_transitions_only_and_each_becomes_its_rules_alert() {
 #[test]
 fn a_rule_that_is_gone_ends_with_policy_cleared() {
     let standing = [("dmz".to_owned(), "old-set".to_owned(), "no-telnet".to_owned(), at(0))];
-    let (events, left) = state_events(&standing, &[], &facts(&[22]), &"scan1".into(), at(9));
+    let engine = engine(Vec::new());
+    let (events, left) = state_events(&engine, &standing, &[], &facts(&[22]), &"scan1".into(), at(9));
     assert_eq!(left, []);
-    let alerts = engine(Vec::new()).evaluate(&events[0], None, at(9));
+    assert_eq!(events[0].new.as_deref(), Some("no longer in force"), "nobody says that the host satisfies it");
+    let alerts = engine.evaluate(&events[0], None, at(9));
     assert_eq!((alerts[0].rules[0].as_str(), alerts[0].severity), ("no-telnet", Severity::INFO));
 }
 
@@ -138,7 +141,7 @@ fn an_exception_covers_policy_events_too() {
     let exception = Rule { drop: true, ..on("accepted", EventType::PolicyViolation, always()) };
     let engine = engine(vec![shape(), exception]);
     let host = facts(&[3389]);
-    let (events, _) = state_events(&[], &engine.violations(&host), &host, &"scan1".into(), at(0));
+    let (events, _) = state_events(&engine, &[], &engine.violations(&host), &host, &"scan1".into(), at(0));
     let judgement = engine.judge(&events[0], Some(&host), at(0));
     assert_eq!((judgement.alerts.len(), judgement.dropped.len()), (0, 1));
 }

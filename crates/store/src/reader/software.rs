@@ -34,16 +34,22 @@ impl Reader {
             let mut question = Question::new("SELECT address, transport, port, service FROM service");
             question.and("status = 'open' AND product IS NOT NULL", []);
             question.and_within("{}", &filter.within);
-            question.and_some("product LIKE ? ESCAPE '\\'", filter.product.as_deref().map(containing));
+            question.and_some(
+                "product || coalesce(json_extract(service, '$.behind'), '') LIKE ? ESCAPE '\\'",
+                filter.product.as_deref().map(containing),
+            );
             let found = question.ask(connection, "address, vantage, transport, port, name", None, |row| {
                 let transport: String = row.get(1)?;
                 let transport = if transport == Transport::Udp.as_str() { Transport::Udp } else { Transport::Tcp };
                 let endpoint = Endpoint { ip: get_address(row, 0)?, transport, port: row.get(2)? };
-                Ok((get_json::<Service>(row, 3)?.software(), endpoint))
+                Ok((get_json::<Service>(row, 3)?, endpoint))
             })?;
+            let part = filter.product.map(|part| part.to_lowercase());
+            let is_wanted =
+                |software: &Software| part.as_deref().is_none_or(|part| software.product.to_lowercase().contains(part));
             let mut rows: BTreeMap<Software, BTreeSet<Endpoint>> = BTreeMap::new();
-            for (software, endpoint) in found {
-                if let Some(software) = software {
+            for (service, endpoint) in found {
+                for software in service.all_software().filter(is_wanted) {
                     rows.entry(software).or_default().insert(endpoint);
                 }
             }

@@ -1,3 +1,4 @@
+mod answers;
 mod backup;
 mod history;
 mod journal;
@@ -242,6 +243,8 @@ fn pass(number: u32, lane: Lane) -> PassRecord {
         loss_missed: 1,
         silent: vec![40, 2],
         replayed: 1,
+        credit: None,
+        lost_here: 3,
     }
 }
 

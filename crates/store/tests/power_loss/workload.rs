@@ -361,5 +361,7 @@ fn pass(number: usize) -> PassRecord {
         loss_missed: 0,
         silent: Vec::new(),
         replayed: 0,
+        credit: None,
+        lost_here: 0,
     }
 }

@@ -1,5 +1,6 @@
 use super::wait_until_listening;
 use crate::{lab::Host, process::Process};
+use std::{fmt::Write as _, net::IpAddr};
 
 /// Debian's BIND, authoritative for `lab.example`.
 #[derive(Debug)]
@@ -9,12 +10,22 @@ pub struct Bind {
 
 impl Bind {
     pub fn start(host: &Host) -> Self {
+        Self::start_with(host, &[])
+    }
+
+    /// With these names of the zone (without its own part) and their addresses.
+    pub fn start_with(host: &Host, names: &[(&str, IpAddr)]) -> Self {
         let ip = host.address();
         let (v4, v6) = if ip.is_ipv4() { (ip.to_string(), "none".into()) } else { ("none".into(), ip.to_string()) };
-        let zone = host.write(
-            "lab.example.zone",
+        let mut records = String::from(
             "$TTL 60\n@ SOA ns.lab.example. root.lab.example. 1 60 60 60 60\n@ NS ns.lab.example.\nns A 192.0.2.53\n",
         );
+        for (name, address) in names {
+            let kind = if address.is_ipv4() { "A" } else { "AAAA" };
+            // Writing to a String cannot fail.
+            _ = writeln!(records, "{name} {kind} {address}");
+        }
+        let zone = host.write("lab.example.zone", &records);
         let configuration = format!(
             "options {{\n directory \"{}\";\n listen-on {{ {v4}; }};\n listen-on-v6 {{ {v6}; }};\n recursion no;\n \
              pid-file none;\n lock-file none;\n session-keyfile none;\n dnssec-validation no;\n}};\n\

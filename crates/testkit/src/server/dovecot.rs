@@ -11,6 +11,11 @@ impl Dovecot {
     pub const PORTS: [u16; 4] = [143, 110, 4190, 24];
 
     pub fn start(host: &Host, identity: &Identity) -> Self {
+        Self::start_with(host, identity, "")
+    }
+
+    /// With these lines of configuration on top.
+    pub fn start_with(host: &Host, identity: &Identity, settings: &str) -> Self {
         let (certificate, key) = identity.write(host.dir(), "dovecot");
         let dir = host.dir().join("dovecot");
         std::fs::create_dir(&dir).expect("a directory for Dovecot");
@@ -20,7 +25,7 @@ impl Dovecot {
              ssl = yes\nssl_cert = <{}\nssl_key = <{}\nmail_location = maildir:{dir}/mail\n\
              default_internal_user = nobody\ndefault_internal_group = nogroup\ndefault_login_user = nobody\n\
              passdb {{\n  driver = passwd-file\n  args = {users}\n}}\nuserdb {{\n  driver = static\n  args = uid=65534 gid=65534 home={dir}/mail\n}}\n\
-             service lmtp {{\n  inet_listener lmtp {{\n    port = 24\n  }}\n}}\n",
+             service lmtp {{\n  inet_listener lmtp {{\n    port = 24\n  }}\n}}\n{settings}\n",
             host.address(),
             certificate.display(),
             key.display(),

@@ -41,7 +41,7 @@ impl Nginx {
             .concat();
         let configuration = format!(
             "user root;\ndaemon off;\nworker_processes 1;\npid {dir}/nginx.pid;\nerror_log stderr notice;\n\
-             events {{ worker_connections 256; }}\nhttp {{\n  access_log off;\n{temporary}{servers}}}\n"
+             events {{ worker_connections 256; }}\nhttp {{\n  access_log {dir}/access.log;\n{temporary}{servers}}}\n"
         );
         let path = host.write(&format!("{name}.conf"), &configuration);
         let mut command = host.server_command("nginx");

@@ -40,6 +40,11 @@ postlog   unix-dgram n - n - 1 postlogd
 
 impl Postfix {
     pub fn start(host: &Host, identity: &Identity) -> Self {
+        Self::start_with(host, identity, "")
+    }
+
+    /// With these lines of `main.cf` on top: later ones count.
+    pub fn start_with(host: &Host, identity: &Identity, settings: &str) -> Self {
         let dir = host.dir();
         let make = |name: &str| {
             let path = dir.join(name);
@@ -80,7 +85,7 @@ impl Postfix {
         ]
         .map(|(name, value)| format!("{name} = {value}\n"))
         .concat();
-        fs::write(etc.join("main.cf"), main).expect("main.cf can be written");
+        fs::write(etc.join("main.cf"), main + settings + "\n").expect("main.cf can be written");
         fs::write(etc.join("master.cf"), MASTER).expect("master.cf can be written");
         let mut command = host.server_command("postfix");
         command.arg("-c").arg(&etc).arg("start-fg");

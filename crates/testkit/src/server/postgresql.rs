@@ -10,6 +10,11 @@ pub struct Postgresql {
 
 impl Postgresql {
     pub fn start(host: &Host, identity: &Identity) -> Self {
+        Self::start_with(host, identity, &[])
+    }
+
+    /// With these settings on top, each as `name=value`.
+    pub fn start_with(host: &Host, identity: &Identity, settings: &[&str]) -> Self {
         let (certificate, key) = identity.write(host.dir(), "postgresql");
         let data = host.dir().join("postgresql");
         fs::create_dir(&data).expect("a directory for PostgreSQL");
@@ -31,6 +36,9 @@ impl Postgresql {
             format!("ssl_key_file={}", key.display()),
         ] {
             command.args(["-c", &setting]);
+        }
+        for setting in settings {
+            command.args(["-c", setting]);
         }
         let mut process = host.start("postgres", &mut command);
         wait_until_listening(host, &mut process, "-lt", 5432);

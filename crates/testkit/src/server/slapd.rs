@@ -9,10 +9,15 @@ pub struct Slapd {
 
 impl Slapd {
     pub fn start(host: &Host, identity: &Identity) -> Self {
+        Self::start_with(host, identity, "TLSVerifyClient never")
+    }
+
+    /// With these lines of configuration on top.
+    pub fn start_with(host: &Host, identity: &Identity, settings: &str) -> Self {
         let (certificate, key) = identity.write(host.dir(), "slapd");
         let configuration = format!(
             "include /etc/ldap/schema/core.schema\npidfile {}/slapd.pid\nTLSCertificateFile {}\nTLSCertificateKeyFile {}\n\
-             TLSVerifyClient never\ndatabase config\n",
+             {settings}\ndatabase config\n",
             host.dir().display(),
             certificate.display(),
             key.display(),

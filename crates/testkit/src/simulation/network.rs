@@ -411,6 +411,7 @@ impl Simulated {
             tls,
             connections: 1,
             learnt: false,
+            heard: None,
         });
         conversation
     }
@@ -474,7 +475,16 @@ impl Network for Simulated {
     }
 
     fn read_reply(&self, endpoint: Endpoint, _: &[u8], at: Timestamp) -> ServiceObservation {
-        ServiceObservation { endpoint, name: None, at, service: None, tls: None, connections: 0, learnt: false }
+        ServiceObservation {
+            endpoint,
+            name: None,
+            at,
+            service: None,
+            tls: None,
+            connections: 0,
+            learnt: false,
+            heard: None,
+        }
     }
 
     fn resolve<'a>(&'a self, name: &'a ServiceName) -> Answer<'a, Result<Resolved, ResolveError>> {

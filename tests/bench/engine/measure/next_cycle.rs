@@ -27,8 +27,9 @@ const AT_MOST: f64 = 1.1;
 const PATIENCE: Duration = Duration::from_mins(4);
 const LEARNING: &str =
     "hot = \"30s\", known = \"10s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
+// Long enough for a pause between two passes: what is asked before it is noticed that a pass is over would count for the wrong one.
 const WATCHING: &str =
-    "hot = \"1d\", known = \"10s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
+    "hot = \"1d\", known = \"30s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
 
 fn take(bench: &Bench) -> Report {
     let claim = |loss: f64, recall: f64, ours: String, is_reached| Claim {
@@ -63,9 +64,11 @@ fn take(bench: &Bench) -> Report {
         line.become_like(&Passage { loss, note_answers: true, ..Passage::default() });
         let mut seen = 0;
         let mut asked = 0;
+        let canaries = |watch: &Watch| watch.status().and_then(|status| status["engine"]["canaries"].as_u64());
         // The pass that was running when the loss began does not count.
         is_ready = is_ready && wait_for_a_pass(&mut watch);
         line.take_answered();
+        let canaries_before = canaries(&watch);
         for _ in 0..CYCLES {
             let before = line.count("asked");
             is_ready = is_ready && wait_for_a_pass(&mut watch);
@@ -74,6 +77,7 @@ fn take(bench: &Bench) -> Report {
             eprintln!("  {:.0} % loss, a cycle: {again} of {ENDPOINTS} answered, {asked} asked so far", loss * 100.0);
             seen += again;
         }
+        let canaries = canaries(&watch).zip(canaries_before).map_or(0, |(after, before)| after.saturating_sub(before));
         let there = f64::from(ENDPOINTS) * f64::from(CYCLES);
         let (reached, price) = (seen as f64 / there, asked as f64 / there);
         rows.push(vec![
@@ -82,6 +86,7 @@ fn take(bench: &Bench) -> Report {
             percent(reached),
             number(asked as f64),
             format!("{price:.3}"),
+            number(canaries as f64),
             watch.events("PORT_CLOSED").len().to_string(),
         ]);
         let ours = format!("{} at {price:.2} ×", percent(reached));
@@ -93,6 +98,7 @@ fn take(bench: &Bench) -> Report {
         "recall",
         "SYNs received",
         "per endpoint",
+        "canaries among them",
         "closed by mistake so far",
     ];
     let mut report = Report::table(&columns, rows);

@@ -82,6 +82,8 @@ pub(super) struct CertificateLine {
     pub subject: String,
     pub issuer: String,
     pub sans: Vec<String>,
+    /// In hexadecimal, as it is written in the certificate.
+    pub serial: String,
     pub not_before: jiff::Timestamp,
     pub not_after: jiff::Timestamp,
     pub key: String,
@@ -211,6 +213,7 @@ impl CertificateLine {
             subject: certificate.subject.clone(),
             issuer: certificate.issuer.clone(),
             sans: certificate.sans.clone(),
+            serial: certificate.serial.clone(),
             not_before: certificate.not_before,
             not_after: certificate.not_after,
             key: certificate.key.to_string(),
@@ -332,6 +335,7 @@ mod tests {
             tls: None,
             connections: 1,
             learnt: false,
+            heard: None,
         };
         let summary = SummaryLine {
             targets: 256,

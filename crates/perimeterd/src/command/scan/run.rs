@@ -196,6 +196,7 @@ async fn sweep_all(common: &Common) -> Result<(), Failure> {
             attempts: ATTEMPTS,
             timeout: TIMEOUT,
             dark: if job.tcp.len() <= FEW_PORTS { DARK_ATTEMPTS } else { 1 },
+            parts: 1,
             quick: true,
             udp_payload: payloads(),
             trap: Arc::new(|_| ()),
@@ -382,7 +383,12 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
     let mut confirmed = Confirmed::of(endpoint);
     if let Some(reply) = &found.reply {
         // The reply is there already; where it names its sender, another packet would only say the same.
-        let heard = conversation::identify_reply(&job.dialer, endpoint, reply, found.observation.at);
+        let mut heard = conversation::identify_reply(&job.dialer, endpoint, reply, found.observation.at);
+        if job.identify && conversation::leads_further(&heard) {
+            let ask =
+                Ask { name: None, prior: None, prior_tls: false, roots: &job.roots, timeouts: Timeouts::default() };
+            conversation::look_into(&job.dialer, &mut heard, ask).await;
+        }
         if heard.service.is_some() {
             confirmed.port = Some(found.observation);
             if job.identify {
@@ -448,7 +454,7 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     }
     let names: Vec<ServiceName> = job.scope.load().names_of(endpoint.ip, SystemClock.now());
     let shown = confirmed.services.first().and_then(|heard| heard.tls.clone());
-    let earlier = shown.as_ref().map(Earlier::of);
+    let earlier = shown.as_ref().map(Earlier::elsewhere);
     for name in &names {
         let ask = ask(Some(name), prior.as_ref(), tls);
         let named = conversation::identify_known(&job.dialer, endpoint, ask, earlier.clone()).await;

@@ -30,9 +30,34 @@ async fn reticent(mut stream: TcpStream, server: Reticent) {
 }
 
 const MEMCACHED: Reticent = Reticent {
-    knows: &[(b"srvr\r\n", b"ERROR\r\n"), (b"version\r\n", b"VERSION 1.6.18\r\n")],
+    knows: &[
+        (b"\x16\x03", b"ERROR\r\nERROR\r\nERROR\r\n"),
+        (b"OPTIONS ", b"ERROR\r\nERROR\r\nERROR\r\n"),
+        (b"version\r\n", b"VERSION 1.6.18\r\n"),
+    ],
     otherwise: Otherwise::Leaves,
 };
+const EPMD_ALONE: Reticent =
+    Reticent { knows: &[(b"\0\x1en", b"\0\0\x11\x11"), (b"\0\x01n", b"\0\0\x11\x11")], otherwise: Otherwise::Leaves };
+const SOCKS: Reticent = Reticent {
+    knows: &[(b"GET ", b"\x05\xff"), (b"\x16\x03", b"\x05\xff"), (b"\x05\x02", b"\x05\0")],
+    otherwise: Otherwise::Leaves,
+};
+const DNS: Reticent =
+    Reticent { knows: &[(b"\0\x1end", b"\0\x0cnd\x80\x05\0\0\0\0\0\0\0\0")], otherwise: Otherwise::Waits };
+const IRC: Reticent = Reticent {
+    knows: &[
+        (b"PING\r\n", b":irc.example.org 461 * PING :Not enough parameters.\r\n"),
+        (b"STARTTLS\r\n", b":irc.example.org 461 * PING :Not enough parameters.\r\n"),
+    ],
+    otherwise: Otherwise::Waits,
+};
+const GIT: Reticent = Reticent {
+    knows: &[(b"001egit", b"0033ERR access denied or repository not exported: /")],
+    otherwise: Otherwise::Resets,
+};
+const ZABBIX: Reticent =
+    Reticent { knows: &[(b"ZBXD\x01", b"ZBXD\x01\x06\0\0\0\0\0\0\x006.0.14")], otherwise: Otherwise::Leaves };
 const POSTGRESQL: Reticent = Reticent { knows: &[(b"\0\0\0\x08\x04\xd2\x16\x2f", b"N")], otherwise: Otherwise::Leaves };
 const MOSQUITTO: Reticent = Reticent { knows: &[(b"\x10", b"\x20\x02\0\x05")], otherwise: Otherwise::Resets };
 const LDAP: Reticent = Reticent {
@@ -43,8 +68,13 @@ const XRDP: Reticent = Reticent {
     knows: &[(b"\x03\0\0\x13", b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x03\0\x08\0\x05\0\0\0")],
     otherwise: Otherwise::Resets,
 };
-const EPMD: Reticent =
-    Reticent { knows: &[(b"\0\x1en", b"\0\0\x11\x11name rabbit at port 25672\n")], otherwise: Otherwise::Waits };
+const EPMD: Reticent = Reticent {
+    knows: &[
+        (b"\0\x1en", b"\0\0\x11\x11name rabbit at port 25672\n"),
+        (b"\0\x01n", b"\0\0\x11\x11name rabbit at port 25672\n"),
+    ],
+    otherwise: Otherwise::Waits,
+};
 const RABBITMQ: Reticent = Reticent {
     knows: &[
         (b"GET ", b"AMQP\0\0\x09\x01"),
@@ -68,7 +98,13 @@ async fn servers_that_understand_only_their_own_question() {
     let cases = [
         (MEMCACHED, "memcache", Some("1.6.18"), 4),
         (POSTGRESQL, "postgresql", None, 3),
-        (MOSQUITTO, "mqtt", None, 5),
+        (EPMD_ALONE, "epmd", None, 5),
+        (SOCKS, "socks", None, 2),
+        (DNS, "domain", None, 2),
+        (IRC, "irc", None, 5),
+        (GIT, "git", None, 6),
+        (ZABBIX, "zabbix-agent", Some("6.0.14"), 6),
+        (MOSQUITTO, "mqtt", None, 4),
         (LDAP, "ldap", None, 4),
         (XRDP, "ms-wbt-server", None, 6),
         (EPMD, "epmd", None, 3),
@@ -83,7 +119,7 @@ async fn servers_that_understand_only_their_own_question() {
         assert!(usize::from(observation.connections) <= most, "{name}: {observation:?}");
         // Known, it is asked its own question at once, and says the same.
         let server = Server::start(move |stream| reticent(stream, kind)).await;
-        if name != "memcache" && name != "epmd" {
+        if name != "irc" {
             let again = ask(&server, Some((name, false))).await;
             assert_eq!(again.service, observation.service, "{name}");
             assert_eq!(again.connections, 1, "{name}");

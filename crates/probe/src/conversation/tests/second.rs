@@ -49,8 +49,12 @@ async fn it_is_due_on_first_sight_on_change_and_daily() {
     let looked = Earlier::of(tls(&first));
     assert!(looked.looked.is_some() && !looked.by_hand);
     let ago = |hours| looked.looked.map(|at| at - SignedDuration::from_hours(hours));
-    let of =
-        |certificates: &[_], hours| Earlier { certificates: certificates.to_vec(), looked: ago(hours), by_hand: false };
+    let of = |certificates: &[_], hours| Earlier {
+        certificates: certificates.to_vec(),
+        looked: ago(hours),
+        by_hand: false,
+        agrees_on_nothing: false,
+    };
     let shown = looked.certificates[0];
     let another = identify::sha256(b"another");
     for (earlier, connections, what) in [
@@ -144,4 +148,48 @@ async fn who_answers_to_a_name_only_says_so() {
     assert_eq!((tls(&observation).version.as_str(), tls(&observation).certificate.is_none()), ("unknown", true));
     assert_eq!(observation.connections, 2, "the port told that it is TLS, and TLS told that it wants a name");
     assert!(!Earlier::of(tls(&observation)).by_hand);
+}
+
+#[tokio::test]
+async fn who_refuses_what_is_offered_inside_is_not_offered_it_again() {
+    let acceptor = acceptor_of(BOTH, false, b"h2");
+    let server = Server::start(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                greet(stream, b"").await;
+            }
+        }
+    })
+    .await;
+    let first = meet(&server, Some(("tls", true)), Some(Earlier::default())).await;
+    assert_eq!(first.connections, 3, "refused, taken, and looked at");
+    let again = meet(&server, Some(("tls", true)), Some(Earlier::of(tls(&first)))).await;
+    assert_eq!((again.connections, tls(&again).certificate.is_some()), (1, true));
+}
+
+/// A server of TLS 1.0 that answers to its own name only, be it asked in a modern way or not.
+#[tokio::test]
+async fn a_name_is_asked_for_by_hand_where_that_was_the_way_to_the_wish_for_it() {
+    let server = Server::start(|mut stream| async move {
+        let mut hello = vec![0; 4096];
+        let Ok(count) = stream.read(&mut hello).await else { return };
+        let has = |part: &[u8]| hello[..count].windows(part.len()).any(|window| window == part);
+        let says: &[u8] = match hello[0] {
+            22 if has(&[0, 43]) && !has(&[0, 15]) => b"\x15\x03\x01\x00\x02\x02\x46",
+            22 if has(b"localhost.example.org") => OLD,
+            _ => b"\x15\x03\x01\x00\x02\x02\x70",
+        };
+        greet(stream, says).await;
+    })
+    .await;
+    let bare = meet(&server, Some(("tls", true)), Some(Earlier::default())).await;
+    assert_eq!((posture(&bare).name_required, bare.connections), (Some(true), 2));
+    assert!(!Earlier::of(tls(&bare)).by_hand, "a server without a name may become modern");
+    let (name, roots) = ("localhost.example.org".parse().unwrap(), Roots::public());
+    let known = Service { name: "tls".into(), ..Service::default() };
+    let ask = Ask { name: Some(&name), prior: Some(&known), prior_tls: true, roots: &roots, timeouts: timeouts() };
+    let named = identify_learnt(&dialer(), server.endpoint, ask, Some(Earlier::elsewhere(tls(&bare)))).await;
+    let named = named.observation.unwrap();
+    assert_eq!((named.connections, tls(&named).certificate.is_some()), (1, true));
 }

@@ -207,7 +207,7 @@ async fn protocols_whose_question_is_the_upgrade_take_one_connection_when_known(
     ] {
         let acceptor = acceptor(BOTH, false);
         let asking = Asking { endpoint: Endpoint::tcp(LOOPBACK, 1), name: None, tls: false, agent: "" };
-        let question = identify::by_name(Transport::Tcp, name).unwrap().request.unwrap()(&asking);
+        let question = identify::by_name(model::Transport::Tcp, name).unwrap().request.unwrap()(&asking);
         let server = Server::start(move |stream| answer(stream, question.clone(), reply, acceptor.clone())).await;
         let observation = ask_again(&server, &known(name)).await.observation.expect("it answers");
         assert_eq!(service(&observation).name, name);

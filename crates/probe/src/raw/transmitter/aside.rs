@@ -31,8 +31,9 @@ impl Running {
     }
 
     /// The link-layer address of a target on the link; none where a router has it. One that is made use of is asked for again now and
-    /// then. `Err`: nobody has answered for it, or not for long.
-    pub(super) fn neighbour(&mut self, place: usize, ip: IpAddr) -> Result<Option<[u8; 6]>, ()> {
+    /// then. `Err`: what a question to it comes to without being sent. Where nobody answers for the address any more, that is silence;
+    /// where it could not be asked who does, trouble of ours.
+    pub(super) fn neighbour(&mut self, place: usize, ip: IpAddr) -> Result<Option<[u8; 6]>, Outcome> {
         if self.sides.get(place).is_none_or(|side| side.near.is_none()) {
             return Ok(None);
         }
@@ -45,7 +46,8 @@ impl Running {
                 }
                 Ok(Some(mac))
             }
-            Whereabouts::Unknown => Err(()),
+            Whereabouts::Gone => Err(Outcome::Silent),
+            Whereabouts::Unknown => Err(Outcome::LocalError(LocalErrorKind::NoRoute)),
         }
     }
 

@@ -56,7 +56,10 @@ impl Running {
     fn pick_in_turn(&mut self, now: u64, most: usize, picked: &mut Vec<Packet>, canary: &mut Option<usize>) {
         while picked.len() < most {
             if let Some(held) = self.held.pop_front() {
-                picked.push(held);
+                if self.is_wanted(held.owner) {
+                    self.note_late(&held);
+                    picked.push(held);
+                }
                 continue;
             }
             if let Some(first) = self.deferred.peek()
@@ -66,6 +69,7 @@ impl Running {
                 self.deferred.pop();
                 self.note_deferred(packet.owner, false);
                 if self.is_wanted(packet.owner) {
+                    self.note_late(&packet);
                     picked.push(packet);
                 }
                 continue;
@@ -81,7 +85,8 @@ impl Running {
                     #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
                     let tag = Tag::new(CANARIES, self.sequence as u8);
                     self.sequence += 1;
-                    picked.push(Packet { endpoint, owner: Owner::Canary, tag, knock: None, is_due: false });
+                    let (owner, picked_at) = (Owner::Canary, Instant::now());
+                    picked.push(Packet { endpoint, owner, tag, knock: None, is_due: false, picked_at });
                     *canary = Some(picked.len() - 1);
                     continue;
                 }
@@ -93,7 +98,7 @@ impl Running {
     }
 
     fn canary(&self) -> Option<InScope<Endpoint>> {
-        let endpoint = self.it.shared.canaries.next()?;
+        let endpoint = self.it.shared.canaries.next().filter(|it| !self.it.shared.asides.spares(it.ip))?;
         self.it.scope.load().authorize(endpoint, self.it.clock.now()).ok()
     }
 
@@ -106,18 +111,19 @@ impl Running {
                 continue;
             }
             let (before, tag) = (picked.len(), Tag::new(volley.slot, volley.attempt));
+            let picked_at = Instant::now();
             while picked.len() - before < most && volley.pace.as_ref().is_none_or(Pace::take) {
                 let Some(Target { number, endpoint }) = volley.order.next() else {
                     *is_exhausted = true;
                     break;
                 };
                 let owner = Owner::Volley { id: volley.id, number };
-                picked.push(Packet { endpoint, owner, tag, knock: volley.knock, is_due: false });
+                picked.push(Packet { endpoint, owner, tag, knock: volley.knock, is_due: false, picked_at });
             }
             if picked.len() == before {
                 continue;
             }
-            stretch.get_or_insert_with(|| (*turns, Instant::now()));
+            stretch.get_or_insert((*turns, picked_at));
             *turns = volley.order.position();
             #[expect(clippy::cast_precision_loss, reason = "at most a batch")]
             let count = (picked.len() - before) as f64;
@@ -125,6 +131,15 @@ impl Running {
             return true;
         }
         false
+    }
+
+    /// It had to wait and leaves now, or soon: what is lost from now on may be its answer.
+    fn note_late(&mut self, packet: &Packet) {
+        if let Owner::Volley { id, .. } = packet.owner
+            && let Some(active) = self.active.iter_mut().find(|active| active.volley.id == id)
+        {
+            active.report.extend(packet.picked_at, Instant::now());
+        }
     }
 
     /// Whether a question that had to wait is still to be sent.

@@ -6,7 +6,7 @@ mod node;
 mod openssl;
 mod tlslite;
 
-pub use certificates::{Certificates, Key, Pair};
+pub use certificates::{Certificates, Key, Pair, Paper};
 pub use gnutls::gnutls_serv;
 pub use node::old_node;
 pub use openssl::s_server;

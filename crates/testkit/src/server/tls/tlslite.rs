@@ -55,7 +55,7 @@ pub struct Tlslite<'a> {
 /// tlslite-ng. None where the rig is not there.
 pub fn tlslite(host: &Host, port: u16, pair: &Pair, setting: Tlslite<'_>) -> Option<TlsServer> {
     let python = rig("python/bin/python")?;
-    let script = host.write("tlslite.py", SCRIPT);
+    let script = host.write("server-of-tlslite.py", SCRIPT);
     let word = |yes| if yes { "yes" } else { "no" };
     let mut command = host.command(&python.to_string_lossy());
     command.arg(script).arg(port.to_string()).arg(&pair.key).arg(&pair.certificate);
