@@ -3,11 +3,12 @@
 use crate::PassRecord;
 use crate::{
     index::Acquaintance,
-    look::Look,
+    look::{Look, Worth},
     openings::Openings,
     pass::{Group, Plan, Report, Tools, asked, introduce, slice_of},
     schedule,
 };
+use futures_util::{StreamExt, stream::FuturesOrdered};
 use model::{AddressSet, Coverage, Endpoint, HostSlice, NotProbed, Outcome, PortObservation, Transport};
 use probe::Found;
 use std::{
@@ -15,13 +16,16 @@ use std::{
     net::IpAddr,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Known endpoints asked together.
 const BATCH: usize = 256;
+/// Batches that wait for answers at a time: their second questions take some ten seconds on a line that loses some.
+const UNDER_WAY: usize = 64;
 
-/// Asks every known endpoint, host by host, spread over the period.
+/// Asks every known endpoint, host by host, spread over the period. A batch begins when its time has come, whether or not those before
+/// it have got all their answers: what waits for a second question must not hold up the others. They are reported in their order.
 pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
     let space = plan.ground.extent();
     let extent = tools.index.extent(|ip| space.contains(ip), BATCH);
@@ -29,96 +33,127 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
     let mut remaining = extent.endpoints;
     plan.record.groups = extent.batches;
     plan.record.groups_done = 0;
-    let mut last = None;
-    loop {
-        let batch = tools.index.next_batch(last, |ip| space.contains(ip), BATCH);
-        last = batch.last().copied();
-        if last.is_none() {
-            break;
-        }
+    let (mut last, mut is_all_begun, mut next_at) = (None, false, Instant::now());
+    let mut under_way = FuturesOrdered::new();
+    while !is_all_begun || !under_way.is_empty() {
         tokio::select! {
-            () = tools.unrestrained() => {}
+            biased;
             () = cancel.cancelled() => return plan.record,
-        }
-        // Hosts come while the pass is under way, and go.
-        remaining = remaining.max(batch.len() as u64);
-        let pace = schedule::pace(remaining, deadline.saturating_duration_since(Instant::now()));
-        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
-        let within = if pace.is_finite() { Duration::from_secs_f64(batch.len() as f64 / pace) } else { Duration::ZERO };
-        remaining -= batch.len() as u64;
-        let batch = spared(batch, &tools.restraint.borrow().hosts);
-        let asked = batch.len() as u64;
-        let look = Look::begin(tools);
-        let mut observations = tokio::select! {
-            observations = tools.network.ask(batch, within) => observations,
-            () = cancel.cancelled() => return plan.record,
-        };
-        // Halted on the way: what was not asked is no news of anybody, and the pass goes on later.
-        let halted = |found: &Found| {
-            matches!(found.observation.outcome, Outcome::NotProbed(NotProbed::Halted | NotProbed::Aborted))
-        };
-        if observations.iter().any(halted) {
-            return plan.record;
-        }
-        let (mut again, worth) = tokio::select! {
-            settled = look.settle(tools, observations.iter().map(|found| &found.observation)) => settled,
-            () = cancel.cancelled() => return plan.record,
-        };
-        for found in &mut observations {
-            if let Some(second) = again.remove(&found.observation.endpoint) {
-                *found = second;
-            }
-        }
-        let met = tools.index.acquaintances(observations.iter().map(|found| &found.observation.endpoint));
-        let slices = known_slices(tools, &plan, observations, &met);
-        plan.record.probes += asked;
-        let mut local_errors = 0;
-        for slice in &slices {
-            let answers = slice.ports.iter().any(|port| port.outcome.is_answer());
-            for port in &slice.ports {
-                plan.record.attempts += u64::from(port.attempts);
-                if port.outcome == Outcome::Silent {
-                    plan.record.note_silent(i32::from(port.attempts.max(1)), 1);
+            Some(answered) = under_way.next() => {
+                // Halted on the way: what was not asked is no news of anybody, and the pass goes on later.
+                let Some(answered) = answered else { return plan.record };
+                let group = group_of(tools, &mut plan, answered);
+                if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
+                    return plan.record;
                 }
-                local_errors += u64::from(matches!(port.outcome, Outcome::LocalError(_)));
             }
-            // A host that is down loses no packets: only what a living one left without an answer is loss.
-            if !answers {
-                continue;
+            () = may_begin(tools, next_at), if !is_all_begun && under_way.len() < UNDER_WAY => {
+                let batch = tools.index.next_batch(last, |ip| space.contains(ip), BATCH);
+                last = batch.last().copied();
+                if last.is_none() {
+                    is_all_begun = true;
+                    continue;
+                }
+                // Hosts come while the pass is under way, and go.
+                remaining = remaining.max(batch.len() as u64);
+                let now = Instant::now();
+                let within = time_for(&batch, remaining, deadline.saturating_duration_since(now));
+                remaining -= batch.len() as u64;
+                next_at = now + within;
+                under_way.push_back(ask(tools, spared(batch, &tools.restraint.borrow().hosts), within));
             }
-            let met = tools.index.acquaintances(slice.ports.iter().map(|port| &port.endpoint));
-            let open = slice.ports.iter().zip(met).filter(|(_, met)| met.is_some_and(|(open, _)| open));
-            for (port, _) in open.filter(|(port, _)| port.outcome.is_evidence()) {
-                plan.record.loss_asked += 1;
-                let late = !port.outcome.is_answer() || port.is_late();
-                plan.record.loss_missed += u64::from(late);
-            }
-        }
-        plan.record.local_errors += local_errors;
-        plan.record.groups_done += 1;
-        plan.record.groups = plan.record.groups.max(plan.record.groups_done);
-        plan.record.covered += slices.len() as u64;
-        let group = Group {
-            record: plan.record.clone(),
-            slices,
-            heard: AddressSet::empty(),
-            coverage: Coverage::default(),
-            addresses: AddressSet::empty(),
-            asked: 0,
-            counted: None,
-            part: None,
-            spoilt: AddressSet::empty(),
-            local_errors,
-            probes: asked,
-            worth,
-        };
-        if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
-            return plan.record;
         }
     }
     plan.record.groups = plan.record.groups_done;
     plan.record.complete = true;
     plan.record
+}
+
+/// Waits until the time of a batch has come and nothing keeps the sensor from asking.
+async fn may_begin(tools: &Tools, at: Instant) {
+    sleep_until(at).await;
+    tools.unrestrained().await;
+}
+
+/// How long asking a batch may take, so that all that remains is asked in the time left.
+#[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+fn time_for(batch: &[Endpoint], remaining: u64, left: Duration) -> Duration {
+    let pace = schedule::pace(remaining, left);
+    if pace.is_finite() { Duration::from_secs_f64(batch.len() as f64 / pace) } else { Duration::ZERO }
+}
+
+/// What a batch answered.
+struct Answered {
+    asked: u64,
+    found: Vec<Found>,
+    worth: Worth,
+}
+
+/// Asks a batch, and those again that should have answered and did not. None where it was halted on the way.
+async fn ask(tools: &Tools, batch: Vec<Endpoint>, within: Duration) -> Option<Answered> {
+    let asked = batch.len() as u64;
+    let look = Look::begin(tools);
+    let mut found = tools.network.ask(batch, within).await;
+    let halted =
+        |found: &Found| matches!(found.observation.outcome, Outcome::NotProbed(NotProbed::Halted | NotProbed::Aborted));
+    if found.iter().any(halted) {
+        return None;
+    }
+    let (mut again, worth) = look.settle(tools, found.iter().map(|found| &found.observation)).await;
+    for found in &mut found {
+        if let Some(second) = again.remove(&found.observation.endpoint) {
+            *found = second;
+        }
+    }
+    Some(Answered { asked, found, worth })
+}
+
+/// Counts a batch's answers into the record, and makes a group of them.
+fn group_of(tools: &Tools, plan: &mut Plan, answered: Answered) -> Group {
+    let Answered { asked, found, worth } = answered;
+    let met = tools.index.acquaintances(found.iter().map(|found| &found.observation.endpoint));
+    let slices = known_slices(tools, plan, found, &met);
+    plan.record.probes += asked;
+    let mut local_errors = 0;
+    for slice in &slices {
+        let answers = slice.ports.iter().any(|port| port.outcome.is_answer());
+        for port in &slice.ports {
+            plan.record.attempts += u64::from(port.attempts);
+            if port.outcome == Outcome::Silent {
+                plan.record.note_silent(i32::from(port.attempts.max(1)), 1);
+            }
+            local_errors += u64::from(matches!(port.outcome, Outcome::LocalError(_)));
+        }
+        // A host that is down loses no packets: only what a living one left without an answer is loss.
+        if !answers {
+            continue;
+        }
+        let met = tools.index.acquaintances(slice.ports.iter().map(|port| &port.endpoint));
+        let open = slice.ports.iter().zip(met).filter(|(_, met)| met.is_some_and(|(open, _)| open));
+        for (port, _) in open.filter(|(port, _)| port.outcome.is_evidence()) {
+            plan.record.loss_asked += 1;
+            let late = !port.outcome.is_answer() || port.is_late();
+            plan.record.loss_missed += u64::from(late);
+        }
+    }
+    plan.record.local_errors += local_errors;
+    plan.record.groups_done += 1;
+    plan.record.groups = plan.record.groups.max(plan.record.groups_done);
+    plan.record.covered += slices.len() as u64;
+    Group {
+        record: plan.record.clone(),
+        slices,
+        heard: AddressSet::empty(),
+        coverage: Coverage::default(),
+        addresses: AddressSet::empty(),
+        asked: 0,
+        counted: None,
+        part: None,
+        spoilt: AddressSet::empty(),
+        local_errors,
+        probes: asked,
+        worth,
+    }
 }
 
 /// Leaves one endpoint of each host that refuses the sensor: enough to see whether it still does.
