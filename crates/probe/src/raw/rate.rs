@@ -139,6 +139,8 @@ const CLEARLY_LESS: f64 = 0.9;
 const MORE: f64 = 1.25;
 /// A limit found where no more than this was lost is exact.
 const EXACT: f64 = 0.3;
+/// Where more than this was lost nothing is carried at all: the way is gone, and no speed is to blame.
+const ALL: f64 = 0.98;
 /// What is sent of what the way carries.
 const BELOW: f64 = 0.97;
 /// The rate grows by this part a second while nothing is lost, and far from where it was too fast by the other.
@@ -262,7 +264,9 @@ impl Controller {
                 None
             }
             Shown::Speed => {
-                self.too_fast = Some(self.rate / BELOW);
+                // An outage says nothing of speed: once it is over, the rate from before it is soon reached again.
+                let far = (trial.loss > ALL).then_some(trial.rate.max(self.too_fast.unwrap_or(0.0)));
+                self.too_fast = far.or(Some(self.rate / BELOW));
                 self.pending = Verdicts::default();
                 if self.is_notable() {
                     // It helped, and not enough.
@@ -443,6 +447,23 @@ mod tests {
         run(&mut controller, 20, &|rate| if rate > 1_000.0 { 0.9 } else { 0.0 });
         assert!(controller.rate() < 1_200.0, "{}", controller.rate());
         run(&mut controller, 4 * 90, &|_| 0.0);
+        assert!((controller.rate() - 10_000.0).abs() < 1.0, "{}", controller.rate());
+        assert_eq!(controller.limiting(), Limiting::Ceiling);
+    }
+
+    #[test]
+    fn after_an_outage_it_is_soon_as_fast_as_before() {
+        let mut now = Instant::now();
+        let mut controller = Controller::new(10_000.0, now);
+        let mut run = |controller: &mut Controller, ticks: u32, loss: f64| {
+            for _ in 0..ticks {
+                now += TICK;
+                controller.tick(now, now - TICK / 2, TICK, at(controller.rate(), loss));
+            }
+        };
+        run(&mut controller, 40, 1.0);
+        assert!(controller.rate() <= LEAST, "nothing is poured into the void: {}", controller.rate());
+        run(&mut controller, 4 * 20, 0.0);
         assert!((controller.rate() - 10_000.0).abs() < 1.0, "{}", controller.rate());
         assert_eq!(controller.limiting(), Limiting::Ceiling);
     }
