@@ -8,7 +8,7 @@ use model::{
 use notifiers::Owed;
 use scope::ledger::Entry;
 use serde::{Deserialize, Serialize};
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, future::Future, net::IpAddr, sync::Arc};
 
 /// Everything one decision changes, committed in one transaction: all of it is on disk afterwards, or nothing is.
 #[derive(Debug, Clone, Default)]
@@ -213,6 +213,12 @@ pub struct LeaseRecord {
     pub name: String,
     pub addresses: Vec<IpAddr>,
     pub until: Timestamp,
+    /// Addresses it had before, and when it last had them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub earlier: BTreeMap<IpAddr, Timestamp>,
+    /// Some of them came back: the name has its addresses in turns.
+    #[serde(default)]
+    pub in_turns: bool,
 }
 
 /// What a daemon finds when it starts, beside the hosts.

@@ -261,6 +261,36 @@ async fn a_name_that_moves_is_told_once_and_its_new_place_is_learnt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_has_its_addresses_in_turns_is_told_until_that_is_known() {
+    let (world, disk) = small_world();
+    for ip in ["10.9.0.1", "10.9.0.2"] {
+        world.open(ip, 80, "http nginx/1.22.1");
+    }
+    world.name("www.example.org", &["10.9.0.1"]);
+    let named = CONFIG.replace("\"10.0.0.0/28\"", "\"10.0.0.0/28\", \"www.example.org\"");
+    let mut daemon = Daemon::start(&named, &world, &disk).await;
+    pass(240).await;
+    for turn in 0..8 {
+        world.name("www.example.org", &[["10.9.0.2", "10.9.0.1"][turn % 2]]);
+        pass(240).await;
+        if turn == 4 {
+            daemon.stop().await.expect("it ends cleanly");
+            daemon = Daemon::start(&named, &world, &disk).await;
+        }
+    }
+    assert_eq!(disk.kinds_since(1), ["HOST_NAME_CHANGED"; 2]);
+    // Whoever is not asked in its turn is not forgotten: what it opens meanwhile is news once it is asked again.
+    let asked = world.asked_of(&["10.9.0.2".to_owned()]);
+    world.open("10.9.0.2", 22, "ssh OpenSSH_9.2p1");
+    pass(240).await;
+    assert_eq!(world.asked_of(&["10.9.0.2".to_owned()]), asked, "its record is over");
+    world.name("www.example.org", &["10.9.0.2"]);
+    pass(240).await;
+    assert_eq!(disk.kinds_since(3), ["PORT_OPEN", "SOFTWARE_ADDED"]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_ledger_knows_every_pass() {
     let (world, disk) = small_world();
     let daemon = learnt(&world, &disk).await;

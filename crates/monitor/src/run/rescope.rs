@@ -1,7 +1,7 @@
 //! What is watched: the scope and the configuration, and what their changes mean for what is remembered.
 
 use super::{Monitor, touched::RELOAD_WRITES_FOR};
-use crate::{Batch, Journal, MonitorError, PassRecord, ground::Ground, lanes};
+use crate::{Batch, Journal, MonitorError, PassRecord, ground::Ground, lanes, leases::Moved};
 use config::{Asset, Config};
 use inventory::Row;
 use jiff::Timestamp;
@@ -75,20 +75,15 @@ impl<J: Journal> Monitor<J> {
     }
 
     /// A configured name has other addresses than before: told once, the new ones are learnt and the old ones forgotten,
-    /// unless something else keeps them in scope.
-    pub(super) fn move_lease(
-        &mut self,
-        key: &(Arc<str>, ServiceName),
-        old: &[IpAddr],
-        new: &[IpAddr],
-        batch: &mut Batch,
-    ) {
+    /// unless something else keeps them in scope. Nothing is told of addresses that it has in turns.
+    pub(super) fn move_lease(&mut self, key: &(Arc<str>, ServiceName), moved: &Moved, batch: &mut Batch) {
         let (asset, name) = key;
-        tracing::info!(%name, ?old, ?new, "a host name moved");
+        let Moved { old, new, is_news } = moved;
+        tracing::info!(%name, ?old, ?new, is_news, "a host name has other addresses");
         let now = self.clock.now();
         let scope = self.scope.load();
         let profile = self.profiles_of(asset).next().unwrap_or_default();
-        if let Some(&ip) = new.first().or(old.first()) {
+        if *is_news && let Some(&ip) = new.first().or(old.first()) {
             let mut policy = self.decider.policy(&scope, ip, &profile, now);
             if policy.assets.is_empty() {
                 policy.assets = [asset.clone()].into();

@@ -4,6 +4,7 @@ use super::{COALESCE, CONFIRM_AGAIN, Monitor, Resolution};
 use crate::{
     Batch, Credit, Journal, MonitorError, PassRecord,
     health::{Tally, strip, unproven},
+    leases::Moved,
     look::Worth,
     pass::{Group, Report},
 };
@@ -192,10 +193,10 @@ impl<J: Journal> Monitor<J> {
         match answer {
             Ok(Resolved { addresses, ttl }) => {
                 let until = now.checked_add(ttl).unwrap_or(now);
-                let replaced = self.leases.answered(&key, &addresses, until);
+                let moved = self.leases.answered(&key, &addresses, until, now);
                 self.rescope();
-                if let Some(old) = replaced {
-                    self.move_lease(&key, &old, &addresses, &mut batch);
+                if let Some(moved) = moved {
+                    self.move_lease(&key, &moved, &mut batch);
                 }
                 batch.leases = Some(self.leases.records());
             }
@@ -207,7 +208,7 @@ impl<J: Journal> Monitor<J> {
                     && let Some(old) = self.leases.ended(&key, now)
                 {
                     self.rescope();
-                    self.move_lease(&key, &old, &[], &mut batch);
+                    self.move_lease(&key, &Moved { old, new: Vec::new(), is_news: true }, &mut batch);
                     batch.leases = Some(self.leases.records());
                 }
             }

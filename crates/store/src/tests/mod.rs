@@ -291,6 +291,8 @@ fn everything() -> Batch {
         name: "www.example.org".to_owned(),
         addresses: vec![ip("192.0.2.7")],
         until: at(300),
+        earlier: BTreeMap::new(),
+        in_turns: false,
     }]);
     batch.halted = Some(true);
     batch

@@ -228,6 +228,8 @@ fn batch(number: usize) -> Batch {
                 name: "www.example.org".to_owned(),
                 addresses: vec![ip(number)],
                 until: at(number + 5),
+                earlier: BTreeMap::new(),
+                in_turns: false,
             }]
         }),
         halted: Some(number.is_multiple_of(2)),
