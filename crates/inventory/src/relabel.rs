@@ -1,6 +1,9 @@
 //! Other rules, other names for the same answers: taken over in silence, because nothing has changed where they were heard.
 
-use crate::{Change, Inventory};
+use crate::{
+    Change, Inventory,
+    service::{is_vague, keep_behind},
+};
 use model::{Service, ServiceName, Transport};
 use std::{net::IpAddr, sync::Arc};
 
@@ -28,14 +31,22 @@ impl Inventory {
             let state =
                 endpoint.and_then(|endpoint| endpoint.services.iter_mut().find(|state| state.name == label.name));
             let Some(state) = state else { continue };
-            let Some(known) = state.service.as_deref().filter(|known| known.name == label.service.name) else {
+            // Who could not be named yet may be now.
+            let is_it = |known: &&Service| known.name == label.service.name || is_vague(Some(known));
+            let Some(known) = state.service.as_deref().filter(is_it) else {
                 continue;
             };
             let mut service = label.service.clone();
             service.ssh_key.clone_from(&known.ssh_key);
+            // The answer that was kept may be that of an error's page.
+            keep_behind(&mut service, known);
             if service != *known {
                 state.service = Some(Arc::new(service));
-                state.pending_service = None;
+                // Those that take turns are still there.
+                state.pending_service = state.pending_service.take().and_then(|mut pending| {
+                    pending.clear();
+                    (!pending.turns.is_empty()).then_some(pending)
+                });
                 count += 1;
             }
         }

@@ -18,6 +18,8 @@ use std::{
     time::Duration,
 };
 
+/// The fact that a package's whole version is.
+const REVISION: &str = "package.version";
 /// A service first asked this long after its port opened is one newly asked for (a name was added): learnt.
 const FIRST_LOOK: Duration = Duration::from_hours(24);
 
@@ -105,7 +107,10 @@ impl Plan<'_> {
         let same_tls = state.tls.is_none() || seen.tls.is_some();
         if never_changed && same_tls && is_vague(state.service.as_deref()) && state.pending_service.is_none() {
             let vague = is_vague(seen.service.as_ref());
-            if !vague || (state.tls.is_none() && state.service.is_none()) {
+            // Who said something for long and says something else now is another; who said nothing may only not have been asked well.
+            let is_another = state.service.as_ref().is_some_and(|known| known.banner.is_some())
+                && confirm::between(state.first_seen, seen.at) > FIRST_LOOK;
+            if (!vague && !is_another) || (state.tls.is_none() && state.service.is_none()) {
                 return self.fill(endpoint, state, seen, !endpoint.learnt, told);
             }
         }
@@ -254,17 +259,15 @@ impl Plan<'_> {
             event.new = Some(describe(new.service.as_deref(), new.tls));
             event.reason = Some(format!("{} changed, seen {}", kinds.join(", "), times(evidence.count)));
             event
-        } else if old_product.is_some() && old.version() != new.version() {
-            let (from, to) = (old.version().unwrap_or_default(), new.version().unwrap_or_default());
+        } else if let Some((from, to)) = old_product.is_some().then(|| old.moved_on(new)).flatten() {
             let mut event = Event::new(EventType::SoftwareUpdated, self.now, &self.inventory.vantage, &subject);
             let direction = version::direction(from, to);
             if direction == Direction::Downgrade {
                 event.severity = Severity::MEDIUM;
             }
-            let software = |answer: &Answer| answer.service.as_deref().and_then(Service::software);
-            event.old = software(old).as_ref().map(software::shown);
-            event.new = software(new).as_ref().map(software::shown);
-            event.software = software(new);
+            event.old = old.shown(new);
+            event.new = new.shown(old);
+            event.software = new.service.as_deref().and_then(Service::software);
             event.reason = Some(format!("{}, seen {}", direction.as_str(), times(evidence.count)));
             event
         } else {
@@ -429,7 +432,33 @@ impl Answer {
             && self.name() == other.name()
             && self.product() == other.product()
             && self.version() == other.version()
+            && !self.has_another_revision_than(other)
             && shows_the_same(self.behind(), other.behind())
+    }
+
+    /// The package's whole version, with the distribution's revision.
+    fn revision(&self) -> Option<&str> {
+        self.service.as_ref()?.facts.get(REVISION).map(String::as_str)
+    }
+
+    fn has_another_revision_than(&self, other: &Self) -> bool {
+        self.revision().zip(other.revision()).is_some_and(|(one, other)| one != other)
+    }
+
+    /// From which version to which, where both are known: upstream's, or else the distribution's of the same one.
+    fn moved_on<'a>(&'a self, new: &'a Self) -> Option<(&'a str, &'a str)> {
+        let (from, to) = self.version().zip(new.version())?;
+        if from != to {
+            return Some((from, to));
+        }
+        self.revision().zip(new.revision()).filter(|(from, to)| from != to)
+    }
+
+    /// The software, with the package's version where nothing else tells it from the other.
+    fn shown(&self, other: &Self) -> Option<String> {
+        let shown = software::shown(&self.service.as_deref()?.software()?);
+        let revision = self.revision().filter(|_| self.version() == other.version());
+        Some(revision.map_or(shown.clone(), |revision| format!("{shown} (package {revision})")))
     }
 
     fn behind(&self) -> &[Software] {
@@ -463,7 +492,7 @@ fn shows_the_same(one: &[Software], other: &[Software]) -> bool {
 }
 
 /// Says nothing of what speaks there.
-fn is_vague(service: Option<&Service>) -> bool {
+pub(crate) fn is_vague(service: Option<&Service>) -> bool {
     service.is_none_or(|service| matches!(service.name.as_str(), "tls" | "unknown" | ""))
 }
 
@@ -485,19 +514,31 @@ fn merged(old: Option<&Arc<Service>>, new: Option<&Service>) -> Option<Arc<Servi
         service.version.clone_from(&old.version);
         service.cpe.clone_from(&old.cpe);
     }
-    // What stands behind it shows on the same page or not at all; on an error's page it does not, and is there all the same.
-    let is_same_page = service.facts.get("http.status") == old.facts.get("http.status");
-    let known: Vec<Software> = service.behind.iter().map(|now| keeps_version(now, &old.behind)).collect();
-    service.behind = known;
-    if !is_same_page {
-        for software in &old.behind {
-            service.note_behind(software.clone());
-        }
+    if service.version == old.version
+        && product(&service) == product(old)
+        && let Some(revision) = old.facts.get(REVISION)
+    {
+        service.facts.entry(REVISION.to_owned()).or_insert_with(|| revision.clone());
     }
+    keep_behind(&mut service, old);
     service.os = service.os.or_else(|| old.os.clone());
     // Another key than the known one is judged apart.
     service.ssh_key = old.ssh_key.clone().or(service.ssh_key);
     Some(if service == **old { old.clone() } else { Arc::new(service) })
+}
+
+/// What stands behind a server shows on the same page or not at all; on the page of an error it does not, however often that comes,
+/// and is there all the same.
+pub(crate) fn keep_behind(service: &mut Service, old: &Service) {
+    let status = |service: &Service| service.facts.get("http.status").cloned();
+    let is_broken = status(service).is_some_and(|status| status.starts_with('5'));
+    let is_same_page = status(service) == status(old);
+    service.behind = service.behind.iter().map(|now| keeps_version(now, &old.behind)).collect();
+    if is_broken || !is_same_page {
+        for software in &old.behind {
+            service.note_behind(software.clone());
+        }
+    }
 }
 
 /// A product that shows without its version now has the one it showed before.

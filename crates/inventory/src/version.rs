@@ -61,8 +61,8 @@ enum Stage {
     /// A pre-release: its kind, and its number among those.
     Before(u8, u64),
     Release,
-    /// `k` in `1.0.2k`.
-    Letter(char),
+    /// `k` in `1.0.2k`, and behind `z` `za` in `1.0.2za`: how many letters, then which.
+    Letter(usize, String),
 }
 
 fn stage(rest: &str) -> Option<Stage> {
@@ -82,9 +82,9 @@ fn stage(rest: &str) -> Option<Stage> {
         return Some(Stage::Release);
     }
     let lower = rest.to_ascii_lowercase();
-    let mut chars = lower.chars();
-    if let (Some(letter @ 'a'..='z'), None) = (chars.next(), chars.next()) {
-        return Some(Stage::Letter(letter));
+    let is_letters = lower.len() == 1 || (lower.len() == 2 && lower.starts_with('z'));
+    if is_letters && lower.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return Some(Stage::Letter(lower.len(), lower));
     }
     let word = lower.trim_start_matches(['-', '~', '.', '_']);
     let (after, kind) = KINDS.iter().find_map(|(name, kind)| Some((word.strip_prefix(name)?, *kind)))?;
@@ -180,6 +180,8 @@ mod tests {
             ("1.0b9", "1.0rc1", Direction::Upgrade),
             ("1.0.2k", "1.0.2u", Direction::Upgrade),
             ("1.0.2", "1.0.2a", Direction::Upgrade),
+            ("1.0.2z", "1.0.2za", Direction::Upgrade),
+            ("1.0.2zc", "1.0.2zb", Direction::Downgrade),
             ("1:2.4", "2:1.0", Direction::Upgrade),
             ("1:2.4", "1:2.5", Direction::Upgrade),
             ("1:2.4", "2.5", Direction::Upgrade),

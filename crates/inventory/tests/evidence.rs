@@ -59,6 +59,11 @@ fn every_product_behind_a_server_is_software() {
     // Nor does an error's page.
     assert_eq!(world.sees(5 * HOUR, IP, &before("502", &[])), NOTHING);
     assert!(world.inventory.pending().is_empty());
+    // However often it comes.
+    for minutes in 0..40 {
+        assert_eq!(world.sees(5 * HOUR + minutes * 60, IP, &before("502", &[])), NOTHING);
+    }
+    assert!(world.inventory.pending().is_empty());
     assert_eq!(world.sees(6 * HOUR, IP, &before("200", &["WordPress 6.5", "PHP 8.2"])), NOTHING);
     // One more, and one that is gone.
     world.sees(8 * HOUR, IP, &before("200", &["WordPress 6.5", "PHP 8.2", "Matomo"]));
@@ -67,6 +72,55 @@ fn every_product_behind_a_server_is_software() {
     world.sees(10 * HOUR, IP, &before("200", &["WordPress 6.5", "Matomo"]));
     assert_eq!(world.settles(IP, &before("200", &["WordPress 6.5", "Matomo"])).0, ["SOFTWARE_REMOVED"]);
     assert_eq!(world.last().old.as_deref(), Some("PHP 8.2"));
+}
+
+#[test]
+fn another_revision_of_the_package_is_another_version() {
+    let ssh = |revision: &str| {
+        let service = facts("ssh OpenSSH 9.2p1", &[("package.version", revision)]);
+        [open(22), says(22, &service)]
+    };
+    let (old, new) = ("1:9.2p1-2+deb12u3", "1:9.2p1-2+deb12u2");
+    let mut world = learnt(&ssh(old));
+    assert_eq!(world.sees(30 * HOUR, IP, &ssh(new)), NOTHING);
+    assert_eq!(world.settles(IP, &ssh(new)).0, ["SOFTWARE_UPDATED"]);
+    let event = world.last();
+    assert!(event.reason.as_ref().unwrap().starts_with("downgrade"), "{:?}", event.reason);
+    assert!(event.old.as_ref().unwrap().ends_with("(package 1:9.2p1-2+deb12u3)"), "{:?}", event.old);
+    // Whoever says no more than upstream's version takes nothing away.
+    assert_eq!(world.sees(60 * HOUR, IP, &[open(22), says(22, &service("ssh OpenSSH 9.2p1"))]), NOTHING);
+    assert!(world.inventory.pending().is_empty());
+    assert_eq!(world.sees(61 * HOUR, IP, &ssh(new)), NOTHING);
+}
+
+#[test]
+fn a_version_that_comes_to_light_is_no_update() {
+    let seen = |text: &str| [open(3306), says(3306, &service(text))];
+    let mut world = learnt(&seen("mysql MariaDB"));
+    world.sees(30 * HOUR, IP, &seen("mysql MariaDB 10.11.6"));
+    assert_eq!(world.settles(IP, &seen("mysql MariaDB 10.11.6")).0, NOTHING);
+    world.sees(60 * HOUR, IP, &seen("mysql MariaDB 10.11.7"));
+    assert_eq!(world.settles(IP, &seen("mysql MariaDB 10.11.7")).0, ["SOFTWARE_UPDATED"]);
+}
+
+#[test]
+fn who_could_not_be_named_for_long_and_says_something_else_now_is_another() {
+    let stranger = Service { banner: Some("ZORB/1.4 ready".to_owned()), ..service("unknown") };
+    let seen = |service: &Service| [open(7_000), says(7_000, service)];
+    let telnet = service("telnet");
+    let mut world = learnt(&seen(&stranger));
+    world.sees(200 * HOUR, IP, &seen(&telnet));
+    assert_eq!(world.settles(IP, &seen(&telnet)).0, ["PORT_CHANGED"]);
+    // Who never said anything may only not have been asked in the right way.
+    let mut world = learnt(&seen(&Service { banner: None, ..service("unknown") }));
+    assert_eq!(world.sees(200 * HOUR, IP, &seen(&telnet)), NOTHING);
+    assert!(world.inventory.pending().is_empty());
+    // And what other rules make of the same answer is no change.
+    let mut world = learnt(&seen(&stranger));
+    let label = Label { transport: Transport::Tcp, port: 7_000, name: None, service: telnet.clone() };
+    let (change, count) = world.inventory.relabel(IP.parse().unwrap(), &[label]);
+    world.inventory.install(&change);
+    assert_eq!((count, world.sees(200 * HOUR, IP, &seen(&telnet))), (1, NOTHING.to_vec()));
 }
 
 #[test]

@@ -151,16 +151,20 @@ fn speaks_of(product: &str, service: &Service) -> bool {
     service.banner.as_deref().is_some_and(|banner| text::after(banner, product).is_some())
 }
 
-/// Two names of one thing: a word in common, or one maker. Everybody writes `Apache httpd` differently.
+/// Two names of one thing: a word in common that is not only the maker's. Everybody writes `Apache httpd` differently, and `Apache
+/// Tomcat` is something else.
 fn is_same(service: &Service, product: &str, vendor: Option<&str>) -> bool {
-    let ours = [service.vendor.as_deref(), service.product.as_deref()];
-    let theirs = [vendor, Some(product)];
     let words = |text: &str| -> Vec<String> {
         let words = text.split(|char: char| !char.is_alphanumeric()).filter(|word| word.len() >= 3);
         words.map(str::to_lowercase).filter(|word| !matches!(word.as_str(), "server" | "the" | "project")).collect()
     };
-    let ours: Vec<String> = ours.into_iter().flatten().flat_map(words).collect();
-    theirs.into_iter().flatten().flat_map(words).any(|word| ours.contains(&word))
+    let makers: Vec<String> = service.vendor.as_deref().into_iter().chain(vendor).flat_map(words).collect();
+    let own = |product: &str| -> Vec<String> {
+        let (makers, own): (Vec<_>, Vec<_>) = words(product).into_iter().partition(|word| makers.contains(word));
+        if own.is_empty() { makers } else { own }
+    };
+    let ours = service.product.as_deref().map(own).unwrap_or_default();
+    own(product).iter().any(|word| ours.contains(word))
 }
 
 /// The surer system stays, with a version from the other where both mean the same. True where the new one is used.
@@ -224,6 +228,27 @@ mod tests {
         assert!(!zorb().add_to(&mut service));
         assert_eq!((service.product.as_deref(), service.version.as_deref()), (Some("Zorb server"), Some("7.1")));
         assert!(!service.facts.contains_key("product.disputed"));
+    }
+
+    #[test]
+    fn one_maker_makes_several_things() {
+        let httpd =
+            || Service { vendor: Some("Apache".into()), product: Some("Apache httpd".into()), ..Service::default() };
+        let claim = |product: &str| Claim {
+            vendor: Some("Apache".into()),
+            product: Some(product.into()),
+            version: Some("9.0.31".into()),
+            cpe: Some("cpe:2.3:a:apache:any:9.0.31:*:*:*:*:*:*:*".into()),
+            is_behind: true,
+            ..zorb()
+        };
+        for (product, version, behind) in
+            [("HTTPD", Some("9.0.31"), 0), ("Tomcat", None, 1), ("Apache Tomcat", None, 1)]
+        {
+            let mut service = httpd();
+            claim(product).add_to(&mut service);
+            assert_eq!((service.version.as_deref(), service.behind.len()), (version, behind), "{product}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"\x4a\x00\x00\x00\x0a8.0.36-0ubuntu0.22.04.1\x00\x07\x00\x00\x00abcdefgh\x00\xff\xf7\x08\x02\x00\xff\xc1\x15\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
         b"\x60\x00\x00\x00\x0a5.5.5-10.11.6-MariaDB-0+deb12u1\x00\x07\x00\x00\x00abcdefgh\x00\xfe\xf7",
         b"\x20\x00\x00\x00\xff\x6a\x04Host 'x' is not allowed to connect",
+        b"\x37\x00\x00\x00\xff\x6a\x04L'h\xc3\xb4te 'x' n'est pas authoris\xc3\xa9 \xc3\xa0 se connecter",
     ],
 };
 
@@ -50,7 +51,8 @@ fn parse(received: Received<'_>) -> Parse {
         },
         Some(0xff) => match reader.u16_le() {
             None => Parse::need_more(received),
-            Some(1000..=3999) if reader.rest().iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') => {
+            // In the language that the server was told to speak.
+            Some(1000..=3999) if reader.rest().iter().all(|byte| *byte >= b' ' && *byte != 0x7f) => {
                 let message = text::printable(reader.rest());
                 let mut service = Service { name: "mysql".into(), ..Service::default() };
                 fingerprint::name(&mut service, Field::MysqlError, &message);
