@@ -385,14 +385,12 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
         // The reply is there already; where it names its sender, another packet would only say the same.
         let mut heard = conversation::identify_reply(&job.dialer, endpoint, reply, found.observation.at);
         if job.identify && conversation::leads_further(&heard) {
-            let ask =
-                Ask { name: None, prior: None, prior_tls: false, roots: &job.roots, timeouts: Timeouts::default() };
-            conversation::look_into(&job.dialer, &mut heard, ask).await;
+            conversation::look_into(&job.dialer, &mut heard, about(job, None, None, false)).await;
         }
         if heard.service.is_some() {
             confirmed.port = Some(found.observation);
             if job.identify {
-                confirmed.services.push(heard);
+                ask_by_names(job, heard, &mut confirmed).await;
             }
             return confirmed;
         }
@@ -436,8 +434,7 @@ fn has_proved_itself(found: &Found) -> bool {
 /// Asks a TCP endpoint who it is, by its address and under every name it has here.
 async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     let endpoint = found.observation.endpoint;
-    let ask = |name, prior, prior_tls| Ask { name, prior, prior_tls, roots: &job.roots, timeouts: Timeouts::default() };
-    let first = conversation::identify(&job.dialer, endpoint, ask(None, None, false)).await;
+    let first = conversation::identify(&job.dialer, endpoint, about(job, None, None, false)).await;
     if let Some(port) = first.ports.first().filter(|port| port.outcome.is_evidence()) {
         confirmed.loss.asked += 1;
         confirmed.loss.missed += u64::from(!port.outcome.is_answer());
@@ -456,13 +453,13 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     let shown = confirmed.services.first().and_then(|heard| heard.tls.clone());
     let earlier = shown.as_ref().map(Earlier::elsewhere);
     for name in &names {
-        let ask = ask(Some(name), prior.as_ref(), tls);
+        let ask = about(job, Some(name), prior.as_ref(), tls);
         let named = conversation::identify_known(&job.dialer, endpoint, ask, earlier.clone()).await;
         confirmed.services.extend(named.observation);
     }
     if let Some((shown, resolver)) = shown.zip(job.resolver.as_ref()) {
         for name in &conversation::learn_names(&shown, endpoint.ip, &names, resolver).await {
-            let ask = ask(Some(name), prior.as_ref(), tls);
+            let ask = about(job, Some(name), prior.as_ref(), tls);
             let named = conversation::identify_learnt(&job.dialer, endpoint, ask, earlier.clone()).await;
             confirmed.services.extend(named.observation);
         }
@@ -471,6 +468,26 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     if job.tls_audit && confirmed.services.iter().any(may_speak_tls) {
         audit_tls(job, endpoint, &names, confirmed).await;
     }
+}
+
+/// Asks who answered to a datagram under every name it has here, where what it shows depends on that.
+async fn ask_by_names(job: &Job, heard: ServiceObservation, confirmed: &mut Confirmed) {
+    let (endpoint, prior) = (heard.endpoint, heard.service.clone());
+    let depends_on_name = conversation::depends_on_name(&heard);
+    confirmed.services.push(heard);
+    if !depends_on_name {
+        return;
+    }
+    for name in &job.scope.load().names_of(endpoint.ip, SystemClock.now()) {
+        let named =
+            conversation::identify_known(&job.dialer, endpoint, about(job, Some(name), prior.as_ref(), true), None).await;
+        confirmed.services.extend(named.observation);
+    }
+    conversation::settle_names(&mut confirmed.services);
+}
+
+fn about<'a>(job: &'a Job, name: Option<&'a ServiceName>, prior: Option<&'a Service>, prior_tls: bool) -> Ask<'a> {
+    Ask { name, prior, prior_tls, roots: &job.roots, timeouts: Timeouts::default() }
 }
 
 /// Whatever became of the handshake. One that said nothing we understood may speak what is too old for a session.
