@@ -75,7 +75,8 @@ fn configuration(dir: &Path) -> String {
         "[sensor]\nresolvers = [\"10.77.0.53\"]\n[store]\npath = \"{}/perimeter.db\"\n\
          [asset.lab]\ntargets = [\"{PLAIN}\", \"{NAME}\"]\n[profile.lab]\nassets = [\"lab\"]\n\
          rulesets = [\"builtin:certificates\"]\nscan = {{ hot = \"2s\", known = \"2s\", likely = \"4s\", full = \"never\", \
-         identify = \"2s\", hot_ports = \"22\", tcp = \"22\", udp = \"443,8443\" }}\n",
+         identify = \"2s\", hot_ports = \"22\", tcp = \"22\", udp = \"443,8443\" }}\n\
+         confirm = {{ certificate_changed = {{ passes = 2, at_least = \"4s\" }} }}\n",
         dir.display()
     )
 }
@@ -147,7 +148,7 @@ fn the_certificate_behind_quic_is_seen_by_scan_and_daemon() {
     drop(place.first.take());
     let second = place.certificates.issue(Key::P384, &["second.lab.example"], 90);
     place.first = aioquic(&place.plain, 443, &second, "h3", false);
-    let told = eventually("the news", patience, || {
+    let told = eventually("the news", Duration::from_mins(2), || {
         let is_news = |event: &Value| event["certificate"]["sha256"] == digest(&second);
         daemon.list(&["events"]).into_iter().find(is_news)
     });
