@@ -1,6 +1,7 @@
 //! The scan itself: sweep, confirm, ask who it is, print.
 
 use super::{
+    by_name::{self, about},
     job::Job,
     progress::Progress,
     report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
@@ -16,7 +17,7 @@ use model::{
 };
 use probe::{
     AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask, audit,
-    conversation::{self, Ask, Earlier, Timeouts},
+    conversation::{self, Ask, Earlier},
     starttls::Protocol,
     sweep_and_tell,
 };
@@ -390,7 +391,7 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
         if heard.service.is_some() {
             confirmed.port = Some(found.observation);
             if job.identify {
-                ask_by_names(job, heard, &mut confirmed).await;
+                confirmed.services = by_name::ask(job, heard).await;
             }
             return confirmed;
         }
@@ -468,26 +469,6 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     if job.tls_audit && confirmed.services.iter().any(may_speak_tls) {
         audit_tls(job, endpoint, &names, confirmed).await;
     }
-}
-
-/// Asks who answered to a datagram under every name it has here, where what it shows depends on that.
-async fn ask_by_names(job: &Job, heard: ServiceObservation, confirmed: &mut Confirmed) {
-    let (endpoint, prior) = (heard.endpoint, heard.service.clone());
-    let depends_on_name = conversation::depends_on_name(&heard);
-    confirmed.services.push(heard);
-    if !depends_on_name {
-        return;
-    }
-    for name in &job.scope.load().names_of(endpoint.ip, SystemClock.now()) {
-        let named =
-            conversation::identify_known(&job.dialer, endpoint, about(job, Some(name), prior.as_ref(), true), None).await;
-        confirmed.services.extend(named.observation);
-    }
-    conversation::settle_names(&mut confirmed.services);
-}
-
-fn about<'a>(job: &'a Job, name: Option<&'a ServiceName>, prior: Option<&'a Service>, prior_tls: bool) -> Ask<'a> {
-    Ask { name, prior, prior_tls, roots: &job.roots, timeouts: Timeouts::default() }
 }
 
 /// Whatever became of the handshake. One that said nothing we understood may speak what is too old for a session.
