@@ -259,3 +259,29 @@ fn transport() -> TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(STREAMS));
     transport
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handshake_begins_with_either_kind_of_address() {
+        for peer in ["192.0.2.7:443", "[2001:db8::7]:443"] {
+            let mut talk = Talk::begin(peer.parse().expect("an address"), None).expect(peer);
+            let mut datagram = Vec::new();
+            assert!(talk.connection.poll_transmit(Instant::now().into_std(), 1, &mut datagram).is_some());
+            assert_eq!(datagram.len(), 1200, "one datagram, as every path takes it");
+            assert!(talk.connection.poll_transmit(Instant::now().into_std(), 1, &mut Vec::new()).is_none());
+        }
+    }
+
+    #[test]
+    fn only_version_1_is_spoken() {
+        for (versions, expect) in
+            [(Some("1 2"), true), (Some("2 ff00001d"), false), (Some("00000011"), false), (None, true)]
+        {
+            let facts = versions.map(|versions| ("quic.versions".to_owned(), versions.to_owned()));
+            assert_eq!(is_ours(&Service { facts: facts.into_iter().collect(), ..Service::default() }), expect);
+        }
+    }
+}

@@ -3,10 +3,16 @@
 use super::*;
 use bytes::BytesMut;
 use model::{ClientAuth, TlsObservation};
-use quinn_proto::{DatagramEvent, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
+use quinn_proto::{
+    DatagramEvent, EndpointConfig, ServerConfig,
+    crypto::rustls::{HandshakeData, QuicServerConfig},
+};
 use rustls::{RootCertStore, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex},
+};
 use tokio::{
     net::UdpSocket,
     time::{Instant as Clocked, timeout_at as until},
@@ -46,8 +52,15 @@ fn configured(setting: Setting) -> ServerConfig {
     ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config).unwrap()))
 }
 
-/// Speaks QUIC to whoever comes, and counts those who left in order.
-async fn serve(socket: UdpSocket, setting: Setting, left: Arc<AtomicUsize>) {
+/// What a server noted: how many left in order, and the names they asked for.
+#[derive(Default)]
+struct Noted {
+    left: AtomicUsize,
+    names: Mutex<Vec<Option<String>>>,
+}
+
+/// Speaks QUIC to whoever comes.
+async fn serve(socket: UdpSocket, setting: Setting, noted: Arc<Noted>) {
     let config = Arc::new(configured(setting));
     let mut endpoint =
         quinn_proto::Endpoint::new(Arc::new(EndpointConfig::default()), Some(Arc::clone(&config)), false, None);
@@ -90,11 +103,16 @@ async fn serve(socket: UdpSocket, setting: Setting, left: Arc<AtomicUsize>) {
                 }
             }
             while let Some(event) = connection.poll() {
+                if matches!(event, quinn_proto::Event::Connected) {
+                    let told = connection.crypto_session().handshake_data().unwrap();
+                    let told = told.downcast::<HandshakeData>().unwrap().server_name;
+                    noted.names.lock().unwrap().push(told);
+                }
                 let closed = quinn_proto::ConnectionError::LocallyClosed;
                 if let quinn_proto::Event::ConnectionLost { reason } = event
                     && reason != closed
                 {
-                    left.fetch_add(1, Ordering::SeqCst);
+                    noted.left.fetch_add(1, Ordering::SeqCst);
                 }
             }
             while connection.poll_transmit(Clocked::now().into_std(), 1, &mut out).is_some() {
@@ -107,7 +125,7 @@ async fn serve(socket: UdpSocket, setting: Setting, left: Arc<AtomicUsize>) {
 
 struct Peer {
     endpoint: Endpoint,
-    left: Arc<AtomicUsize>,
+    noted: Arc<Noted>,
     task: AbortHandle,
 }
 
@@ -118,19 +136,19 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    async fn start<T>(serve: impl FnOnce(UdpSocket, Arc<AtomicUsize>) -> T) -> Self
+    async fn start<T>(serve: impl FnOnce(UdpSocket, Arc<Noted>) -> T) -> Self
     where
         T: Future<Output = ()> + Send + 'static,
     {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let endpoint = Endpoint::udp(LOOPBACK, socket.local_addr().unwrap().port());
-        let left = Arc::<AtomicUsize>::default();
-        let task = tokio::spawn(serve(socket, Arc::clone(&left))).abort_handle();
-        Self { endpoint, left, task }
+        let noted = Arc::<Noted>::default();
+        let task = tokio::spawn(serve(socket, Arc::clone(&noted))).abort_handle();
+        Self { endpoint, noted, task }
     }
 
     async fn quic(setting: Setting) -> Self {
-        Self::start(|socket, left| serve(socket, setting, left)).await
+        Self::start(|socket, noted| serve(socket, setting, noted)).await
     }
 
     /// As one that is known for QUIC.
@@ -152,6 +170,19 @@ impl Peer {
         let heard = talk.observation.unwrap();
         assert_eq!((service(&heard).name.as_str(), &heard.name), ("quic", &None));
         heard.tls.unwrap()
+    }
+}
+
+impl Peer {
+    /// What they asked for, as soon as the one who came has said that he leaves.
+    async fn names_of_who_left(&self) -> Vec<Option<String>> {
+        let limit = Clocked::now() + Duration::from_secs(10);
+        while self.noted.left.load(Ordering::SeqCst) == 0 {
+            assert!(Clocked::now() < limit, "it was not told that we leave");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(self.noted.left.load(Ordering::SeqCst), 1);
+        self.noted.names.lock().unwrap().clone()
     }
 }
 
@@ -178,11 +209,7 @@ async fn the_certificate_is_shown_and_we_leave_in_order() {
     assert_eq!((posture.client_auth, posture.stapled), (Some(ClientAuth::No), Some(false)));
     assert_eq!((posture.name_required, posture.at), (Some(false), None));
     assert!(tls.verdicts.contains(&Verdict::SelfSigned), "{:?}", tls.verdicts);
-    let limit = Clocked::now() + Duration::from_secs(2);
-    while peer.left.load(Ordering::SeqCst) == 0 && Clocked::now() < limit {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(peer.left.load(Ordering::SeqCst), 1, "it was told that we leave");
+    assert_eq!(peer.names_of_who_left().await, [None], "an address is nobody's name");
 }
 
 #[tokio::test]
@@ -205,7 +232,7 @@ async fn a_version_that_we_do_not_speak_is_left_alone() {
     let peer = Peer::quic(Setting { protocol: b"h3", ..Setting::default() }).await;
     let talk = peer.ask(None, "2 ff00001d", false).await;
     assert!(talk.observation.is_none_or(|heard| heard.tls.is_none()));
-    assert_eq!(peer.left.load(Ordering::SeqCst), 0);
+    assert_eq!(peer.noted.left.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -255,6 +282,7 @@ async fn a_name_is_told_and_only_by_quic() {
     let tls = heard.tls.unwrap();
     assert_eq!((heard.name.as_ref(), tls.chain.len()), (Some(&name), 1));
     assert!(!tls.verdicts.contains(&Verdict::NameMismatch), "{:?}", tls.verdicts);
+    assert_eq!(peer.names_of_who_left().await, [Some(NAME.to_owned())]);
     // Where it is silent to the name, nothing is said under it.
     let silent = Peer::start(|_socket, _| std::future::pending()).await;
     let talk = silent.ask(Some(&name), "1", true).await;
