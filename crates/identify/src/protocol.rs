@@ -37,6 +37,7 @@ mod oracle;
 mod pop3;
 pub(crate) mod postgresql;
 mod pptp;
+mod quic;
 mod rdp;
 mod redis;
 mod rfb;
@@ -198,7 +199,7 @@ static UDP: &[&Protocol] = &[
     &small_datagram::L2TP,
     &small_datagram::OPENVPN,
     &dtls::PROTOCOL,
-    &small_datagram::QUIC,
+    &quic::PROTOCOL,
     &small_datagram::WS_DISCOVERY,
 ];
 

@@ -98,8 +98,8 @@ impl Conversations {
             .any(|endpoint| self.index.get(&endpoint).is_none_or(|known| known.identified.is_none()))
     }
 
-    /// Asks an endpoint who it is: a datagram that already came back says so without another packet, unless it begins DTLS; a TCP endpoint is
-    /// asked under no name, and under each configured name where names matter (TLS, HTTP).
+    /// Asks an endpoint who it is: a datagram that already came back says so without another packet, unless it leads to a certificate (DTLS,
+    /// QUIC). It is asked under no name, and under each configured name where names matter (TLS, HTTP, QUIC).
     pub(crate) async fn introduce(&self, endpoint: Endpoint, reply: Option<&[u8]>, now: Timestamp) -> Answered {
         let mut answered = Answered::default();
         let mut just_heard = None;
@@ -123,7 +123,11 @@ impl Conversations {
             sighting: looks::sighting(&self.index, &endpoint, None),
         };
         let named = self.ask(bare, &mut answered).await;
-        if endpoint.transport == Transport::Tcp && named {
+        let depends_on_name = match endpoint.transport {
+            Transport::Tcp => named,
+            Transport::Udp => answered.services.first().is_some_and(probe::conversation::depends_on_name),
+        };
+        if depends_on_name {
             let configured = self.scope.load().names_of(endpoint.ip, now);
             let learnt = self.learnt(endpoint, &configured, &answered).await;
             let configured = configured.into_iter().map(|name| (name, false));

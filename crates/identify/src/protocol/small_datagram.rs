@@ -1,5 +1,4 @@
-//! What answers to a datagram of a few bytes: the browser of SQL Server, CoAP, NAT-PMP, GTP, XDMCP, L2TP, RADIUS, `OpenVPN`, and
-//! QUIC's negotiation of a version.
+//! What answers to a datagram of a few bytes: the browser of SQL Server, CoAP, NAT-PMP, GTP, XDMCP, L2TP, RADIUS, `OpenVPN`.
 
 use super::{Protocol, Speaker, named, note};
 use crate::{
@@ -134,23 +133,6 @@ pub(super) static OPENVPN: Protocol = Protocol {
     samples: &[b"\x40serverid\x01\0\0\0\0perimetr\0\0\0\0"],
 };
 
-/// RFC 9000 §17.2.1: asked in a version that is reserved for this (§15), a server lists those it knows.
-pub(super) static QUIC: Protocol = Protocol {
-    name: "quic",
-    speaker: Speaker::Client,
-    ports: &[443, 8443],
-    request: Some(|_| {
-        let mut packet = b"\xc0\x1a\x2a\x3a\x4a\x08perimetr\x08sensor-1".to_vec();
-        // A server does not answer to less than an Initial has to fill.
-        packet.resize(1200, 0);
-        packet
-    }),
-    parse: |received| quic(received.bytes).map_or(Parse::No, Parse::certain),
-    reply: None,
-    #[cfg(test)]
-    samples: &[b"\x80\0\0\0\0\x08sensor-1\x08perimetr\0\0\0\x01\x6b\x33\x43\xcf"],
-};
-
 /// WS-Discovery 1.1: a probe for anything.
 pub(super) static WS_DISCOVERY: Protocol = Protocol {
     name: "ws-discovery",
@@ -249,33 +231,6 @@ fn l2tp(bytes: &[u8]) -> Option<Service> {
     answers.then_some(service)
 }
 
-fn quic(bytes: &[u8]) -> Option<Service> {
-    let mut reader = Reader::new(bytes);
-    let (first, version) = (reader.u8()?, reader.u32()?);
-    (first & 0x80 != 0 && version == 0).then_some(())?;
-    let mut id = || {
-        let length = reader.u8()?;
-        reader.take(usize::from(length))
-    };
-    // Ours comes back as the one to, and the one to as the one from.
-    let is_answer = id()? == b"sensor-1" && id()? == b"perimetr";
-    is_answer.then_some(())?;
-    let mut versions: Vec<String> = Vec::new();
-    while let Some(version) = reader.u32().filter(|_| versions.len() < 16) {
-        match version {
-            1 => versions.push("1".into()),
-            0x6b33_43cf => versions.push("2".into()),
-            // Reserved ones are there to be ignored, and change.
-            version if version & 0x0f0f_0f0f == 0x0a0a_0a0a => {}
-            version => versions.push(format!("{version:08x}")),
-        }
-    }
-    let mut service = named("quic");
-    versions.sort();
-    note(&mut service, "quic.versions", versions.join(" "));
-    Some(service)
-}
-
 fn ws_discovery(received: Received<'_>) -> Parse {
     let said = String::from_utf8_lossy(received.bytes);
     if !said.trim_start().starts_with('<') || !said.contains("ProbeMatches") {
@@ -303,7 +258,6 @@ mod tests {
             (&COAP, "coap.resources", "</sensors>;rt=\"index\""),
             (&XDMCP, "xdmcp.access", "willing"),
             (&L2TP, "l2tp.vendor", "xelerate"),
-            (&QUIC, "quic.versions", "1 2"),
             (&WS_DISCOVERY, "wsd.types", "wsdp:Device pub:Computer"),
         ] {
             assert_eq!(facts(protocol)[fact], value);

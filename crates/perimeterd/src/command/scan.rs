@@ -1,6 +1,7 @@
 //! One scan on demand: no daemon, no store, and the same scope, dialer and conversations as the daemon's.
 
 mod audit;
+mod by_name;
 mod job;
 mod progress;
 mod report;

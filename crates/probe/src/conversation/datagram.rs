@@ -1,10 +1,13 @@
 //! UDP: the question is asked by the sweep, and the answer to it names its sender.
 
-use super::{Ask, Conversation, Timeouts, handshake, second, to_millisecond};
+use super::{Ask, Conversation, Timeouts, handshake, quic, second, to_millisecond};
 use crate::{Dialer, tls};
-use identify::{Asking, Parse, Received, tls::ServerFlight};
+use identify::{Asking, Parse, Received};
 use jiff::Timestamp;
-use model::{Endpoint, Heard, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceObservation, Transport};
+use model::{
+    Endpoint, Heard, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceObservation, TlsObservation,
+    Transport,
+};
 use std::net::Ipv4Addr;
 use tokio::time::Instant;
 
@@ -61,47 +64,82 @@ pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeout
     }
 }
 
-/// The same as far as to the certificate, where it speaks DTLS.
+/// The same as far as to the certificate, where there is a way to it. By a name only who speaks QUIC is asked: none of the others is told
+/// one.
 pub(super) async fn ask_again(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
+    let before = ask.prior.and_then(Way::of);
     if let Some(talk) = resume(dialer, endpoint, ask).await {
         return talk;
     }
+    if ask.name.is_some() {
+        return Conversation::default();
+    }
     let mut talk = identify_udp(dialer, endpoint, ask.timeouts).await;
-    if let Some(heard) = talk.observation.as_mut().filter(|heard| leads_further(heard)) {
-        look_into(dialer, heard, ask).await;
+    let Some(heard) = talk.observation.as_mut() else { return talk };
+    match heard.service.as_ref().and_then(Way::of) {
+        // It has just been silent to a handshake, which is no sign that its certificate has gone.
+        Some(Way::Quic) if before == Some(Way::Quic) && ask.prior_tls => talk.observation = None,
+        Some(Way::Quic) if before == Some(Way::Quic) => {}
+        Some(_) => look_into(dialer, heard, ask).await,
+        None => {}
     }
     talk
 }
 
-/// Whether it would say more to who goes on: by DTLS it shows a certificate.
-pub fn leads_further(heard: &ServiceObservation) -> bool {
-    heard.endpoint.transport == Transport::Udp && heard.service.as_ref().is_some_and(is_dtls)
+/// Ways to a certificate by datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Dtls,
+    Quic,
 }
 
-fn is_dtls(service: &Service) -> bool {
-    service.name == "dtls"
-}
-
-/// Goes on with who speaks DTLS as far as to his certificate, and notes what he shows. Nothing of it is ever answered.
-pub async fn look_into(dialer: &Dialer, heard: &mut ServiceObservation, ask: Ask<'_>) {
-    if let Some(Ok(flight)) = exchange(dialer, heard.endpoint, ask).await {
-        heard.tls = second::observed(&flight, ask.roots, None, dialer.clock().now());
+impl Way {
+    fn of(service: &Service) -> Option<Self> {
+        match service.name.as_str() {
+            "dtls" => Some(Self::Dtls),
+            QUIC if quic::is_ours(service) => Some(Self::Quic),
+            _ => None,
+        }
     }
 }
 
-/// Asks one who spoke DTLS before, or a moment ago, by that alone. None where it comes to nothing: what he speaks now is open.
+const QUIC: &str = "quic";
+
+/// Whether it would say more to who goes on: by DTLS or QUIC it shows a certificate.
+pub fn leads_further(heard: &ServiceObservation) -> bool {
+    heard.endpoint.transport == Transport::Udp && heard.service.as_ref().and_then(Way::of).is_some()
+}
+
+/// Whether what it shows may be another thing under another name, as far as it has been heard: TLS over QUIC is told one.
+pub fn depends_on_name(heard: &ServiceObservation) -> bool {
+    let is_quic = heard.service.as_ref().is_some_and(|service| service.name == QUIC);
+    heard.endpoint.transport == Transport::Udp && is_quic && heard.tls.is_some()
+}
+
+/// Goes on with who speaks DTLS or QUIC as far as to his certificate, and notes what he shows. By DTLS nothing of it is ever answered.
+pub async fn look_into(dialer: &Dialer, heard: &mut ServiceObservation, ask: Ask<'_>) {
+    let Some(way) = heard.service.as_ref().and_then(Way::of) else { return };
+    if let Some(Ok(tls)) = show(dialer, heard.endpoint, way, ask).await {
+        heard.tls = tls;
+    }
+}
+
+/// Asks one who spoke DTLS or QUIC before, or a moment ago, by that alone. None where it comes to nothing: what he speaks now is open.
 async fn resume(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Option<Conversation> {
-    let service = ask.prior.filter(|prior| is_dtls(prior))?;
-    let flight = exchange(dialer, endpoint, ask).await?.ok()?;
+    let (service, way) = ask.prior.and_then(|prior| Some((prior, Way::of(prior)?)))?;
+    if ask.name.is_some() && way != Way::Quic {
+        return None;
+    }
+    let tls = show(dialer, endpoint, way, ask).await?.ok()?;
     let at = to_millisecond(dialer.clock().now());
     let outcome = Outcome::Open(OpenReason::Reply);
     let observation = ServiceObservation {
         endpoint,
-        name: None,
+        name: ask.name.cloned(),
         at,
         heard: None,
         service: Some(service.clone()),
-        tls: second::observed(&flight, ask.roots, None, at),
+        tls,
         connections: 0,
         learnt: false,
     };
@@ -109,9 +147,27 @@ async fn resume(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Option<Con
     Some(Conversation { observation: Some(observation), ports: vec![port] })
 }
 
-/// None where it is not ours to ask, or there is nothing to ask with.
-async fn exchange(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Option<Result<ServerFlight, Outcome>> {
-    let target = dialer.authorize(endpoint).ok()?;
+/// What it shows; `Ok(None)`: it spoke, and nothing of a certificate. None where it is not ours to ask, or there is nothing to ask with.
+async fn show(
+    dialer: &Dialer,
+    endpoint: Endpoint,
+    way: Way,
+    ask: Ask<'_>,
+) -> Option<Result<Option<TlsObservation>, Outcome>> {
+    let now = || dialer.clock().now();
+    let target = match ask.name {
+        Some(name) => dialer.scope().load().authorize_name(endpoint, name, now()).ok()?,
+        None => dialer.authorize(endpoint).ok()?,
+    };
     let limit = Instant::now() + ask.timeouts.answer.1;
-    Some(tls::datagrams::exchange(dialer, target, handshake::random()?, limit).await)
+    Some(match way {
+        Way::Dtls => {
+            let flight = tls::datagrams::exchange(dialer, target, handshake::random()?, limit).await;
+            flight.map(|flight| second::observed(&flight, ask.roots, None, now()))
+        }
+        Way::Quic => {
+            let met = quic::shake(dialer, target, ask.name, limit).await;
+            met.map(|met| Some(met.observed(ask.name, ask.roots, now())))
+        }
+    })
 }

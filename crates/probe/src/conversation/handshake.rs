@@ -1,9 +1,12 @@
 //! A TLS handshake that records what it is shown. Nothing is refused: judging comes later and elsewhere.
 
 use super::{dialogue::is_break, tee::Tee};
-use model::ServiceName;
+use identify::{Assessment, Roots, Served};
+use jiff::Timestamp;
+use model::{ServiceName, TlsObservation};
 use rustls::{
     AlertDescription, ClientConfig, DigitallySignedStruct, DistinguishedName, SignatureScheme,
+    SupportedProtocolVersion,
     client::{
         ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -40,6 +43,24 @@ pub(super) struct Session {
     pub(super) first: Vec<u8>,
 }
 
+impl Session {
+    /// As an observation, with what the certificate is worth under the name it was asked for.
+    pub(super) fn judged(self, name: Option<&ServiceName>, roots: &Roots, now: Timestamp) -> TlsObservation {
+        let name = name.map(ServiceName::as_str);
+        let served = Served { chain: &self.chain, name, staple: self.staple.as_deref() };
+        let Assessment { certificate, verdicts, presented, path, .. } = identify::assess(served, roots, now);
+        TlsObservation {
+            alpn: self.alpn,
+            certificate,
+            verdicts,
+            presented,
+            path: path.map(Box::new),
+            chain: self.chain,
+            ..TlsObservation::new(self.version, self.cipher)
+        }
+    }
+}
+
 /// How a handshake ended.
 pub(super) enum Shaken<S> {
     Session(Session, Box<TlsStream<Tee<S>>>),
@@ -68,20 +89,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let recorder = Arc::new(Recorder::default());
-    let Ok(config) = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-    else {
+    let Some(mut config) = recorder.config(&[&rustls::version::TLS13, &rustls::version::TLS12]) else {
         return Shaken::Plain(Vec::new());
     };
-    let verifier: Arc<dyn ServerCertVerifier> = Arc::<Recorder>::clone(&recorder);
-    let config = config.dangerous().with_custom_certificate_verifier(verifier);
-    let mut config = config.with_client_cert_resolver(Arc::<Recorder>::clone(&recorder));
-    config.resumption = Resumption::disabled();
     if alpn {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
     }
-    let name = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
-    let name = name.unwrap_or_else(|| ServerName::IpAddress(ip.into()));
+    let name = server_name(ip, name);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, Tee::new(stream)).into_fallible();
     match timeout_at(limit, connecting).await {
         Ok(Ok(stream)) => Shaken::Session(session(&stream, &recorder), Box::new(stream)),
@@ -103,6 +117,12 @@ where
         }
         Err(_elapsed) => recorder.partly().map_or(Shaken::Silent, |session| Shaken::Cut(Some(session))),
     }
+}
+
+/// Whom a handshake is with. Of an address nothing is said in it.
+pub(super) fn server_name(ip: IpAddr, name: Option<&ServiceName>) -> ServerName<'static> {
+    let name = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
+    name.unwrap_or_else(|| ServerName::IpAddress(ip.into()))
 }
 
 fn session<S>(stream: &TlsStream<Tee<S>>, recorder: &Recorder) -> Session {
@@ -166,7 +186,7 @@ const UNVERIFIED: [u16; 11] = [0x0808, 0x0809, 0x080a, 0x080b, 0x081a, 0x081b, 0
 
 /// Records the chain and accepts it.
 #[derive(Debug, Default)]
-struct Recorder(Mutex<Shown>);
+pub(super) struct Recorder(Mutex<Shown>);
 
 #[derive(Debug, Default, Clone)]
 struct Shown {
@@ -177,8 +197,24 @@ struct Shown {
 }
 
 impl Recorder {
+    /// A client that leaves its record here, and comes back to no session. None where the library has none of these versions.
+    pub(super) fn config(self: &Arc<Self>, versions: &[&'static SupportedProtocolVersion]) -> Option<ClientConfig> {
+        let config =
+            ClientConfig::builder_with_provider(Arc::clone(&PROVIDER)).with_protocol_versions(versions).ok()?;
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::<Self>::clone(self);
+        let config = config.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = config.with_client_cert_resolver(Arc::<Self>::clone(self));
+        config.resumption = Resumption::disabled();
+        Some(config)
+    }
+
     fn shown(&self) -> Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A certificate of ours was asked for.
+    pub(super) fn was_asked(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked
     }
 
     fn note(&self, note: impl FnOnce(&mut Shown)) {
@@ -186,7 +222,7 @@ impl Recorder {
     }
 
     /// What was shown before it failed, if a certificate was.
-    fn partly(&self) -> Option<Session> {
+    pub(super) fn partly(&self) -> Option<Session> {
         let shown = self.shown();
         (!shown.chain.is_empty()).then(|| Session {
             version: shown.version.unwrap_or("unknown").to_owned(),

@@ -14,6 +14,7 @@ mod further;
 mod handshake;
 mod names;
 mod plan;
+mod quic;
 mod second;
 mod secure;
 mod sighting;
@@ -24,7 +25,7 @@ mod tests;
 use crate::{Conn, Dialer};
 use budget::Budget;
 use dialogue::{Heard, Talked};
-use identify::{Answer, Asking, Assessment, Next, Roots, Served, Strength};
+use identify::{Answer, Asking, Next, Roots, Strength};
 use model::{
     Endpoint, Heard as Kept, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
     TlsObservation, to_millisecond,
@@ -34,7 +35,9 @@ use second::Modern;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-pub use datagram::{identify_datagram, identify_reply, identify_udp, leads_further, look_into, udp_payload};
+pub use datagram::{
+    depends_on_name, identify_datagram, identify_reply, identify_udp, leads_further, look_into, udp_payload,
+};
 pub use names::{MOST_LEARNT, learn_names};
 pub use second::{Earlier, settle_names};
 pub use sighting::{Before, Sighting, identify_again, identify_known, identify_learnt};
@@ -468,23 +471,9 @@ impl<'a> Interview<'a> {
     }
 
     fn judged(&self, session: handshake::Session) -> TlsObservation {
-        let served = Served {
-            chain: &session.chain,
-            name: self.ask.name.map(ServiceName::as_str),
-            staple: session.staple.as_deref(),
-        };
-        let Assessment { certificate, verdicts, presented, path, .. } =
-            identify::assess(served, self.ask.roots, self.dialer.clock().now());
-        TlsObservation {
-            alpn: session.alpn,
-            certificate,
-            verdicts,
-            presented,
-            path: path.map(Box::new),
-            chain: session.chain,
-            starttls: self.gone_over.map(|protocol| protocol.as_str().to_owned()),
-            ..TlsObservation::new(session.version, session.cipher)
-        }
+        let now = self.dialer.clock().now();
+        let starttls = self.gone_over.map(|protocol| protocol.as_str().to_owned());
+        TlsObservation { starttls, ..session.judged(self.ask.name, self.ask.roots, now) }
     }
 
     /// Whether that settles it.

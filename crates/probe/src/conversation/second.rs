@@ -74,7 +74,7 @@ pub fn settle_names(services: &mut [ServiceObservation]) {
 }
 
 /// A version or suite that nobody was shown.
-const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 /// A day, less what a daily pass may be early.
 const AGAIN: SignedDuration = SignedDuration::from_hours(23);
 

@@ -2,6 +2,7 @@ mod broken;
 mod fingerprints;
 mod further;
 mod hostile;
+mod quic;
 mod second;
 mod sighting;
 mod starttls;

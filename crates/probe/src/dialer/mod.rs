@@ -27,7 +27,7 @@ pub use pacer::Pace;
 pub(crate) use pacer::{Buckets, Pacer, Turn, spread};
 pub use sources::Compared;
 pub(crate) use tcp::Begun;
-pub(crate) use udp::REPLIED;
+pub(crate) use udp::{Datagrams, REPLIED};
 
 use crate::{
     counters::{Counters, DialerCounters},

@@ -19,7 +19,7 @@ enum Field {
 }
 
 /// Protocols whose answers repeat something, by port.
-const FIELDS: [(u16, Field); 9] = [
+const FIELDS: [(u16, Field); 11] = [
     // DNS and what looks like it (RFC 1035 §4.1.1; RFC 1002 §4.2.1; RFC 6762 §6.7): the id.
     (53, same(0, 2)),
     (137, same(0, 2)),
@@ -33,6 +33,9 @@ const FIELDS: [(u16, Field); 9] = [
     (500, same(0, 8)),
     // STUN (RFC 8489 §5): the transaction id.
     (3478, same(8, 12)),
+    // QUIC (RFC 8999 §6): our connection id, repeated as the one it is to.
+    (443, Field::Fixed { question: 15, answer: 6, length: 8 }),
+    (8443, Field::Fixed { question: 15, answer: 6, length: 8 }),
     // memcached: the request id.
     (11_211, same(0, 2)),
 ];
@@ -175,9 +178,13 @@ mod tests {
     #[test]
     fn questions_that_are_asked_carry_it() {
         let proofs = Proofs::default();
-        assert_eq!(proofs.0.keys().copied().collect::<Vec<_>>(), [53, 111, 123, 137, 161, 500, 3478, 5353, 11_211]);
+        assert_eq!(
+            proofs.0.keys().copied().collect::<Vec<_>>(),
+            [53, 111, 123, 137, 161, 443, 500, 3478, 5353, 8443, 11_211]
+        );
         assert_eq!(&signed(53)[..3], b"\xbe\xef\x00");
         assert_eq!(&signed(123)[40..], b"peri\xde\xad\xbe\xef");
+        assert_eq!(&signed(443)[..24], b"\xc0\x1a\x2a\x3a\x4a\x08perimetr\x08sens\xde\xad\xbe\xef\0");
         assert_eq!(&signed(161)[5..13], b"\x30\x10\x02\x03\x6d\xbe\xef\x02");
         // Nobody's question, and one without room.
         let mut short = vec![7; 3];
@@ -191,11 +198,13 @@ mod tests {
         let proofs = Proofs::default();
         let dns = |id: &[u8]| [id, b"\x84\x00\x00\x01\x00\x00\x00\x00\x00\x00"].concat();
         let ntp = |origin: &[u8]| [&[0x24; 24][..], origin, &[0; 16]].concat();
+        let quic = |id: &[u8]| [b"\x80\0\0\0\0\x08", id, b"\x08perimetr\0\0\0\x01"].concat();
         let snmp = |id: &[u8]| [b"\x30\x81\x0c\x02\x01\x03\x30\x07\x02\x03", id, b"\x02\x00"].concat();
         for (port, good, bad) in [
             (53, dns(b"\xbe\xef"), dns(b"pd")),
             (123, ntp(b"peri\xde\xad\xbe\xef"), ntp(b"perimetr")),
             (161, snmp(b"\x6d\xbe\xef"), snmp(b"\x70\x64\x01")),
+            (443, quic(b"sens\xde\xad\xbe\xef"), quic(b"sensor-1")),
         ] {
             for elsewhere in [false, true] {
                 assert!(proofs.is_repeated(port, elsewhere, &good, COOKIE), "{port}");
@@ -215,6 +224,8 @@ mod tests {
         let proofs = Proofs::default();
         assert_eq!(proofs.restored(53, b"\xbe\xef\x84\x00"), b"pd\x84\x00");
         assert_eq!(&proofs.restored(123, &[1; 48])[20..36], b"\x01\x01\x01\x01perimetr\x01\x01\x01\x01");
+        let negotiation = |id: &[u8]| [b"\x80\0\0\0\0\x08", id, b"\x08perimetr\0\0\0\x01"].concat();
+        assert_eq!(proofs.restored(443, &negotiation(b"sens\xde\xad\xbe\xef")), negotiation(b"sensor-1"));
         assert_eq!(proofs.restored(123, b"short"), b"short");
         assert_eq!(proofs.restored(7, b"as it is"), b"as it is");
     }

@@ -1,6 +1,7 @@
 //! The scan itself: sweep, confirm, ask who it is, print.
 
 use super::{
+    by_name::{self, about},
     job::Job,
     progress::Progress,
     report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
@@ -16,7 +17,7 @@ use model::{
 };
 use probe::{
     AskOptions, Backend, Found, HostResult, SweepCounts, SweepJob, SweepOutcome, UdpPayload, ask, audit,
-    conversation::{self, Ask, Earlier, Timeouts},
+    conversation::{self, Ask, Earlier},
     starttls::Protocol,
     sweep_and_tell,
 };
@@ -385,14 +386,12 @@ async fn look(job: &Job, found: Found, identify: bool) -> Confirmed {
         // The reply is there already; where it names its sender, another packet would only say the same.
         let mut heard = conversation::identify_reply(&job.dialer, endpoint, reply, found.observation.at);
         if job.identify && conversation::leads_further(&heard) {
-            let ask =
-                Ask { name: None, prior: None, prior_tls: false, roots: &job.roots, timeouts: Timeouts::default() };
-            conversation::look_into(&job.dialer, &mut heard, ask).await;
+            conversation::look_into(&job.dialer, &mut heard, about(job, None, None, false)).await;
         }
         if heard.service.is_some() {
             confirmed.port = Some(found.observation);
             if job.identify {
-                confirmed.services.push(heard);
+                confirmed.services = by_name::ask(job, heard).await;
             }
             return confirmed;
         }
@@ -436,8 +435,7 @@ fn has_proved_itself(found: &Found) -> bool {
 /// Asks a TCP endpoint who it is, by its address and under every name it has here.
 async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     let endpoint = found.observation.endpoint;
-    let ask = |name, prior, prior_tls| Ask { name, prior, prior_tls, roots: &job.roots, timeouts: Timeouts::default() };
-    let first = conversation::identify(&job.dialer, endpoint, ask(None, None, false)).await;
+    let first = conversation::identify(&job.dialer, endpoint, about(job, None, None, false)).await;
     if let Some(port) = first.ports.first().filter(|port| port.outcome.is_evidence()) {
         confirmed.loss.asked += 1;
         confirmed.loss.missed += u64::from(!port.outcome.is_answer());
@@ -456,13 +454,13 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
     let shown = confirmed.services.first().and_then(|heard| heard.tls.clone());
     let earlier = shown.as_ref().map(Earlier::elsewhere);
     for name in &names {
-        let ask = ask(Some(name), prior.as_ref(), tls);
+        let ask = about(job, Some(name), prior.as_ref(), tls);
         let named = conversation::identify_known(&job.dialer, endpoint, ask, earlier.clone()).await;
         confirmed.services.extend(named.observation);
     }
     if let Some((shown, resolver)) = shown.zip(job.resolver.as_ref()) {
         for name in &conversation::learn_names(&shown, endpoint.ip, &names, resolver).await {
-            let ask = ask(Some(name), prior.as_ref(), tls);
+            let ask = about(job, Some(name), prior.as_ref(), tls);
             let named = conversation::identify_learnt(&job.dialer, endpoint, ask, earlier.clone()).await;
             confirmed.services.extend(named.observation);
         }

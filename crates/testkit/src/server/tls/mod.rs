@@ -4,12 +4,14 @@ mod certificates;
 mod gnutls;
 mod node;
 mod openssl;
+mod quic;
 mod tlslite;
 
 pub use certificates::{Certificates, Key, Pair, Paper};
 pub use gnutls::gnutls_serv;
 pub use node::old_node;
 pub use openssl::s_server;
+pub use quic::{QuicServer, aioquic, caddy};
 pub use tlslite::{Tlslite, tlslite};
 
 use super::wait_until_listening;
