@@ -28,7 +28,7 @@ use matrix::Matrix;
 use std::{process::ExitCode, thread};
 use table::Row;
 use testkit::{Lab, is_root};
-use tool::{Bench, TOOLS};
+use tool::{Bench, TOOLS, Told, Tool};
 use truth::Truth;
 
 /// How many cells at once, with every tool alike: as many as the machine has cores.
@@ -57,29 +57,29 @@ fn main() -> ExitCode {
     let truths: Vec<Truth> = chosen.iter().map(|cell| Truth::of(&matrix.watcher, cell)).collect();
     eprintln!("{} cells of {} listen", chosen.len(), matrix.cells().count());
 
-    let mut rows: Vec<Row<'_>> =
-        chosen.iter().zip(&truths).map(|(cell, truth)| Row { cell, truth, told: Vec::new() }).collect();
-    for tool in TOOLS {
-        let mut done = 0;
-        for some in rows.chunks_mut(AT_ONCE) {
-            let cells: Vec<&Cell> = some.iter().map(|row| row.cell).collect();
-            let before = matrix.connections(&cells);
-            let told = thread::scope(|scope| {
-                let bench = &bench;
-                let asking: Vec<_> = cells.iter().map(|cell| scope.spawn(move || bench.ask(tool, cell))).collect();
-                asking.into_iter().map(|one| one.join().expect("a tool's words are read")).collect::<Vec<_>>()
-            });
-            let after = matrix.connections(&cells);
-            for (row, (mut told, (before, after))) in
-                some.iter_mut().zip(told.into_iter().zip(before.iter().zip(after)))
-            {
-                told.connections = after - before;
-                row.told.push(told);
-            }
-            done += cells.len();
-            eprintln!("{}: {done} of {}", tool.name(), chosen.len());
+    // All tools on some cells, then on the next: what else the machine does in the meantime meets all of them.
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for (cells, truths) in chosen.chunks(AT_ONCE).zip(truths.chunks(AT_ONCE)) {
+        let told = TOOLS.map(|tool| ask(&matrix, &bench, tool, cells));
+        let mut told = told.map(Vec::into_iter);
+        for (cell, truth) in cells.iter().zip(truths) {
+            rows.push(Row { cell, truth, told: told.iter_mut().filter_map(Iterator::next).collect() });
         }
+        eprintln!("{} of {}", rows.len(), chosen.len());
     }
     table::print(&rows);
     ExitCode::SUCCESS
+}
+
+/// What one tool says of each of these, asked at once.
+fn ask(matrix: &Matrix, bench: &Bench, tool: Tool, cells: &[&Cell]) -> Vec<Told> {
+    let before = matrix.connections(cells);
+    let mut told: Vec<Told> = thread::scope(|scope| {
+        let asking: Vec<_> = cells.iter().map(|cell| scope.spawn(move || bench.ask(tool, cell))).collect();
+        asking.into_iter().map(|one| one.join().expect("a tool's words are read")).collect()
+    });
+    for (told, (before, after)) in told.iter_mut().zip(before.into_iter().zip(matrix.connections(cells))) {
+        told.connections = after - before;
+    }
+    told
 }
