@@ -19,8 +19,8 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// A version counts as spoken where it is set up and OpenSSL's own client gets as far as the certificate with it: a server that is
-    /// set up for all of them may have a key that is of no use in some. Servers with ciphers that this client no longer has are
+    /// A version counts as spoken where it is set up and OpenSSL's own client gets as far as the certificate with it, or to a session
+    /// without one: a server that is set up for all of them may have a key that is of no use in some. Servers with ciphers that this client no longer has are
     /// believed.
     pub(crate) fn of(watcher: &Host, cell: &Cell) -> Self {
         let fingerprint = cell.pair.ask(&["-fingerprint", "-sha256"]);
@@ -28,7 +28,7 @@ impl Truth {
         let pem = std::fs::read_to_string(&cell.pair.certificate).expect("the certificate is there");
         let is_believed = |version: &str| version.starts_with("SSL") || cell.label.starts_with("tlslite");
         let mut versions: BTreeSet<_> = cell.offers.iter().copied().collect();
-        versions.retain(|version| is_believed(version) || shows_certificate(watcher, cell, version));
+        versions.retain(|version| is_believed(version) || speaks(watcher, cell, version));
         assert!(!versions.is_empty(), "OpenSSL's client reaches {} with none of {:?}", cell.label, cell.offers);
         Self { sha256: digits.replace(':', "").to_lowercase(), pem: plain(&pem), versions }
     }
@@ -39,7 +39,7 @@ pub(crate) fn plain(pem: &str) -> String {
     pem.split_whitespace().collect()
 }
 
-fn shows_certificate(watcher: &Host, cell: &Cell, version: &str) -> bool {
+fn speaks(watcher: &Host, cell: &Cell, version: &str) -> bool {
     let option = format!("-{}", version.replace("TLSv1.0", "tls1").replace("TLSv1.", "tls1_"));
     let mut command = watcher.command("openssl");
     command.args([
@@ -58,5 +58,8 @@ fn shows_certificate(watcher: &Host, cell: &Cell, version: &str) -> bool {
         command.args(["-starttls", protocol]);
     }
     let said = run(&mut bounded(&command, Duration::from_secs(10))).stdout;
-    String::from_utf8_lossy(&said).contains("-----BEGIN CERTIFICATE-----")
+    let said = String::from_utf8_lossy(&said);
+    // Without a certificate of the client's the session may come to nothing after it. Anonymous suites show none.
+    let is_agreed = said.lines().any(|line| line.starts_with("New, ") && !line.contains("(NONE)"));
+    is_agreed || said.contains("-----BEGIN CERTIFICATE-----")
 }
