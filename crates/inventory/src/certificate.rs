@@ -50,7 +50,7 @@ impl Plan<'_> {
     ) {
         let Some(tls) = &mut state.tls else { return };
         tls.show(leaf);
-        self.note(leaf.certificate, leaf.at);
+        self.note_leaf(leaf);
         self.serve(endpoint, state, leaf, news, told);
     }
 
@@ -67,7 +67,7 @@ impl Plan<'_> {
         let Some(primary) = tls.certificate else {
             return self.adopt_leaf(endpoint, state, leaf, !endpoint.learnt, told);
         };
-        self.note(leaf.certificate, leaf.at);
+        self.note_leaf(leaf);
         let mut pending = state.pending_certificate.take();
         let is_member = |sha256: &Sha256| *sha256 == primary || tls.alternates.contains_key(sha256);
         let is_stranger = !is_member(&sha256);
@@ -363,7 +363,7 @@ impl Plan<'_> {
     }
 
     /// Makes sure a certificate is among those touched, and that its times include this one.
-    fn note(&mut self, certificate: &Certificate, at: Timestamp) {
+    pub(crate) fn note(&mut self, certificate: &Certificate, at: Timestamp) -> &mut CertificateState {
         let stored = self.inventory.certificates.get(&certificate.sha256);
         let state = self
             .certificates
@@ -375,6 +375,7 @@ impl Plan<'_> {
         }
         state.first_seen = state.first_seen.min(at);
         state.last_seen = state.last_seen.max(at);
+        state
     }
 
     pub(crate) fn known(&mut self, sha256: &Sha256) -> Option<CertificateState> {

@@ -3,7 +3,7 @@
 
 use crate::{CertificateState, Change, Inventory, Row, event};
 use jiff::{SignedDuration, Timestamp};
-use model::{Certificate, Event, EventEndpoint, EventType, Evidence, Severity, Sha256};
+use model::{Certificate, Endpoint, Event, EventEndpoint, EventType, Evidence, ServiceName, Severity, Sha256};
 use std::collections::BTreeSet;
 
 const DAY: i64 = 86_400;
@@ -47,13 +47,15 @@ impl<'a> FromIterator<&'a CertificateState> for Expiries {
 }
 
 impl Inventory {
-    /// What time alone brings about: `SSL_EXPIRY` and `SSL_EXPIRED` of certificates served now. Thresholds crossed since the
+    /// What time alone brings about: `SSL_EXPIRY` and `SSL_EXPIRED` of certificates served now, and of those that vouch for one that ends
+    /// later. Thresholds crossed since the
     /// last call fold into the tightest. Certificates served nowhere for 90 days are forgotten. What flapped and has settled is
     /// told, and so is what is gone from a pool.
     pub fn tick(&self, now: Timestamp) -> Change {
         let mut change = Change::default();
         for state in self.expiries.until(now).filter_map(|sha256| self.certificates.get(sha256)) {
-            if state.endpoints.is_empty() {
+            let places = self.rests_on(state);
+            if places.is_empty() {
                 if now.duration_since(state.last_seen) > kept(state) {
                     change.removed_certificates.push(state.certificate.sha256);
                 }
@@ -62,13 +64,20 @@ impl Inventory {
             let left = state.certificate.not_after.duration_since(now).as_secs();
             if now >= state.certificate.not_after {
                 if !state.expired_told {
-                    change.events.push(self.expiry_event(EventType::SslExpired, state, left, Severity::HIGH, now));
+                    change.events.push(self.expiry_event(
+                        EventType::SslExpired,
+                        state,
+                        &places,
+                        left,
+                        Severity::HIGH,
+                        now,
+                    ));
                     change.certificates.push(CertificateState { expired_told: true, ..state.clone() });
                 }
             } else if let Some(due) = tightest(state, left)
                 && state.expiry_told.is_none_or(|told| due.days < told)
             {
-                change.events.push(self.expiry_event(EventType::SslExpiry, state, left, due.severity, now));
+                change.events.push(self.expiry_event(EventType::SslExpiry, state, &places, left, due.severity, now));
                 change.certificates.push(CertificateState { expiry_told: Some(due.days), ..state.clone() });
             }
         }
@@ -93,6 +102,7 @@ impl Inventory {
         &self,
         kind: EventType,
         state: &CertificateState,
+        places: &BTreeSet<(Endpoint, Option<ServiceName>)>,
         left: i64,
         severity: Severity,
         now: Timestamp,
@@ -107,7 +117,7 @@ impl Inventory {
         event.last_seen = Some(state.last_seen);
         event.metric = Some(days);
         event.new = Some(certificate.not_after.to_string());
-        let endpoints: BTreeSet<_> = state.endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
+        let endpoints: BTreeSet<_> = places.iter().map(|(endpoint, _)| *endpoint).collect();
         event.endpoints = endpoints.iter().take(event::MOST_LISTED).map(ToString::to_string).collect();
         let more = endpoints.len().saturating_sub(event.endpoints.len());
         let mut reason = if kind == EventType::SslExpired {
@@ -117,8 +127,13 @@ impl Inventory {
         } else {
             format!("expires in {days} day{}", if days == 1 { "" } else { "s" })
         };
+        let mut verb = "serve";
+        if state.endpoints.is_empty() {
+            reason = format!("an issuer in the chain {reason}, before the certificate it vouches for");
+            verb = "rest on";
+        }
         if more > 0 {
-            reason = format!("{reason}; {more} more endpoints serve it");
+            reason = format!("{reason}; {more} more endpoints {verb} it");
         }
         event.reason = Some(reason);
         let hosts: BTreeSet<_> = endpoints.iter().map(|endpoint| endpoint.ip).collect();
@@ -127,7 +142,7 @@ impl Inventory {
         if let [only] = endpoints.iter().collect::<Vec<_>>()[..] {
             event.endpoint = Some(EventEndpoint { transport: only.transport, port: only.port });
         }
-        if let [(_, name)] = state.endpoints.iter().collect::<Vec<_>>()[..] {
+        if let [(_, name)] = places.iter().collect::<Vec<_>>()[..] {
             event.name = name.as_ref().map(ToString::to_string);
         }
         let words = |of: fn(&crate::HostState) -> &[std::sync::Arc<str>]| {
@@ -148,9 +163,17 @@ struct Due {
 
 /// From when on there is something to tell of a certificate, or to forget it; none where there is nothing to come.
 fn next_moment(state: &CertificateState) -> Option<Timestamp> {
-    if state.endpoints.is_empty() {
-        return Some(state.last_seen.checked_add(kept(state)).unwrap_or(Timestamp::MAX));
+    let forgotten = || state.last_seen.checked_add(kept(state)).unwrap_or(Timestamp::MAX);
+    match (state.endpoints.is_empty(), state.is_issuer) {
+        (false, _) => next_end(state),
+        (true, false) => Some(forgotten()),
+        // Something may rest on it.
+        (true, true) => Some(next_end(state).map_or_else(forgotten, |end| end.min(forgotten()))),
     }
+}
+
+/// From when on there is something to tell of a certificate's end.
+fn next_end(state: &CertificateState) -> Option<Timestamp> {
     if state.expired_told {
         return None;
     }
@@ -169,7 +192,7 @@ fn next_moment(state: &CertificateState) -> Option<Timestamp> {
 
 /// How long one that is served nowhere is remembered.
 fn kept(state: &CertificateState) -> SignedDuration {
-    if state.standing == crate::Standing::Unsettled { UNSETTLED } else { REMEMBERED }
+    if state.standing == crate::Standing::Unsettled && !state.is_issuer { UNSETTLED } else { REMEMBERED }
 }
 
 /// The tightest threshold that has been crossed, given the seconds left.

@@ -20,6 +20,7 @@ mod flap;
 mod host;
 mod identity;
 mod inventory;
+mod issuers;
 mod lease;
 mod moved;
 mod names;

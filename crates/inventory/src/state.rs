@@ -443,6 +443,13 @@ pub struct CertificateState {
     pub weaknesses: BTreeSet<Weakness>,
     #[serde(default)]
     pub standing: Standing,
+    /// Those that end before it and have vouched for it on a way to a root that verified, anywhere and ever. Which of them do now
+    /// stands with the services that serve it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub outlives: BTreeSet<Sha256>,
+    /// It vouched for one that ends later.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_issuer: bool,
 }
 
 impl CertificateState {
@@ -460,6 +467,8 @@ impl CertificateState {
             replaced: BTreeMap::new(),
             weaknesses: BTreeSet::new(),
             standing: Standing::Unsettled,
+            outlives: BTreeSet::new(),
+            is_issuer: false,
         }
     }
 

@@ -187,3 +187,39 @@ async fn a_short_life_is_told_of_at_its_last_third() {
     assert_eq!(days(&disk), [Some(14), Some(13), Some(0)]);
     daemon.stop().await.expect("it ends cleanly");
 }
+
+/// Two leaves, each on a host of its own, that end long after the issuer on their way to a root.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_ends_before_its_leaves_is_told_once_a_threshold_over_restarts() {
+    let wound = Wound::new();
+    let world = World::new(wound.clone());
+    for (ip, number) in [("10.0.0.1", 1), ("10.0.0.2", 2)] {
+        world.open(ip, 443, "http nginx/1.22.1");
+        world.tls.live(number, LONG_AGO, "2028-01-01T00:00:00Z");
+        world.tls.vouch(number, 9);
+        world.tls.serve(ip, 443, number, &["www.example.org"]);
+    }
+    world.tls.live(9, LONG_AGO, END);
+    let disk = Disk::default();
+    let mut daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(HOUR).await;
+    let mut passed = HOUR;
+    for (number, threshold) in THRESHOLDS.into_iter().enumerate() {
+        skip_to(&wound, threshold, 10, passed);
+        pass(9 * 60).await;
+        assert_eq!(crossed(&disk), THRESHOLDS[..number], "a minute before {threshold} days are left");
+        pass(3 * 60).await;
+        assert_eq!(crossed(&disk), THRESHOLDS[..=number], "two minutes after it");
+        daemon.kill().await;
+        daemon = Daemon::start(CONFIG, &world, &disk).await;
+        pass(180).await;
+        assert_eq!(crossed(&disk), THRESHOLDS[..=number], "nothing twice");
+        passed += 15 * 60;
+    }
+    for event in disk.events().iter().filter(|event| event.kind == EventType::SslExpiry) {
+        let named = event.certificate.as_ref().expect("a certificate is named");
+        assert_eq!(named.sha256.0, [9; 32], "{event:?}");
+        assert_eq!(event.endpoints, ["10.0.0.1:443/tcp", "10.0.0.2:443/tcp"]);
+    }
+    daemon.stop().await.expect("it ends cleanly");
+}

@@ -11,11 +11,17 @@ pub(crate) struct Cell {
     /// What it is and how it is set up, the product first.
     pub(crate) label: String,
     pub(crate) pair: Pair,
+    /// The versions it is set up for, in the words of the scan. One that is set up for several may have a key that is of no use in some.
+    pub(crate) offers: &'static [&'static str],
     /// It shows nothing to whoever names nobody.
     pub(crate) wants_name: bool,
     /// Connections that may be made to know it, under no name and under its own.
     pub(crate) most: u64,
 }
+
+/// What most servers can be set up for: one version, or all of them.
+pub(crate) const VERSIONS: [&[&str]; 5] = [&["TLSv1.0"], &["TLSv1.1"], &["TLSv1.2"], &["TLSv1.3"], ALL_VERSIONS];
+pub(crate) const ALL_VERSIONS: &[&str] = &["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
 /// Two a port and one a name.
 pub(crate) const MOST: u64 = 3;

@@ -1,6 +1,6 @@
 //! Debian's servers of other protocols, which go over to TLS by their own words; each on a host of its own.
 
-use crate::cell::{Cell, MOST, certify};
+use crate::cell::{ALL_VERSIONS, Cell, MOST, certify};
 use std::{any::Any, net::IpAddr};
 use testkit::{
     Host, Identity, Lab,
@@ -105,7 +105,7 @@ pub(crate) fn prepare(lab: &mut Lab) -> Prepared {
             host.run("nft", &["-f", &host.write("asked.nft", &counting(port)).to_string_lossy()]);
             starts.push((start, *asks));
             let label = format!("{make} {} {asks:?}", key.word());
-            cells.push(Cell { name, address, port, label, pair, wants_name: false, most: MOST });
+            cells.push(Cell { name, address, port, label, pair, offers: ALL_VERSIONS, wants_name: false, most: MOST });
             hosts.push(host);
         }
     }

@@ -2,7 +2,7 @@
 //! listens, and counts who asks.
 
 use crate::{
-    cell::{ASKS, Cell, MOST, certify, host_name},
+    cell::{ASKS, Cell, MOST, VERSIONS, certify, host_name},
     pairs::cover,
 };
 use serde_json::Value;
@@ -37,26 +37,28 @@ struct Setup {
     servers: Vec<TlsServer>,
 }
 
-/// Who a cell is and where it listens.
+/// Who a cell is, where it listens, and for which versions.
 struct Place {
     name: String,
     port: u16,
     pair: Pair,
+    offers: &'static [&'static str],
 }
 
 impl Setup {
-    fn place(&self, make: &str, key: Key) -> Place {
+    fn place(&self, make: &str, key: Key, offers: &'static [&'static str]) -> Place {
         let number = self.cells.len();
         let name = format!("{make}{number}");
         // Of some the authority has another key, and so another signature.
         let certificates = if number % 7 == 3 { &self.ec } else { &self.rsa };
         let pair = certify(certificates, key, &name, number, address(number));
-        Place { name, port: FIRST + u16::try_from(number).expect("few of them"), pair }
+        Place { name, port: FIRST + u16::try_from(number).expect("few of them"), pair, offers }
     }
 
     fn add(&mut self, place: Place, label: String, wants_name: bool, most: u64) {
         let address = address(self.cells.len());
-        self.cells.push(Cell { name: place.name, address, port: PORT, label, pair: place.pair, wants_name, most });
+        let Place { name, pair, offers, .. } = place;
+        self.cells.push(Cell { name, address, port: PORT, label, pair, offers, wants_name, most });
     }
 }
 
@@ -106,7 +108,8 @@ impl Front {
         let listed = self.host.run("nft", &["-j", "list", "set", "inet", "front", "asked"]);
         let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
         let mut parts = listed["nftables"].as_array().expect("a list").iter();
-        let elements = parts.find_map(|part| part["set"]["elem"].as_array()).expect("somebody asked");
+        // None while nobody has asked.
+        let elements = parts.find_map(|part| part["set"]["elem"].as_array()).map(Vec::as_slice).unwrap_or_default();
         let count = |element: &Value| {
             let element = &element["elem"];
             Some((element["val"].as_str()?.parse().ok()?, element["counter"]["packets"].as_u64()?))
@@ -126,7 +129,7 @@ fn fits(key: Key, version: usize) -> bool {
 }
 
 fn s_servers(setup: &mut Setup) {
-    const VERSIONS: [&[&str]; 5] = [&["-tls1"], &["-tls1_1"], &["-tls1_2"], &["-tls1_3"], &[]];
+    const OPTIONS: [&[&str]; 5] = [&["-tls1"], &["-tls1_1"], &["-tls1_2"], &["-tls1_3"], &[]];
     const KEYS: [Key; 11] = [
         Key::Rsa(2048),
         Key::Rsa(4096),
@@ -144,9 +147,9 @@ fn s_servers(setup: &mut Setup) {
         cover([VERSIONS.len(), KEYS.len(), 3, 2, 2], |&[version, key, ..]| fits(KEYS[key], version))
     {
         let (key, asks) = (KEYS[key], ASKS[asks]);
-        let place = setup.place("openssl", key);
+        let place = setup.place("openssl", key, VERSIONS[version]);
         let host_name = host_name(&place.name);
-        let mut options = VERSIONS[version].to_vec();
+        let mut options = OPTIONS[version].to_vec();
         let sni = if name == 1 { Sni::Rejected } else { Sni::Ignored };
         if name == 1 {
             options.extend(["-servername", &host_name]);
@@ -162,7 +165,7 @@ fn s_servers(setup: &mut Setup) {
 }
 
 fn gnutls(setup: &mut Setup) {
-    const VERSIONS: [&str; 5] = [
+    const PRIORITIES: [&str; 5] = [
         "-VERS-ALL:+VERS-TLS1.0",
         "-VERS-ALL:+VERS-TLS1.1",
         "-VERS-ALL:+VERS-TLS1.2",
@@ -175,7 +178,7 @@ fn gnutls(setup: &mut Setup) {
         cover([VERSIONS.len(), KEYS.len(), 3, 2, 2], |&[version, key, ..]| fits(KEYS[key], version))
     {
         let (key, asks) = (KEYS[key], ASKS[asks]);
-        let place = setup.place("gnutls", key);
+        let place = setup.place("gnutls", key, VERSIONS[version]);
         let host_name = host_name(&place.name);
         let mut options = Vec::new();
         if name == 1 {
@@ -184,7 +187,7 @@ fn gnutls(setup: &mut Setup) {
         if alpn == 1 {
             options.extend(["--alpn", "coap", "--alpn-fatal"]);
         }
-        let priority = format!("NORMAL:{}:+SIGN-ALL", VERSIONS[version]);
+        let priority = format!("NORMAL:{}:+SIGN-ALL", PRIORITIES[version]);
         let server = gnutls_serv(&setup.host, place.port, &place.pair, asks, Sni::Ignored, &priority, &options);
         let label = format!("{} {}", server.label, key.word());
         setup.servers.push(server);
@@ -194,25 +197,35 @@ fn gnutls(setup: &mut Setup) {
 
 /// What nobody should have any more: SSL 3.0, RC4, 3DES, SSL 2.0.
 fn oldest(setup: &mut Setup) {
+    static ALL: [&str; 5] = ["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
     for (oldest, newest, ciphers, asks) in [
-        ("3.0", "3.0", "rc4", Asks::No),
-        ("3.0", "3.0", "3des", Asks::Optional),
-        ("3.0", "3.0", "aes128", Asks::No),
-        ("3.0", "3.1", "rc4", Asks::No),
-        ("3.1", "3.1", "rc4", Asks::Optional),
-        ("3.1", "3.3", "3des", Asks::No),
-        ("3.3", "3.3", "aes128", Asks::Optional),
-        ("3.0", "3.4", "", Asks::No),
+        (0, 0, "rc4", Asks::No),
+        (0, 0, "3des", Asks::Optional),
+        (0, 0, "aes128", Asks::No),
+        (0, 1, "rc4", Asks::No),
+        (1, 1, "rc4", Asks::Optional),
+        (1, 3, "3des", Asks::No),
+        (3, 3, "aes128", Asks::Optional),
+        (0, 4, "", Asks::No),
     ] {
-        let place = setup.place("tlslite", Key::Rsa(2048));
+        let place = setup.place("tlslite", Key::Rsa(2048), &ALL[oldest..=newest]);
+        // As they are on the wire.
+        let [oldest, newest] = [oldest, newest].map(|version| format!("3.{version}"));
+        let (oldest, newest) = (oldest.as_str(), newest.as_str());
         let setting = Tlslite { oldest, newest, ciphers, asks, anonymous: false };
         let server = tlslite(&setup.host, place.port, &place.pair, setting).expect("the rig is there");
         let label = server.label.clone();
         setup.servers.push(server);
         setup.add(place, label, false, MOST);
     }
-    for version in ["0.8.28", "0.10.1", "0.12.0"] {
-        let place = setup.place("node", Key::Rsa(2048));
+    let nodes: [(&str, &[&str]); 3] = [
+        ("0.8.28", &["SSLv2", "SSLv3", "TLSv1.0"]),
+        ("0.10.1", &["SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"]),
+        // Of what came before TLS it has nothing any more.
+        ("0.12.0", &["TLSv1.0", "TLSv1.1", "TLSv1.2"]),
+    ];
+    for (version, offers) in nodes {
+        let place = setup.place("node", Key::Rsa(2048), offers);
         let server = old_node(&setup.host, place.port, version, &place.pair, None).expect("the rig is there");
         let label = server.label.clone();
         setup.servers.push(server);
@@ -222,17 +235,17 @@ fn oldest(setup: &mut Setup) {
 
 /// One nginx with every setting there is: a server for each, on a port of its own.
 fn nginx(setup: &mut Setup) -> Process {
-    const VERSIONS: [&str; 5] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3"];
+    const PROTOCOLS: [&str; 5] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3"];
     const KEYS: [Key; 5] = [Key::Rsa(2048), Key::Rsa(4096), Key::P256, Key::P384, Key::Ed25519];
     let dir = setup.host.dir().display().to_string();
     let authority = setup.rsa.authority().display().to_string();
     let mut servers = String::new();
     let mut last = 0;
-    for (version, versions) in VERSIONS.into_iter().enumerate() {
+    for (version, versions) in PROTOCOLS.into_iter().enumerate() {
         for key in KEYS.into_iter().filter(|key| fits(*key, version)) {
             for (asks, word) in ASKS.into_iter().zip(["off", "optional", "on"]) {
                 for wants_name in [false, true] {
-                    let place = setup.place("nginx", key);
+                    let place = setup.place("nginx", key, VERSIONS[version]);
                     last = place.port;
                     let (port, name) = (place.port, host_name(&place.name));
                     let (certificate, key_file) = (place.pair.certificate.display(), place.pair.key.display());
@@ -249,7 +262,7 @@ fn nginx(setup: &mut Setup) -> Process {
                         servers,
                         "  server {{ listen {port} ssl; server_name {name}; {tls} location / {{ return 200 \"hello\\n\"; }} }}"
                     );
-                    let label = format!("nginx {versions} {} {asks:?} {wants_name}", key.word());
+                    let label = format!("nginx {} {} {asks:?} {wants_name}", versions.replace(' ', ","), key.word());
                     setup.add(place, label, wants_name, MOST);
                 }
             }

@@ -5,13 +5,16 @@
 mod cell;
 mod daemons;
 mod front;
+mod matrix;
 mod pairs;
+mod scanning;
 mod truth;
 
 use cell::Cell;
+use matrix::Matrix;
+use scanning::Found;
 use serde_json::Value;
-use std::{collections::BTreeMap, net::IpAddr, thread};
-use testkit::{Host, Lab, binary, lacks_root, output_of, server::Bind, skip};
+use testkit::{Lab, lacks_root, output_of, skip};
 
 /// Of the scan: the knock, two connections for a port, and one for its name.
 const KNOCKS: u64 = 1;
@@ -27,25 +30,14 @@ fn every_server_shows_its_certificate_within_the_connections_that_may_be_made() 
         return;
     }
     let mut lab = Lab::new();
-    let (watcher, dns) = (lab.watcher("watcher", &["10.77.0.1"]), lab.host("dns", &["10.77.0.53"]));
-    let prepared = daemons::prepare(&mut lab);
-    // These wait for their disks while those compute.
-    let (front, daemons) = thread::scope(|scope| {
-        let daemons = scope.spawn(move || prepared.start());
-        (front::start(&mut lab, &watcher), daemons.join().expect("the daemons start"))
-    });
-    let cells: Vec<&Cell> = front.cells.iter().chain(&daemons.cells).collect();
-    let names: Vec<(&str, IpAddr)> = cells.iter().map(|cell| (&*cell.name, cell.address)).collect();
-    let _bind = Bind::start_with(&dns, &names);
-
-    let found = scan(&watcher, &cells);
-    let begun = front.connections();
-    let connections =
-        |cell: &Cell| begun.get(&cell.address).copied().or_else(|| daemons.connections(cell)).unwrap_or(0);
+    let matrix = Matrix::start(&mut lab);
+    let cells: Vec<&Cell> = matrix.cells().collect();
+    let config = scanning::configuration(&matrix.watcher);
+    let found = scanning::read(&output_of(&mut scanning::command(&matrix.watcher, &config, &cells, &[])));
     let mut wrong = Vec::new();
-    for cell in &cells {
+    for (cell, begun) in cells.iter().zip(matrix.connections(&cells)) {
         wrong.extend(judge(cell, &found));
-        let asked = connections(cell).saturating_sub(KNOCKS);
+        let asked = begun.saturating_sub(KNOCKS);
         if !(1..=cell.most).contains(&asked) {
             wrong.push(format!("{}: {asked} connections, {} may be made", cell.label, cell.most));
         }
@@ -59,32 +51,6 @@ fn every_server_shows_its_certificate_within_the_connections_that_may_be_made() 
     for make in ["postfix", "dovecot", "vsftpd", "slapd", "postgresql", "mariadb"] {
         assert!(cells.iter().filter(|cell| cell.label.starts_with(make)).count() >= 2, "{make}");
     }
-}
-
-/// Every endpoint that the scan shows, by place and name.
-type Found = BTreeMap<(String, u64, Option<String>), Value>;
-
-fn scan(watcher: &Host, cells: &[&Cell]) -> Found {
-    let config = "[sensor]\nresolvers = [\"10.77.0.53\"]\n[asset.lab]\ntargets = [\"10.77.0.0/16\"]\n\
-                  [profile.lab]\nassets = [\"lab\"]\n[store]\npath = \"none.db\"\n";
-    let config = watcher.write("scan.toml", config);
-    let mut ports: Vec<String> = cells.iter().map(|cell| cell.port.to_string()).collect();
-    ports.sort();
-    ports.dedup();
-    let mut command = watcher.command(&binary().to_string_lossy());
-    command.arg("scan").args(cells.iter().map(|cell| cell.host_name()));
-    command.args(["--tcp", &ports.join(","), "--mode", "connect", "--json", "--config"]).arg(config);
-    command.env("NO_COLOR", "1").env_remove("PERIMETERD_LOG").env("HOME", "/nonexistent");
-    let mut found = Found::new();
-    for line in output_of(&mut command).lines() {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
-        if line["kind"] == "endpoint" {
-            let ip = line["ip"].as_str().unwrap_or_default().to_owned();
-            let name = line["name"].as_str().map(str::to_owned);
-            found.insert((ip, line["port"].as_u64().unwrap_or_default(), name), line);
-        }
-    }
-    found
 }
 
 /// What is not as it should be with what was found of a cell.
@@ -105,6 +71,11 @@ fn judge(cell: &Cell, found: &Found) -> Vec<String> {
         if line["tls"]["certificate"].is_null() {
             wrong.push(format!("{}: no certificate for {whom}: {line}", cell.label));
             continue;
+        }
+        let version = line["tls"]["version"].as_str().unwrap_or_default();
+        // Where the handshake was left after the certificate it may not be told.
+        if version != "unknown" && !cell.offers.contains(&version) {
+            wrong.push(format!("{}: {version:?} is spoken with {whom}, and it has {:?}", cell.label, cell.offers));
         }
         for (field, expect) in &truth {
             let said = truth::said(&line["tls"]["certificate"], field);

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use model::{
     AuditObservation, Certificate, ClientAuth, Endpoint, KeyInfo, Sha256, TlsAudit, TlsObservation, TlsPosture,
-    TlsVersion, Weakness,
+    TlsVersion, TrustPath, Weakness,
 };
 use monitor::{AuditRequest, Introduction};
 use std::{
@@ -17,6 +17,8 @@ struct Truth {
     served: BTreeMap<Endpoint, (u8, Vec<String>)>,
     /// Certificates, by number, that live from and to another time than the others.
     lives: BTreeMap<u8, (Timestamp, Timestamp)>,
+    /// Certificates, by number, on whose way to a root there is another, by its number.
+    issuers: BTreeMap<u8, u8>,
     weak: BTreeMap<Endpoint, BTreeSet<Weakness>>,
     audits: Vec<(Endpoint, Timestamp)>,
     under_way: BTreeSet<IpAddr>,
@@ -57,6 +59,11 @@ impl Tls {
         self.truth().lives.insert(number, (time(from), time(to)));
     }
 
+    /// From now on the way to a root from the certificate of that number goes through that one.
+    pub(crate) fn vouch(&self, number: u8, issuer: u8) {
+        self.truth().issuers.insert(number, issuer);
+    }
+
     /// What audits find from now on.
     pub(crate) fn weaken(&self, ip: &str, port: u16, weak: &[Weakness]) {
         self.truth().weak.insert(place(ip, port), weak.iter().copied().collect());
@@ -93,12 +100,12 @@ impl Tls {
         }
         let posture =
             TlsPosture { at: is_due.then_some(at), client_auth: Some(ClientAuth::No), ..TlsPosture::default() };
-        let mut certificate = certificate(number, names);
-        if let Some((from, to)) = truth.lives.get(&number) {
-            (certificate.not_before, certificate.not_after) = (*from, *to);
-        }
+        let path = truth.issuers.get(&number).map(|issuer| {
+            Box::new(TrustPath { issuers: vec![truth.certificate(*issuer, Vec::new())], root: "CN=Root".to_owned() })
+        });
         Some(TlsObservation {
-            certificate: Some(certificate),
+            certificate: Some(truth.certificate(number, names)),
+            path,
             posture: Some(Box::new(posture)),
             ..TlsObservation::new("TLSv1.3", "TLS_AES_128_GCM_SHA256")
         })
@@ -123,6 +130,16 @@ impl Tls {
             posture: Box::new(TlsPosture { versions, ..TlsPosture::default() }),
             weaknesses: TlsAudit { asked: ASKED.into(), found },
         }
+    }
+}
+
+impl Truth {
+    fn certificate(&self, number: u8, names: Vec<String>) -> Certificate {
+        let mut certificate = certificate(number, names);
+        if let Some((from, to)) = self.lives.get(&number) {
+            (certificate.not_before, certificate.not_after) = (*from, *to);
+        }
+        certificate
     }
 }
 

@@ -192,6 +192,8 @@ fn certificate(digest: u8, ends: Timestamp) -> CertificateState {
         replaced: BTreeMap::new(),
         weaknesses: BTreeSet::new(),
         standing: Standing::default(),
+        outlives: BTreeSet::new(),
+        is_issuer: false,
     }
 }
 

@@ -339,6 +339,8 @@ fn certificate(number: usize) -> CertificateState {
         replaced: BTreeMap::new(),
         weaknesses: BTreeSet::new(),
         standing: Standing::default(),
+        outlives: BTreeSet::new(),
+        is_issuer: false,
     }
 }
 
