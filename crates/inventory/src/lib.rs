@@ -25,6 +25,7 @@ mod moved;
 mod names;
 mod os;
 mod pool;
+mod presence;
 mod port;
 mod purge;
 mod region;

@@ -462,6 +462,7 @@ mod tests {
             audits: Vec::new(),
             names: Vec::new(),
             mac: None,
+            presence: None,
         }
     }
 
