@@ -141,8 +141,7 @@ impl Inventory {
     pub fn nobody_at(&self, profile: &Arc<str>, lane: Lane, addresses: &AddressSet) -> Change {
         let key = (profile.clone(), lane);
         let stored = self.regions.get(&key);
-        let mut region =
-            stored.cloned().unwrap_or_else(|| Region::new(profile.clone(), lane, &Coverage::default()));
+        let mut region = stored.cloned().unwrap_or_else(|| Region::new(profile.clone(), lane, &Coverage::default()));
         region.absent = region.absent.union(addresses);
         let regions = if stored == Some(&region) || region.absent.is_empty() { Vec::new() } else { vec![region] };
         Change { regions, ..Change::default() }

@@ -6,7 +6,7 @@ use crate::{
     look::Look,
     openings::Openings,
     pass::{Group, Plan, Report, Tools, asked, introduce, slice_of},
-    schedule,
+    presence, schedule,
 };
 use model::{AddressSet, Coverage, Endpoint, HostSlice, NotProbed, Outcome, PortObservation, Transport};
 use probe::Found;
@@ -70,7 +70,13 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
             }
         }
         let met = tools.index.acquaintances(observations.iter().map(|found| &found.observation.endpoint));
-        let slices = known_slices(tools, &plan, observations, &met);
+        let mut slices = known_slices(tools, &plan, observations, &met);
+        if worth.doubt.is_none() {
+            tokio::select! {
+                () = presence::ask_the_silent(tools, &look, &mut slices, |host| host.is_up) => {}
+                () = cancel.cancelled() => return plan.record,
+            }
+        }
         plan.record.probes += asked;
         let mut local_errors = 0;
         for slice in &slices {
@@ -105,6 +111,7 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
             coverage: Coverage::default(),
             addresses: AddressSet::empty(),
             asked: 0,
+            absent: AddressSet::empty(),
             counted: None,
             part: None,
             spoilt: AddressSet::empty(),

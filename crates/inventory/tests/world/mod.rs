@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use model::{
     AddressSet, AuditObservation, Certificate, ClosedReason, Coverage, Endpoint, Event, EventType, HostPolicy,
     HostSlice, KeyInfo, Lane, NameObservation, NameSource, OpenReason, Outcome, PassId, PassKind, PassRef,
-    PortObservation, PortSet, Presence, Service, ServiceObservation, Sha256, Target, TlsAudit, TlsObservation, TlsPosture,
-    Transport, Vantage, Weakness, Sign,
+    PortObservation, PortSet, Presence, Service, ServiceObservation, Sha256, Sign, Target, TlsAudit, TlsObservation,
+    TlsPosture, Transport, Vantage, Weakness,
 };
 use std::{net::IpAddr, sync::Arc};
 use uuid::Uuid;
