@@ -94,7 +94,13 @@ pub(crate) async fn settle(tools: &Tools, look: &Look, plan: &Plan, knocked: Kno
     }
     for ip in left {
         let Some(presence) = knocked.presence(ip, tools) else { continue };
-        if tools.index.standing(ip).is_none() && !presence.sign.is_some_and(Sign::finds) {
+        // Of one whose ports were not asked now, silence says nothing.
+        let says_something = match (tools.index.standing(ip), presence.sign) {
+            (None, sign) => sign.is_some_and(Sign::finds),
+            (Some(host), None) => !(host.is_up && host.has_ports),
+            (Some(_), Some(_)) => true,
+        };
+        if !says_something {
             continue;
         }
         let mut slice = slice_of(tools, plan.reference(), ip, Coverage::default(), Vec::new(), Vec::new());
