@@ -219,7 +219,7 @@ pub(crate) async fn sweep_group(
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
         trap,
-        knock: if plan.discovers { presence::times(&tools.index, &addresses) } else { 0 },
+        knock: if plan.discovers { presence::times(tools, &addresses) } else { 0 },
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone(), gone_through));

@@ -7,7 +7,7 @@
 
 use crate::{
     control,
-    index::{Index, Standing},
+    index::Standing,
     look::Look,
     mirage::{Mirage, Prefix, block},
     pass::{Plan, Tools, slice_of},
@@ -81,8 +81,9 @@ fn set(addresses: impl IntoIterator<Item = IpAddr>) -> AddressSet {
 }
 
 /// How often these are knocked at in a pass.
-pub(crate) fn times(index: &Index, addresses: &AddressSet) -> u8 {
-    if index.is_everybody_met(addresses) { 1 } else { LEARNING }
+pub(crate) fn times(tools: &Tools, addresses: &AddressSet) -> u8 {
+    let met = tools.index.is_everybody_met(&addresses.difference(&tools.mirages.unseen()));
+    if met { 1 } else { LEARNING }
 }
 
 /// Says of the hosts of a group what knocking came to, and adds those that have no port.
@@ -107,8 +108,7 @@ pub(crate) async fn settle(tools: &Tools, look: &Look, plan: &Plan, knocked: Kno
         slice.presence = Some(presence);
         slices.push(slice);
     }
-    // Who is new is knocked at once more, and judged then.
-    doubt(tools, look, slices, |host| host.is_up && host.has_ports).await;
+    doubt(tools, look, slices).await;
 }
 
 /// Knocks at those hosts of these slices that are known, `wanted`, and of which no port answered.
@@ -131,18 +131,19 @@ pub(crate) async fn ask_the_silent(
     for slice in slices.iter_mut().filter(|slice| asked.contains(slice.ip)) {
         knocked.tell(slice, tools);
     }
-    doubt(tools, look, slices, |_| true).await;
+    doubt(tools, look, slices).await;
 }
 
 fn is_without_answer(slice: &HostSlice) -> bool {
     slice.services.is_empty() && !slice.ports.iter().any(|port| port.outcome.is_answer())
 }
 
-/// Takes back signs of `doubted` hosts that somebody else gave, and silence that is the sensor's own.
-async fn doubt(tools: &Tools, look: &Look, slices: &mut [HostSlice], doubted: impl Fn(&Standing) -> bool) {
+/// Takes back signs of known hosts that somebody else gave, and silence that is the sensor's own. Who is new is knocked at once more, and
+/// judged then.
+async fn doubt(tools: &Tools, look: &Look, slices: &mut [HostSlice]) {
     let standing = |slice: &HostSlice| tools.index.standing(slice.ip);
     let shown = |slice: &&HostSlice| slice.presence.is_some_and(|presence| !presence.is_silent());
-    let shown = slices.iter().filter(shown).filter(|slice| standing(slice).is_some_and(|host| doubted(&host)));
+    let shown = slices.iter().filter(shown).filter(|slice| standing(slice).is_some());
     let shown: BTreeSet<IpAddr> = shown.map(|slice| slice.ip).collect();
     let is_known = compare(tools, &shown).await;
     let silent = |slice: &HostSlice| slice.presence.is_some_and(|presence| presence.is_silent());
@@ -208,8 +209,10 @@ pub(crate) async fn is_gone(tools: &Tools, range: AddressRange) -> bool {
     if others.is_empty() {
         return false;
     }
+    let look = Look::begin(tools);
     let (answered, was_asked) = knock(&tools.control(), set(others.iter().copied()), DOUBTED).await.of_these(&others);
-    was_asked == others.len() && answered * 2 < was_asked
+    // Nobody answers a sensor without an uplink.
+    was_asked == others.len() && answered * 2 < was_asked && !look.judge_dark(tools).await.incomplete
 }
 
 /// Asks these whether they are there, in every way there is. Nothing comes of those that packets of our own do not go to.
