@@ -11,7 +11,7 @@ use model::{ConfirmRule, Sign};
 use std::time::Duration;
 
 /// What it takes to believe in a host that shows itself by signs alone.
-const SIGNS: ConfirmRule = ConfirmRule { passes: 2, at_least: Duration::from_secs(60) };
+const SIGNS: ConfirmRule = ConfirmRule { passes: 2, at_least: Duration::from_mins(1) };
 
 impl Plan<'_> {
     /// The sign of life in this slice, with when it came.
