@@ -149,6 +149,7 @@ impl Sensor {
             audits: Vec::new(),
             names: Vec::new(),
             mac: None,
+            presence: None,
         };
         let change = self.inventory.apply(&slice, &self.policy, now);
         self.told.extend(change.events.iter().cloned());

@@ -260,6 +260,7 @@ impl World {
             audits: Vec::new(),
             names: Vec::new(),
             mac: None,
+            presence: None,
         }
     }
 }

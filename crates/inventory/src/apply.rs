@@ -164,13 +164,17 @@ impl<'a> Plan<'a> {
         slice.services.iter().filter(move |observation| observation.endpoint.ip == slice.ip)
     }
 
-    /// Whether something in this slice answered, other than that endpoint.
+    /// Whether something in this slice answered, other than that endpoint; its host itself may have.
     pub(crate) fn another_answered(&self, key: Key) -> bool {
+        self.sign().is_some() || self.another_port_answered(key)
+    }
+
+    pub(crate) fn another_port_answered(&self, key: Key) -> bool {
         self.answering.iter().any(|&other| other != key)
     }
 
     pub(crate) fn anything_answered(&self) -> bool {
-        !self.answering.is_empty()
+        self.sign().is_some() || !self.answering.is_empty()
     }
 
     fn sights(&self) -> BTreeMap<Key, Vec<Sight<'a>>> {

@@ -87,6 +87,12 @@ impl Plan<'_> {
         }
     }
 
+    /// Also where all that is open falls silent at once, and the host shows itself otherwise: firewalls that ban a source by its ports
+    /// let it ask for an echo.
+    fn denies(&self, reason: &str) -> bool {
+        is_denial(reason) || (self.sign().is_some() && reason == Outcome::Silent.as_str())
+    }
+
     /// Whether somebody refused in this slice what the host has open.
     pub(crate) fn is_denied(&self) -> bool {
         self.ports().any(|seen| is_denial(seen.outcome.as_str()))
@@ -121,10 +127,10 @@ impl Plan<'_> {
             self.endpoints.iter().filter(|(key, known)| known.status == PortStatus::Open && key.0 == Transport::Tcp);
         for (key, known) in open {
             let earlier = known.pending.as_ref().filter(|pending| {
-                is_denial(&pending.reason) && confirm::between(pending.last, self.slice.at) <= TOGETHER
+                self.denies(&pending.reason) && confirm::between(pending.last, self.slice.at) <= TOGETHER
             });
             let at = match (seen.get(key), earlier) {
-                (Some((outcome, at)), earlier) if is_denial(outcome.as_str()) => {
+                (Some((outcome, at)), earlier) if self.denies(outcome.as_str()) => {
                     now_denied = true;
                     earlier.map_or(*at, |pending| pending.since)
                 }

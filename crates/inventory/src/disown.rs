@@ -45,4 +45,21 @@ impl Inventory {
         }
         change
     }
+
+    /// Forgets, in silence, the hosts in a range of which nothing was ever seen but that somebody answered for their address.
+    /// Whoever is found there once nobody answers for it any more is learnt.
+    pub fn disown_unseen(&self, range: AddressRange) -> Change {
+        let rows = self.rows(Bound::Included(range.first())).take_while(|row| row.ip() <= range.last());
+        let unseen = rows.filter(|row| row.asked_len() == 0).map(|row| row.unpack().key);
+        let mut change = Change { removed_hosts: unseen.collect(), ..Change::default() };
+        let range: AddressSet = std::iter::once(range).collect();
+        for region in self.regions.values() {
+            let mut shrunk = region.clone();
+            shrunk.absent = shrunk.absent.difference(&range);
+            if shrunk != *region {
+                change.regions.push(shrunk);
+            }
+        }
+        change
+    }
 }

@@ -28,11 +28,13 @@ impl Plan<'_> {
     pub(crate) fn judge_life(&mut self) {
         let answers = || {
             let ports = self.ports().filter(|seen| seen.outcome.is_answer()).map(|seen| seen.at);
-            ports.chain(self.services().map(|seen| seen.at))
+            let sign = self.sign().filter(|(_, sign)| self.host.up || sign.finds());
+            ports.chain(self.services().map(|seen| seen.at)).chain(sign.map(|(at, _)| at))
         };
         let (Some(first), Some(last)) = (answers().min(), answers().max()) else {
             if self.host.lost_since.is_some() {
-                // A silence takes back what refusals there were.
+                // A silence takes back what refusals there were, or signs.
+                self.forget_signs();
                 self.refuses_surely();
             }
             return;
@@ -42,7 +44,9 @@ impl Plan<'_> {
         }
         self.host.last_seen = self.host.last_seen.max(last);
         if let Some(since) = self.host.lost_since.filter(|&since| last >= since) {
-            if self.is_open_anywhere() || self.refuses_surely() {
+            let is_back = self.is_open_anywhere()
+                || if self.sign().is_some() { self.shows_itself_surely() } else { self.refuses_surely() };
+            if is_back {
                 self.call_back(since, last);
             }
         } else if self.host.up && self.host.misses.as_ref().is_some_and(|misses| last >= misses.since) {
@@ -65,7 +69,10 @@ impl Plan<'_> {
         event.reason = Some(format!("answers again after {}", model::format_duration(shown)));
         event.evidence = vec![event::evidence(
             last,
-            &by.map_or_else(|| "answered".to_owned(), |seen| format!("{} {}", seen.endpoint, seen.outcome.as_str())),
+            &by.map_or_else(
+                || self.sign().map_or("answered", |(_, sign)| sign.as_str()).to_owned(),
+                |seen| format!("{} {}", seen.endpoint, seen.outcome.as_str()),
+            ),
         )];
         event.first_seen = Some(self.host.first_seen);
         event.last_seen = Some(last);
@@ -167,6 +174,13 @@ impl Plan<'_> {
             self.host.answered_by = Some(*key);
             return;
         }
+        if self.sign().is_some() {
+            if self.shows_itself_surely() {
+                self.find_unseen();
+            }
+            return;
+        }
+        self.forget_signs();
         if self.refuses_surely()
             && let (Some(key), Some(sign)) = (self.host.answered_by, &self.host.misses)
         {
@@ -187,7 +201,7 @@ impl Plan<'_> {
         })
     }
 
-    fn found(&mut self, reason: String, evidence: Vec<model::Evidence>) {
+    pub(crate) fn found(&mut self, reason: String, evidence: Vec<model::Evidence>) {
         self.host.up = true;
         self.host.misses = None;
         let mut event = Event::new(EventType::HostFound, self.now, &self.inventory.vantage, &self.slice.ip);
@@ -206,7 +220,8 @@ impl Plan<'_> {
     /// A slice that asked what should answer, and got nothing from anywhere.
     pub(crate) fn judge_absence(&mut self) {
         let at = self.slice.at;
-        if self.anything_answered() || !self.host.up || at <= self.host.last_seen || !self.was_asked() {
+        let was_asked = || self.was_asked() || self.is_unseen_and_silent();
+        if self.anything_answered() || !self.host.up || at <= self.host.last_seen || !was_asked() {
             return;
         }
         let pass = &self.slice.pass;

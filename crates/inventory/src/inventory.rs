@@ -136,6 +136,22 @@ impl Inventory {
         Change { regions, ..Change::default() }
     }
 
+    /// At these addresses nobody is: they were asked in every way there is. A host that shows itself there later is news, told once it
+    /// has done so twice; one that showed itself before that was so is learnt.
+    pub fn nobody_at(&self, profile: &Arc<str>, lane: Lane, addresses: &AddressSet) -> Change {
+        let key = (profile.clone(), lane);
+        let stored = self.regions.get(&key);
+        let mut region = stored.cloned().unwrap_or_else(|| Region::new(profile.clone(), lane, &Coverage::default()));
+        region.absent = region.absent.union(addresses);
+        let regions = if stored == Some(&region) || region.absent.is_empty() { Vec::new() } else { vec![region] };
+        Change { regions, ..Change::default() }
+    }
+
+    /// Whether nobody was at that address when it was asked in every way.
+    pub fn is_absent(&self, ip: IpAddr) -> bool {
+        self.regions.values().any(|region| region.absent.contains(ip))
+    }
+
     pub fn has_baseline(&self, profile: &str) -> bool {
         self.baselines.iter().any(|known| &**known == profile)
     }

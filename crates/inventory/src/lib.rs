@@ -27,6 +27,7 @@ mod names;
 mod os;
 mod pool;
 mod port;
+mod presence;
 mod purge;
 mod region;
 mod relabel;

@@ -127,6 +127,7 @@ impl Plan<'_> {
 
     fn seen_not_open(&mut self, key: Key, at: Timestamp, outcome: Outcome) {
         let other_answered = self.another_answered(key);
+        let other_port = self.another_port_answered(key);
         let lost = self.host.lost_since.is_some();
         let host_seen = self.host.last_seen;
         let blocked = self.host.blocked_since.is_some();
@@ -151,7 +152,7 @@ impl Plan<'_> {
                     || other_answered
                     || endpoint.pending.as_ref().is_some_and(|pending| host_seen > pending.since);
                 // The last port of a host refuses every time, or it was not the host that refused.
-                let takes_back = alone && !other_answered && outcome == Outcome::Silent;
+                let takes_back = alone && !other_port && outcome == Outcome::Silent;
                 if takes_back && endpoint.pending.take_if(|pending| !confirm::is_silence(&pending.reason)).is_some() {
                     return;
                 }

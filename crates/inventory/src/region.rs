@@ -19,6 +19,7 @@ impl Region {
             udp: coverage.udp.clone(),
             covered: AddressSet::empty(),
             earlier: Vec::new(),
+            absent: AddressSet::empty(),
         }
     }
 
@@ -79,6 +80,7 @@ impl Region {
     pub(crate) fn within(&self, kept: &AddressSet) -> Self {
         let mut shrunk = self.clone();
         shrunk.covered = shrunk.covered.intersection(kept);
+        shrunk.absent = shrunk.absent.intersection(kept);
         for part in &mut shrunk.earlier {
             part.addresses = part.addresses.intersection(kept);
         }
@@ -90,6 +92,7 @@ impl Region {
     pub(crate) fn without(&self, gone: &AddressSet) -> Self {
         let mut shrunk = self.clone();
         shrunk.covered = shrunk.covered.difference(gone);
+        shrunk.absent = shrunk.absent.difference(gone);
         for part in &mut shrunk.earlier {
             part.addresses = part.addresses.difference(gone);
         }
@@ -101,6 +104,7 @@ impl Region {
     pub(crate) fn forget(&mut self, ips: &[IpAddr]) {
         let gone: AddressSet = ips.iter().map(|&ip| AddressRange::single(ip)).collect();
         self.covered = self.covered.difference(&gone);
+        self.absent = self.absent.difference(&gone);
         for part in &mut self.earlier {
             part.addresses = part.addresses.difference(&gone);
         }

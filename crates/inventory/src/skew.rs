@@ -14,7 +14,8 @@ impl HostState {
     pub(crate) fn bring_back(&mut self, slice: &HostSlice, now: Timestamp) {
         let limit = confirm::after(now, USUAL);
         let seen = slice.ports.iter().map(|seen| seen.at).chain(slice.services.iter().map(|seen| seen.at));
-        let first = seen.chain([slice.at]).min().unwrap_or(slice.at);
+        let shown = slice.presence.map(|presence| presence.at);
+        let first = seen.chain(shown).chain([slice.at]).min().unwrap_or(slice.at);
         let before = first.checked_sub(SignedDuration::from_millis(1)).unwrap_or(first);
         if before > limit {
             return;

@@ -492,6 +492,9 @@ pub struct Region {
     /// What it covered under other port lists and the part above does not contain. Few, and gone as the part above grows.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub earlier: Vec<CoveredPart>,
+    /// Addresses that were asked whether anybody is there at all, and nobody was: a host found there is news.
+    #[serde(skip_serializing_if = "AddressSet::is_empty", default)]
+    pub absent: AddressSet,
 }
 
 /// Ports on addresses, all of them asked completely at least once.

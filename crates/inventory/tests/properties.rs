@@ -52,6 +52,7 @@ fn look() -> impl Strategy<Value = Vec<Seen>> {
                 Seen::Names(_) => (2, 0),
                 Seen::Mac(_) => (3, 0),
                 Seen::Audit(audit) => (4, audit.endpoint.port),
+                Seen::Presence(_) => (5, 0),
             };
             kept.insert(key, seen);
         }

@@ -45,7 +45,7 @@ pub use loss::Loss;
 pub use mac::{Mac, MacError};
 pub use observation::{
     AuditObservation, ClosedReason, FilteredReason, Heard, HostSlice, LocalErrorKind, NameObservation, NameSource,
-    NotProbed, OpenReason, Outcome, PortObservation, ServiceObservation, TlsObservation,
+    NotProbed, OpenReason, Outcome, PortObservation, Presence, ServiceObservation, Sign, TlsObservation,
 };
 pub use pass::{Coverage, Lane, PassId, PassKind, PassRef};
 pub use policy::{AllowList, Confirm, ConfirmRule, HostPolicy};

@@ -341,4 +341,56 @@ pub struct HostSlice {
     /// The link-layer address that answers for it, where it is on a link of ours and the kernel knows it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mac: Option<Mac>,
+    /// What came of asking whether it is there at all; none where that was not asked, or proves nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub presence: Option<Presence>,
+}
+
+/// Whether a host is there at all, whatever its ports say: what came of knocking where no port answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// When the answer came, or was given up on.
+    pub at: Timestamp,
+    /// What it answered to; none where it was asked in every way there is and stayed silent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sign: Option<Sign>,
+}
+
+/// A sign of life that is no answer of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sign {
+    /// RST to an acknowledgement of what was never sent. Firewalls send it on behalf of others, as they do for SYNs, so it shows
+    /// that a known host lives and finds none.
+    Acknowledgement,
+    /// It answers for its address on a link of ours: ARP (RFC 826), neighbour discovery (RFC 4861).
+    Neighbour,
+    /// ICMP timestamp (RFC 792).
+    Timestamp,
+    /// ICMP echo (RFC 792, RFC 4443).
+    Echo,
+}
+
+impl Sign {
+    /// The word used in reasons and evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledgement => "tcp-ack",
+            Self::Neighbour => "neighbour",
+            Self::Timestamp => "icmp-timestamp",
+            Self::Echo => "icmp-echo",
+        }
+    }
+
+    /// Whether it is enough to believe in a host of which nothing else was ever heard.
+    pub fn finds(self) -> bool {
+        self != Self::Acknowledgement
+    }
+}
+
+impl Presence {
+    /// Whether it was asked in every way and said nothing.
+    pub fn is_silent(&self) -> bool {
+        self.sign.is_none()
+    }
 }

@@ -114,6 +114,7 @@ fn slice(tools: &Tools, pass: PassRef, seen: AuditObservation) -> HostSlice {
         audits: vec![seen],
         names: Vec::new(),
         mac: None,
+        presence: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     looks,
     network::Introduction,
     pass::{Tools, asked, slice_of},
+    presence,
 };
 use inventory::{ConfirmRequest, Question};
 use jiff::Timestamp;
@@ -70,12 +71,16 @@ impl Confirmations {
 pub(crate) async fn serve(tools: &Tools, request: ConfirmRequest, id: PassId) -> (HostSlice, Worth) {
     let look = Look::begin(tools);
     let is_of_a_host = matches!(request.question, Question::Host { .. });
+    let asks_ports = matches!(request.question, Question::Host { .. } | Question::Port { .. });
     let mut slice = ask(tools, request, id).await;
     let (mut again, worth) = look.judge(tools, is_of_a_host, slice.ports.iter()).await;
     for port in &mut slice.ports {
         if let Some(found) = again.remove(&port.endpoint) {
             *port = found.observation;
         }
+    }
+    if asks_ports && worth.doubt.is_none() {
+        presence::ask_the_silent(tools, &look, std::slice::from_mut(&mut slice), |_| true).await;
     }
     (slice, worth)
 }

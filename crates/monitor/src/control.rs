@@ -7,6 +7,7 @@ use crate::{
     mirage::{Mirage, Prefix, block, near},
     network::Introduction,
     pass::{Plan, Tools},
+    presence,
 };
 use model::{AddressRange, AddressSet, Endpoint, PortObservation, Transport};
 use scope::ledger::Why;
@@ -227,6 +228,7 @@ fn widest_of_nobodies(rings: &[Ring], mute: &HashSet<Endpoint>) -> Option<Prefix
 /// Whether a mirage has gone: of what it should not answer for, nothing does any more, or hardly anything.
 pub(crate) async fn is_gone(tools: &Tools, mirage: Mirage) -> bool {
     let asked: Vec<Endpoint> = match mirage {
+        Mirage::Unseen(prefix) => return presence::is_gone(tools, prefix.range()).await,
         Mirage::Host(ip) => other_ports(tools, ip),
         Mirage::Prefix(prefix, port) => {
             let port = port.unwrap_or_else(|| high_port(tools));
@@ -245,7 +247,7 @@ pub(crate) async fn is_gone(tools: &Tools, mirage: Mirage) -> bool {
         && match mirage {
             Mirage::Host(_) => open == 0,
             // Some of them may have opened the port themselves.
-            Mirage::Prefix(..) => open * 2 < found.len(),
+            Mirage::Prefix(..) | Mirage::Unseen(_) => open * 2 < found.len(),
         }
 }
 
@@ -303,7 +305,7 @@ fn nobodies(tools: &Tools, range: AddressRange) -> Vec<IpAddr> {
 }
 
 /// Those of a block, which has at most 256.
-fn addresses(range: AddressRange) -> impl Iterator<Item = IpAddr> {
+pub(crate) fn addresses(range: AddressRange) -> impl Iterator<Item = IpAddr> {
     let (first, last) = (range.first(), range.last());
     (0_u32..256).filter_map(move |offset| {
         let ip: IpAddr = match first {
@@ -314,7 +316,7 @@ fn addresses(range: AddressRange) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-fn digest(of: &impl Hash) -> u64 {
+pub(crate) fn digest(of: &impl Hash) -> u64 {
     let mut hasher = SipHasher13::new();
     of.hash(&mut hasher);
     hasher.finish()

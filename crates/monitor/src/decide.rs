@@ -164,6 +164,19 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
+    /// Nobody was at these addresses, in whatever way they were asked.
+    pub(crate) fn nobody_at(
+        &mut self,
+        profile: &Arc<str>,
+        lane: Lane,
+        addresses: &AddressSet,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let change = self.inventory().nobody_at(profile, lane, addresses);
+        self.absorb(change, now, batch);
+    }
+
     /// The profile has learnt, or with `is_extension` what was added to it.
     pub(crate) fn baseline_done(&mut self, profile: &Arc<str>, is_extension: bool, now: Timestamp, batch: &mut Batch) {
         let change = if is_extension {
@@ -232,7 +245,12 @@ impl Decider {
 
     /// Forgets what only a mirage had answered for.
     pub(crate) fn disown(&mut self, mirage: Mirage, now: Timestamp, batch: &mut Batch) {
-        let change = self.inventory().disown(mirage.range(), |endpoint| mirage.holds(endpoint));
+        let change = match mirage {
+            Mirage::Unseen(prefix) => self.inventory().disown_unseen(prefix.range()),
+            Mirage::Host(_) | Mirage::Prefix(..) => {
+                self.inventory().disown(mirage.range(), |endpoint| mirage.holds(endpoint))
+            }
+        };
         self.absorb(change, now, batch);
     }
 

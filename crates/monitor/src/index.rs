@@ -33,6 +33,14 @@ pub(crate) struct Extent {
     pub(crate) batches: u64,
 }
 
+/// A host as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) is_up: bool,
+    /// Something of it is known that can be asked by a port.
+    pub(crate) has_ports: bool,
+}
+
 impl Index {
     pub(crate) fn new(inventory: Inventory) -> Self {
         Self(Arc::new(RwLock::new(inventory)))
@@ -87,6 +95,29 @@ impl Index {
     /// Whether a lane has asked it before: what is found open there now is news.
     pub(crate) fn is_covered(&self, endpoint: &Endpoint) -> bool {
         self.read().is_covered(endpoint.ip, endpoint.transport, endpoint.port)
+    }
+
+    /// What is known of a host as a whole; none of one that is not known.
+    pub(crate) fn standing(&self, ip: IpAddr) -> Option<Standing> {
+        let inventory = self.read();
+        let row = inventory.row(ip)?;
+        Some(Standing { is_up: row.is_up(), has_ports: row.asked_len() > 0 })
+    }
+
+    /// Those of these addresses of which anything is known.
+    pub(crate) fn known_in(&self, addresses: &AddressSet) -> Vec<IpAddr> {
+        let inventory = self.read();
+        let rows = addresses.ranges().iter().flat_map(|range| {
+            let last = range.last();
+            inventory.rows(Bound::Included(range.first())).take_while(move |row| row.ip() <= last)
+        });
+        rows.map(Row::ip).collect()
+    }
+
+    /// Whether it is known of all these addresses if anybody is there that shows himself by no port.
+    pub(crate) fn is_everybody_met(&self, addresses: &AddressSet) -> bool {
+        let inventory = self.read();
+        addresses.iter().all(|ip| inventory.is_absent(ip) || inventory.row(ip).is_some())
     }
 
     /// The known endpoints behind one, ascending, of hosts at addresses that pass the test: as many hosts as fit into `most`

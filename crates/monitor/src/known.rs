@@ -6,7 +6,7 @@ use crate::{
     look::{Look, Worth},
     openings::Openings,
     pass::{Group, Plan, Report, Tools, asked, introduce, slice_of},
-    schedule,
+    presence, schedule,
 };
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use model::{AddressSet, Coverage, Endpoint, HostSlice, NotProbed, Outcome, PortObservation, Transport};
@@ -34,6 +34,7 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
     plan.record.groups = extent.batches;
     plan.record.groups_done = 0;
     let (mut last, mut is_all_begun, mut next_at) = (None, false, Instant::now());
+    let asking = plan.clone();
     let mut under_way = FuturesOrdered::new();
     while !is_all_begun || !under_way.is_empty() {
         tokio::select! {
@@ -42,7 +43,7 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
             Some(answered) = under_way.next() => {
                 // Halted on the way: what was not asked is no news of anybody, and the pass goes on later.
                 let Some(answered) = answered else { return plan.record };
-                let group = group_of(tools, &mut plan, answered);
+                let group = group_of(tools, &mut plan.record, answered);
                 if tools.reports.send(Report::Group(Box::new(group))).await.is_err() {
                     return plan.record;
                 }
@@ -60,7 +61,7 @@ pub(crate) async fn known(tools: &Tools, mut plan: Plan, cancel: &CancellationTo
                 let within = time_for(&batch, remaining, deadline.saturating_duration_since(now));
                 remaining -= batch.len() as u64;
                 next_at = now + within;
-                under_way.push_back(ask(tools, spared(batch, &tools.restraint.borrow().hosts), within));
+                under_way.push_back(ask(tools, &asking, spared(batch, &tools.restraint.borrow().hosts), within));
             }
         }
     }
@@ -85,12 +86,12 @@ fn time_for(batch: &[Endpoint], remaining: u64, left: Duration) -> Duration {
 /// What a batch answered.
 struct Answered {
     asked: u64,
-    found: Vec<Found>,
+    slices: Vec<HostSlice>,
     worth: Worth,
 }
 
-/// Asks a batch, and those again that should have answered and did not. None where it was halted on the way.
-async fn ask(tools: &Tools, batch: Vec<Endpoint>, within: Duration) -> Option<Answered> {
+/// Asks a batch, those again that should have answered and did not, and hosts all of whose ports are silent whether they are there. None where it was halted on the way.
+async fn ask(tools: &Tools, plan: &Plan, batch: Vec<Endpoint>, within: Duration) -> Option<Answered> {
     let asked = batch.len() as u64;
     let look = Look::begin(tools);
     let mut found = tools.network.ask(batch, within).await;
@@ -105,22 +106,25 @@ async fn ask(tools: &Tools, batch: Vec<Endpoint>, within: Duration) -> Option<An
             *found = second;
         }
     }
-    Some(Answered { asked, found, worth })
+    let met = tools.index.acquaintances(found.iter().map(|found| &found.observation.endpoint));
+    let mut slices = known_slices(tools, plan, found, &met);
+    if worth.doubt.is_none() {
+        presence::ask_the_silent(tools, &look, &mut slices, |host| host.is_up).await;
+    }
+    Some(Answered { asked, slices, worth })
 }
 
 /// Counts a batch's answers into the record, and makes a group of them.
-fn group_of(tools: &Tools, plan: &mut Plan, answered: Answered) -> Group {
-    let Answered { asked, found, worth } = answered;
-    let met = tools.index.acquaintances(found.iter().map(|found| &found.observation.endpoint));
-    let slices = known_slices(tools, plan, found, &met);
-    plan.record.probes += asked;
+fn group_of(tools: &Tools, record: &mut PassRecord, answered: Answered) -> Group {
+    let Answered { asked, slices, worth } = answered;
+    record.probes += asked;
     let mut local_errors = 0;
     for slice in &slices {
         let answers = slice.ports.iter().any(|port| port.outcome.is_answer());
         for port in &slice.ports {
-            plan.record.attempts += u64::from(port.attempts);
+            record.attempts += u64::from(port.attempts);
             if port.outcome == Outcome::Silent {
-                plan.record.note_silent(i32::from(port.attempts.max(1)), 1);
+                record.note_silent(i32::from(port.attempts.max(1)), 1);
             }
             local_errors += u64::from(matches!(port.outcome, Outcome::LocalError(_)));
         }
@@ -131,22 +135,23 @@ fn group_of(tools: &Tools, plan: &mut Plan, answered: Answered) -> Group {
         let met = tools.index.acquaintances(slice.ports.iter().map(|port| &port.endpoint));
         let open = slice.ports.iter().zip(met).filter(|(_, met)| met.is_some_and(|(open, _)| open));
         for (port, _) in open.filter(|(port, _)| port.outcome.is_evidence()) {
-            plan.record.loss_asked += 1;
+            record.loss_asked += 1;
             let late = !port.outcome.is_answer() || port.is_late();
-            plan.record.loss_missed += u64::from(late);
+            record.loss_missed += u64::from(late);
         }
     }
-    plan.record.local_errors += local_errors;
-    plan.record.groups_done += 1;
-    plan.record.groups = plan.record.groups.max(plan.record.groups_done);
-    plan.record.covered += slices.len() as u64;
+    record.local_errors += local_errors;
+    record.groups_done += 1;
+    record.groups = record.groups.max(record.groups_done);
+    record.covered += slices.len() as u64;
     Group {
-        record: plan.record.clone(),
+        record: record.clone(),
         slices,
         heard: AddressSet::empty(),
         coverage: Coverage::default(),
         addresses: AddressSet::empty(),
         asked: 0,
+        absent: AddressSet::empty(),
         counted: None,
         part: None,
         spoilt: AddressSet::empty(),

@@ -32,6 +32,7 @@ mod mirage;
 mod network;
 mod openings;
 mod pass;
+mod presence;
 mod reverse;
 mod review;
 mod run;

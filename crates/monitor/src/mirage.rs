@@ -27,6 +27,9 @@ pub(crate) enum Mirage {
     Host(IpAddr),
     /// Every address of the prefix answers, on this port or (none) on every one.
     Prefix(Prefix, Option<u16>),
+    /// Addresses of the prefix answer to knocks (ICMP, ARP and the like) as if somebody were at each: what shows itself there by nothing
+    /// else is no host.
+    Unseen(Prefix),
 }
 
 /// A part of a /24 (of a /120), or all of it.
@@ -99,6 +102,7 @@ impl Mirage {
         match self {
             Self::Host(_) => "answers-every-port",
             Self::Prefix(..) => "answers-every-address",
+            Self::Unseen(_) => "answers-every-knock",
         }
     }
 
@@ -106,7 +110,7 @@ impl Mirage {
     pub(crate) fn range(self) -> AddressRange {
         match self {
             Self::Host(ip) => AddressRange::single(ip),
-            Self::Prefix(prefix, _) => prefix.range(),
+            Self::Prefix(prefix, _) | Self::Unseen(prefix) => prefix.range(),
         }
     }
 
@@ -117,7 +121,7 @@ impl Mirage {
             (Self::Prefix(inner, port), Self::Prefix(outer, of)) => {
                 self != other && outer.holds(inner) && (of.is_none() || of == port)
             }
-            (_, Self::Host(_)) | (Self::Host(_), _) => false,
+            (_, Self::Host(_) | Self::Unseen(_)) | (Self::Host(_) | Self::Unseen(_), _) => false,
         }
     }
 
@@ -128,6 +132,7 @@ impl Mirage {
                 Self::Prefix(prefix, port) => {
                     port.is_none_or(|port| endpoint.port == port) && prefix.range().contains(endpoint.ip)
                 }
+                Self::Unseen(_) => false,
             }
     }
 }
@@ -221,6 +226,18 @@ impl Mirages {
         !known.is_empty() && Mirage::around(endpoint).iter().any(|mirage| known.contains_key(mirage))
     }
 
+    /// Whether something answers to knocks for everybody around an address.
+    pub(crate) fn knock_back(&self, ip: IpAddr) -> bool {
+        let known = self.read();
+        !known.is_empty() && Prefix::around(ip).any(|prefix| known.contains_key(&Mirage::Unseen(prefix)))
+    }
+
+    /// All for whom that is so.
+    pub(crate) fn unseen(&self) -> AddressSet {
+        let known = self.read();
+        known.keys().filter(|mirage| matches!(mirage, Mirage::Unseen(_))).map(|mirage| mirage.range()).collect()
+    }
+
     /// Takes note of one. A smaller one inside a known one is no news.
     pub(crate) fn see(&self, mirage: Mirage, now: Timestamp) {
         let mut known = self.write();
@@ -268,7 +285,9 @@ impl Mirages {
     pub(crate) fn unheard(&self, now: Timestamp) -> AddressSet {
         let is_young =
             |known: &Known| Duration::try_from(now.duration_since(known.since)).is_ok_and(|age| age <= HEARD_BY);
-        self.read().iter().filter(|(_, known)| is_young(known)).map(|(mirage, _)| mirage.range()).collect()
+        let known = self.read();
+        let of_ports = known.iter().filter(|(mirage, known)| !matches!(mirage, Mirage::Unseen(_)) && is_young(known));
+        of_ports.map(|(mirage, _)| mirage.range()).collect()
     }
 
     /// Whether an endpoint behind a mirage is to be asked now who it is; `speaks` where it is known to. Others are asked as often as
@@ -309,7 +328,7 @@ impl Mirages {
         let known = self.read();
         let hosts = known.keys().filter_map(|mirage| match mirage {
             Mirage::Host(ip) => Some(*ip),
-            Mirage::Prefix(..) => None,
+            Mirage::Prefix(..) | Mirage::Unseen(_) => None,
         });
         hosts.filter(|ip| addresses.contains(*ip)).map(AddressRange::single).collect()
     }
@@ -325,7 +344,7 @@ impl Mirages {
             |ip: IpAddr| tcp.iter().all(|port| talked.get(&Endpoint::tcp(ip, port)).is_some_and(|talk| talk.is_heard));
         let hosts = known.keys().filter_map(|mirage| match mirage {
             Mirage::Host(ip) => Some(*ip),
-            Mirage::Prefix(..) => None,
+            Mirage::Prefix(..) | Mirage::Unseen(_) => None,
         });
         hosts.filter(|ip| addresses.contains(*ip) && is_heard(*ip)).map(AddressRange::single).collect()
     }
@@ -372,12 +391,15 @@ impl Mirages {
             kept.push(seen);
         }
         slice.ports = kept;
-        let says_more = !slice.services.is_empty() || !slice.audits.is_empty() || !slice.names.is_empty();
+        let says_more = !slice.services.is_empty()
+            || !slice.audits.is_empty()
+            || !slice.names.is_empty()
+            || slice.presence.is_some();
         had == 0 || !slice.ports.is_empty() || says_more
     }
 }
 
-/// `192.0.2.7`, `192.0.2.0/24`, `192.0.2.0/24 port 443`.
+/// `192.0.2.7`, `192.0.2.0/24`, `192.0.2.0/24 port 443`, `192.0.2.0/24 knocks`.
 impl fmt::Display for Mirage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -386,6 +408,7 @@ impl fmt::Display for Mirage {
                 write!(f, "{first}/{length}")?;
                 port.map_or(Ok(()), |port| write!(f, " port {port}"))
             }
+            Self::Unseen(Prefix { first, length }) => write!(f, "{first}/{length} knocks"),
         }
     }
 }
@@ -401,6 +424,12 @@ impl FromStr for Mirage {
         if let Ok(ip) = text.parse() {
             return Ok(Self::Host(ip));
         }
+        if let Some(prefix) = text.strip_suffix(" knocks") {
+            return match prefix.parse()? {
+                Self::Prefix(prefix, None) => Ok(Self::Unseen(prefix)),
+                _ => Err(NoMirage),
+            };
+        }
         let (prefix, port) = match text.split_once(" port ") {
             Some((prefix, port)) => (prefix, Some(port.parse().map_err(|_| NoMirage)?)),
             None => (text, None),
@@ -415,162 +444,4 @@ impl FromStr for Mirage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::{Coverage, Lane, OpenReason, PassId, PassKind, PassRef, Service, ServiceObservation};
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn news(mirages: &Mirages) -> Vec<Mirage> {
-        std::iter::from_fn(|| mirages.next_news()).collect()
-    }
-
-    fn slice(ip: IpAddr, ports: &[u16], speaking: &[u16], mute: &[u16]) -> HostSlice {
-        let open = |&port: &u16| PortObservation {
-            endpoint: Endpoint::tcp(ip, port),
-            outcome: Outcome::Open(OpenReason::Connected),
-            at: NOW,
-            attempts: 1,
-            refused: 0,
-            rtt_us: None,
-        };
-        let talk = |port: u16, service: Option<Service>| ServiceObservation {
-            endpoint: Endpoint::tcp(ip, port),
-            name: None,
-            at: NOW,
-            service,
-            tls: None,
-            connections: 1,
-            learnt: false,
-            heard: None,
-        };
-        let spoken =
-            speaking.iter().map(|&port| talk(port, Some(Service { name: "ssh".into(), ..Service::default() })));
-        HostSlice {
-            vantage: "scan1".into(),
-            ip,
-            pass: PassRef {
-                id: PassId(model::derive_id(NOW, "pass", &1)),
-                profile: "dmz".into(),
-                lane: Lane::Hot,
-                kind: PassKind::Sweep,
-            },
-            at: NOW,
-            covered: Coverage::default(),
-            ports: ports.iter().map(open).collect(),
-            services: spoken.chain(mute.iter().map(|&port| talk(port, None))).collect(),
-            audits: Vec::new(),
-            names: Vec::new(),
-            mac: None,
-        }
-    }
-
-    #[test]
-    fn what_speaks_stays_and_what_is_mute_goes() {
-        let ip: IpAddr = [192, 0, 2, 7].into();
-        let mirages = Mirages::default();
-        let sift = |mut slice: HostSlice, spoke: &[u16]| {
-            let talked = !slice.services.is_empty();
-            let left = mirages.sift(&mut slice, talked, |endpoint| spoke.contains(&endpoint.port));
-            let ports: Vec<_> = slice.ports.iter().map(|seen| (seen.endpoint.port, seen.outcome.is_open())).collect();
-            (left, ports)
-        };
-        assert_eq!(sift(slice(ip, &[443], &[], &[]), &[]), (true, vec![(443, true)]), "nothing is known");
-        let prefix = Mirage::Prefix(Prefix::of([192, 0, 2, 0].into(), 8), Some(443));
-        mirages.see(prefix, NOW);
-        mirages.see(prefix, NOW);
-        assert_eq!(news(&mirages), [prefix], "once");
-        for (ports, speaking, mute, spoke, expect) in [
-            (&[443_u16][..], &[][..], &[][..], &[][..], (false, vec![])),
-            (&[443], &[], &[443], &[], (false, vec![])),
-            (&[443], &[443], &[], &[], (true, vec![(443, true)])),
-            (&[22, 443], &[], &[], &[], (true, vec![(22, true)])),
-            (&[443], &[], &[443], &[443], (true, vec![(443, false)])),
-            (&[443], &[], &[], &[443], (false, vec![])),
-        ] {
-            assert_eq!(
-                sift(slice(ip, ports, speaking, mute), spoke),
-                expect,
-                "{ports:?} {speaking:?} {mute:?} {spoke:?}"
-            );
-        }
-        let elsewhere: IpAddr = [192, 0, 3, 7].into();
-        assert_eq!(sift(slice(elsewhere, &[443], &[], &[443]), &[]), (true, vec![(443, true)]));
-        mirages.see(Mirage::Host(elsewhere), NOW);
-        assert_eq!(sift(slice(elsewhere, &[443, 1, 2], &[2], &[443]), &[]), (true, vec![(2, true)]));
-        mirages.forget(Mirage::Host(elsewhere));
-        assert_eq!(sift(slice(elsewhere, &[1], &[], &[]), &[]), (true, vec![(1, true)]));
-        mirages.see(Mirage::Prefix(Prefix::of(elsewhere, 8), None), NOW);
-        mirages.see(Mirage::Host(elsewhere), NOW);
-        assert_eq!(news(&mirages).len(), 2, "the host is part of the prefix");
-        assert!(mirages.hold(&Endpoint::tcp(elsewhere, 9)) && !mirages.hold(&Endpoint::udp(elsewhere, 9)));
-    }
-
-    #[test]
-    fn most_behind_a_mirage_are_nobody_and_are_seldom_asked() {
-        let mirages = Mirages::default();
-        let endpoint = Endpoint::tcp([192, 0, 2, 7].into(), 443);
-        let at = |minute: i64| Timestamp::from_second(minute * 60).expect("in range");
-        for (minute, speaks, may) in [
-            (0, false, true),
-            (10, false, false),
-            (10, true, true),
-            (14, true, false),
-            (69, false, false),
-            (70, false, true),
-        ] {
-            assert_eq!(mirages.may_talk(endpoint, speaks, TALK_EVERY, at(minute)), may, "{minute}");
-        }
-    }
-
-    #[test]
-    fn names_read_back() {
-        for text in [
-            "192.0.2.7",
-            "2001:db8::7",
-            "192.0.2.0/24",
-            "192.0.2.0/24 port 443",
-            "192.0.2.192/26 port 443",
-            "192.0.2.6/31",
-            "2001:db8::/120 port 22",
-            "2001:db8::40/122",
-        ] {
-            assert_eq!(text.parse::<Mirage>().map(|mirage| mirage.to_string()).as_deref(), Ok(text));
-        }
-        for text in
-            ["192.0.2.0 port 24", "192.0.2.0/23", "192.0.2.1/24", "192.0.2.0/33", "192.0.2.0/x", "2001:db8::/64"]
-        {
-            assert_eq!(text.parse::<Mirage>(), Err(NoMirage), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_part_of_a_prefix_holds_its_own_and_is_known_with_the_whole() {
-        let mirages = Mirages::default();
-        let mirage = |text: &str| text.parse::<Mirage>().expect("a mirage");
-        mirages.see(mirage("192.0.2.64/26 port 443"), NOW);
-        for (last, port, held) in
-            [(63, 443, false), (64, 443, true), (127, 443, true), (128, 443, false), (64, 22, false)]
-        {
-            assert_eq!(mirages.hold(&Endpoint::tcp([192, 0, 2, last].into(), port)), held, "{last}:{port}");
-        }
-        assert!(!mirages.has_others(mirage("192.0.2.0/28 port 9")), "nobody was told of the other yet");
-        news(&mirages);
-        // What is seen, and whether that is news.
-        for (text, is_news) in [
-            ("192.0.2.64/28 port 443", false),
-            ("192.0.2.64/28 port 22", true),
-            ("192.0.2.0/25 port 443", true),
-            ("192.0.2.0/26 port 443", false),
-            ("192.0.2.7", true),
-            ("192.0.2.0/24", true),
-            ("192.0.2.8", false),
-            ("192.0.2.0/24 port 25", false),
-            ("192.0.3.8", true),
-        ] {
-            mirages.see(mirage(text), NOW);
-            assert_eq!(news(&mirages).len(), usize::from(is_news), "{text}");
-        }
-        assert!(mirages.has_others(mirage("192.0.2.0/28 port 9")) && !mirages.has_others(mirage("192.0.3.0/24")));
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use crate::{
     look::{Look, Worth},
     mirage::Mirages,
     openings::Openings,
+    presence::{self, Knocked},
     suspect::{MANY_PORTS, SOON, Suspects},
     sweep,
 };
@@ -66,6 +67,8 @@ pub(crate) struct Group {
     pub(crate) probes: u64,
     /// Whether what it did not find counts.
     pub(crate) worth: Worth,
+    /// Those of them at which nobody was, in whatever way they were asked.
+    pub(crate) absent: AddressSet,
     /// Its addresses will be asked other ports in this pass, so that it is no baseline yet. Hears of whom its silence counted, once that
     /// is committed; where it counts for nothing, of nobody.
     pub(crate) counted: Option<oneshot::Sender<AddressSet>>,
@@ -123,6 +126,8 @@ pub(crate) struct Plan {
     pub(crate) dark: u8,
     /// Its ports are asked in so many parts, as [`SweepJob::parts`].
     pub(crate) parts: u32,
+    /// Where no port answers, it is asked whether anybody is there at all.
+    pub(crate) discovers: bool,
 }
 
 impl Tools {
@@ -214,8 +219,7 @@ pub(crate) async fn sweep_group(
         quick: false,
         udp_payload: Arc::new(probe::conversation::udp_payload),
         trap,
-        // What a host is known by are its ports.
-        knock: false,
+        knock: if plan.discovers { presence::times(tools, &addresses) } else { 0 },
     };
     let (found_sender, mut found) = mpsc::channel::<Found>(1_024);
     let mut asking = pin!(tools.network.sweep(job, found_sender, cancel.clone(), gone_through));
@@ -273,7 +277,8 @@ pub(crate) async fn sweep_group(
     // Nor is what left the scope meanwhile.
     let spoilt = spoilt.intersection(&tools.scope.load().space(now));
     let counts = outcome.counts;
-    let slices = outcome
+    let knocked = Knocked::of(&outcome);
+    let mut slices: Vec<HostSlice> = outcome
         .hosts
         .into_iter()
         .map(|HostResult { ip, ports, complete, answers_everything }| {
@@ -287,6 +292,7 @@ pub(crate) async fn sweep_group(
                 at: now,
                 covered: if complete { coverage.clone() } else { Coverage::default() },
                 mac: neighbour(tools, ip, &ports),
+                presence: None,
                 ports,
                 services: Vec::new(),
                 audits: Vec::new(),
@@ -294,6 +300,20 @@ pub(crate) async fn sweep_group(
             }
         })
         .collect();
+    let absent = knocked.silent.clone();
+    if worth.doubt.is_none() {
+        let settle = async {
+            if plan.discovers {
+                presence::settle(tools, &look, plan, knocked, &mut slices).await;
+            } else {
+                presence::ask_the_silent(tools, &look, &mut slices, |host| host.is_up).await;
+            }
+        };
+        tokio::select! {
+            () = settle => {}
+            () = cancel.cancelled() => return None,
+        }
+    }
     let group = Group {
         record: plan.record.clone(),
         slices,
@@ -301,6 +321,7 @@ pub(crate) async fn sweep_group(
         heard: tools.mirages.heard_out(&covered, &plan.tcp),
         asked: covered.len(),
         addresses: covered,
+        absent,
         counted: None,
         part: None,
         spoilt,
@@ -421,6 +442,7 @@ pub(crate) fn slice_of(
         at: tools.clock.now(),
         covered,
         mac: neighbour(tools, ip, &ports),
+        presence: None,
         ports,
         services,
         audits: Vec::new(),

@@ -175,6 +175,8 @@ impl<'a> Walk<'a> {
         }
         let (all, beside, cancel) = (self.all.clone(), self.course.beside(step), cancel.clone());
         let is_last = self.course.is_last(step);
+        // Once for each address, when all there is to ask of its ports was asked.
+        plan.discovers &= is_last;
         Some(Box::pin(async move {
             let mut credit = None;
             if let Some(asked) = asked {

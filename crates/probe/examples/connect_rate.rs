@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         quick: false,
         udp_payload: Arc::new(|_| None),
         trap: Arc::new(|_| ()),
-        knock: false,
+        knock: 0,
     };
     let (sender, mut receiver) = mpsc::channel(1024);
     let begun = Instant::now();

@@ -50,7 +50,11 @@ impl Record {
         {
             return false;
         }
-        let mut answers = false;
+        // A silence may be the beginning of its end.
+        if slice.presence.is_some_and(|presence| presence.is_silent() || Moment::new(presence.at).is_none()) {
+            return false;
+        }
+        let mut answers = slice.presence.is_some();
         for seen in &slice.ports {
             if seen.endpoint.ip != slice.ip || Moment::new(seen.at).is_none() || self.repeated(seen).is_none() {
                 return false;
@@ -119,6 +123,9 @@ impl Record {
         let met = self.identities.iter_mut().find(|held| held.mac().is_some() && held.mac() == slice.mac);
         if let (Some(held), Some(at)) = (met, Moment::new(slice.at)) {
             held.meet(at);
+        }
+        if let Some(at) = slice.presence.and_then(|presence| Moment::new(presence.at)) {
+            self.last_seen = self.last_seen.max(at);
         }
         for seen in &slice.ports {
             let Some(at) = Moment::new(seen.at) else { continue };

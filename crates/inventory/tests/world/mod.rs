@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use model::{
     AddressSet, AuditObservation, Certificate, ClosedReason, Coverage, Endpoint, Event, EventType, HostPolicy,
     HostSlice, KeyInfo, Lane, NameObservation, NameSource, OpenReason, Outcome, PassId, PassKind, PassRef,
-    PortObservation, PortSet, Service, ServiceObservation, Sha256, Target, TlsAudit, TlsObservation, TlsPosture,
-    Transport, Vantage, Weakness,
+    PortObservation, PortSet, Presence, Service, ServiceObservation, Sha256, Sign, Target, TlsAudit, TlsObservation,
+    TlsPosture, Transport, Vantage, Weakness,
 };
 use std::{net::IpAddr, sync::Arc};
 use uuid::Uuid;
@@ -27,7 +27,15 @@ pub(crate) enum Seen {
     Audit(Box<AuditObservation>),
     Names(Vec<&'static str>),
     Mac(model::Mac),
+    /// It was asked whether it is there, and showed itself by that or by nothing.
+    Presence(Option<Sign>),
 }
+
+pub(crate) fn shows(sign: Sign) -> Seen {
+    Seen::Presence(Some(sign))
+}
+
+pub(crate) const NO_SIGN: Seen = Seen::Presence(None);
 
 pub(crate) fn open(port: u16) -> Seen {
     Seen::Port(Transport::Tcp, port, Outcome::Open(OpenReason::Connected))
@@ -211,6 +219,12 @@ impl World {
         world
     }
 
+    /// Nobody was at these addresses when they were asked.
+    pub(crate) fn nobody_at(&mut self, addresses: &str) {
+        let change = self.inventory.nobody_at(&"dmz".into(), Lane::Likely, &address_set(addresses));
+        self.inventory.install(&change);
+    }
+
     pub(crate) fn cover(&mut self, addresses: &str, ports: &str) {
         let change =
             self.inventory.group_done(&"dmz".into(), Lane::Likely, &coverage(ports), &address_set(addresses), time(0));
@@ -358,6 +372,7 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
         audits: Vec::new(),
         names: Vec::new(),
         mac: None,
+        presence: None,
     };
     for seen in seen {
         match seen.clone() {
@@ -380,6 +395,7 @@ pub(crate) fn slice(second: i64, ip: &str, number: u64, seen: &[Seen]) -> HostSl
                 at,
             }),
             Seen::Mac(mac) => slice.mac = Some(mac),
+            Seen::Presence(sign) => slice.presence = Some(Presence { at, sign }),
             Seen::Audit(mut seen) => {
                 seen.endpoint.ip = ip;
                 seen.at = later;

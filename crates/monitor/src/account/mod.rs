@@ -152,6 +152,10 @@ impl Accounted {
         self.network.surroundings()
     }
 
+    pub(crate) fn sends_packets_to(&self, ip: IpAddr) -> bool {
+        self.network.sends_packets_to(ip)
+    }
+
     pub(crate) fn packets_due(&self) -> Option<Due> {
         self.network.packets_due()
     }

@@ -106,6 +106,12 @@ impl<'a> Swept<'a> {
     }
 
     pub(super) fn end(mut self, outcome: &SweepOutcome) {
+        for round in &outcome.knocks {
+            if let Asked::Those(those) = &round.asked {
+                let list = Numbering::list(those.iter().copied());
+                self.again(round, Order::Ascending, &list, Arc::new(Territory::of(&list)), outcome.aborted);
+            }
+        }
         let (Some(mut entry), Some(numbering)) = (self.entry.take(), self.numbering.take()) else { return };
         let mut first: Option<(u64, Round)> = None;
         for round in &outcome.rounds {

@@ -269,7 +269,7 @@ async fn a_sweep_tells_of_its_rounds() {
             timeout: Duration::from_secs(1),
             udp_payload: Arc::new(|_| None),
             trap: Arc::new(|_| ()),
-            knock: false,
+            knock: 0,
         }
     };
     let (found, _receiver) = mpsc::channel(1);

@@ -11,9 +11,10 @@ use std::{
 /// So many hosts of a prefix that are shut to us are a firewall's doing.
 const SEVERAL: usize = 2;
 
-/// Everything asked of a known host stayed without an answer.
+/// Everything asked of a known host stayed without an answer. That it shows itself otherwise says nothing of what became of its ports.
 pub(crate) fn is_silent(slice: &HostSlice) -> bool {
-    !slice.ports.is_empty() && slice.services.is_empty() && slice.ports.iter().all(|port| !port.outcome.is_answer())
+    let was_asked = !slice.ports.is_empty() || slice.presence.is_some_and(|presence| presence.is_silent());
+    was_asked && slice.services.is_empty() && slice.ports.iter().all(|port| !port.outcome.is_answer())
 }
 
 /// Leaves only what speaks for hosts and ports.
@@ -21,7 +22,9 @@ pub(crate) fn strip(slices: &mut Vec<HostSlice>, inventory: &Inventory) {
     slices.retain_mut(|slice| {
         slice.ports.retain(|port| !is_negative(port, inventory));
         slice.covered = Coverage::default();
-        let says_no_more = slice.services.is_empty() && slice.audits.is_empty() && slice.names.is_empty();
+        slice.presence = slice.presence.filter(|presence| !presence.is_silent());
+        let says_no_more =
+            slice.services.is_empty() && slice.audits.is_empty() && slice.names.is_empty() && slice.presence.is_none();
         !(slice.ports.is_empty() && says_no_more && slice.mac.is_none())
     });
 }

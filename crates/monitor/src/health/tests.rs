@@ -49,6 +49,7 @@ fn slice(last: u8, outcome: Outcome) -> HostSlice {
         audits: Vec::new(),
         names: Vec::new(),
         mac: None,
+        presence: None,
     }
 }
 

@@ -41,6 +41,9 @@ impl<J: Journal> Monitor<J> {
                 Mirage::Host(_) => "every port of the host answers, also those that nothing should listen on",
                 Mirage::Prefix(_, None) => "every port of every address of the prefix answers, also where nothing is",
                 Mirage::Prefix(_, Some(_)) => "every address of the prefix answers on the port, also where nothing is",
+                Mirage::Unseen(_) => {
+                    "addresses of the prefix answer to ICMP or on the link as if somebody were at nearly each of them, and by no port: hosts that show themselves by nothing else are not believed there"
+                }
             };
             let event = self.about(EventType::AnswersEverything, mirage, "confirmed", what, now);
             self.decider.raise(event, now, batch);

@@ -89,6 +89,7 @@ impl<J: Journal> Monitor<J> {
             audits: Vec::new(),
             names: vec![NameObservation { source: NameSource::Ptr, names, at: now }],
             mac: None,
+            presence: None,
         };
         let mut batch = Batch::default();
         let known = self.decider.inventory().host(ip).is_some();

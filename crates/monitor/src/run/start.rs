@@ -62,6 +62,7 @@ impl<J: Journal> Monitor<J> {
         let seed = self.seed ^ self.counter.wrapping_mul(0x2545_f491_4f6c_dd1d);
         let profile = self.lanes[index].profile.clone();
         let ground = self.ground(&profile, now);
+        let discovers = self.discoverer(&profile) == Some(self.lanes[index].lane);
         let state = &mut self.lanes[index];
         let why = if state.wanted { Why::ScanNow } else { Why::Lane };
         let record = state.begin(&ground, seed, id, now);
@@ -75,11 +76,19 @@ impl<J: Journal> Monitor<J> {
             identify: state.identify,
             dark: 1,
             parts: 1,
+            discovers,
         };
         let cancel = CancellationToken::new();
         state.running = Some(Running { record, cancel: cancel.clone() });
         let tools = self.tools.on(&plan.record.profile, plan.record.lane, plan.record.id, why);
         self.passes.spawn(pass::run(tools, plan, cancel));
+    }
+
+    /// The lane of a profile that knocks where no port answers: the one with the likely ports, or else the one with all ports, beside which
+    /// it costs next to nothing. The hot ports are to be gone through quickly, and are few.
+    fn discoverer(&self, profile: &str) -> Option<Lane> {
+        let has = |lane: &Lane| self.lanes.iter().any(|state| *state.profile == *profile && state.lane == *lane);
+        [Lane::Likely, Lane::Full].into_iter().find(has)
     }
 
     pub(super) fn cancel_passes(&mut self) {

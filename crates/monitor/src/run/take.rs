@@ -132,6 +132,8 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let mut batch = Batch::default();
         addresses = addresses.difference(&self.tools.mirages.unheard(now).difference(&heard)).difference(&unproven);
+        // Who shows himself by no port was asked in one go.
+        let absent = group.absent.intersection(&addresses).difference(&self.tools.mirages.unseen());
         let mut is_whole = group.counted.is_none();
         if let Some(part) = group.part {
             let running = self.lane(&profile, lane).and_then(|state| state.running.as_ref());
@@ -148,6 +150,9 @@ impl<J: Journal> Monitor<J> {
         }
         if is_whole && !addresses.is_empty() {
             self.decider.group_done(&profile, lane, &coverage, &addresses, now, &mut batch);
+        }
+        if !absent.is_empty() {
+            self.decider.nobody_at(&profile, lane, &absent, now, &mut batch);
         }
         if let Some(state) = self.lane(&profile, lane)
             && let Some(running) = &mut state.running

@@ -17,7 +17,7 @@ use monitor::{
     Network, Parts, PassRecord, Restored, Surroundings, scope_of,
 };
 use notifiers::Owed;
-use probe::{Found, HostResult, ResolveError, Resolved, SweepCounts, SweepJob, SweepOutcome};
+use probe::{Discovered, Found, HostResult, Knock, ResolveError, Resolved, SweepCounts, SweepJob, SweepOutcome};
 use scope::ScopeHandle;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,6 +76,9 @@ struct Truth {
     /// Hosts whose firewall has banned the sensor.
     shut_out: BTreeMap<IpAddr, Ban>,
     asked_of: BTreeMap<IpAddr, u64>,
+    /// Those that answer to echoes, whatever their ports do; none where nobody can be asked for one.
+    echoes: Option<BTreeSet<IpAddr>>,
+    knocks: u64,
     /// Questions of a thousand that are lost.
     lost: u64,
     around: Surroundings,
@@ -160,6 +163,29 @@ impl World {
     /// The firewall before a host bans the sensor.
     pub(crate) fn shut_out(&self, ip: &str, ban: Ban) {
         self.truth().shut_out.insert(ip.parse().expect("an address"), ban);
+    }
+
+    /// From now on packets ask, and these answer to echoes.
+    pub(crate) fn echo(&self, ips: impl IntoIterator<Item = String>) {
+        self.truth().echoes = Some(ips.into_iter().map(|ip| ip.parse().expect("an address")).collect());
+    }
+
+    /// Knocks so far.
+    pub(crate) fn knocks(&self) -> u64 {
+        self.truth().knocks
+    }
+
+    /// What a host answers to a knock; none where that cannot be asked.
+    fn knock(&self, ip: IpAddr) -> Option<bool> {
+        let mut truth = self.truth();
+        if truth.no_route || self.halted.load(Ordering::SeqCst) {
+            return None;
+        }
+        let answers = truth.echoes.as_ref()?.contains(&ip) && !truth.unplugged;
+        truth.knocks += 1;
+        truth.answers += 1;
+        let is_lost = scattered(truth.answers) % 1_000 < truth.lost;
+        Some(answers && !is_lost)
     }
 
     pub(crate) fn let_in(&self, ip: &str) {
@@ -352,6 +378,16 @@ impl Network for World {
                 if !complete {
                     outcome.incomplete.push(ip);
                 }
+                if job.knock > 0 && !listed.iter().any(|port| port.outcome.is_answer()) {
+                    let answers: Option<Vec<bool>> = (0..job.knock).map(|_| self.knock(ip)).collect();
+                    match answers {
+                        Some(answers) if answers.contains(&true) => {
+                            outcome.discovered.push(Discovered { ip, by: [Knock::Echo].into() });
+                        }
+                        Some(_) => outcome.silent.push(ip),
+                        None => {}
+                    }
+                }
                 if !listed.is_empty() {
                     outcome.hosts.push(HostResult { ip, ports: listed, complete, answers_everything: false });
                 }
@@ -452,6 +488,10 @@ impl Network for World {
 
     fn neighbours(&self, among: &AddressSet) -> AddressSet {
         self.truth().neighbours.iter().filter(|ip| among.contains(**ip)).map(|ip| AddressRange::single(*ip)).collect()
+    }
+
+    fn sends_packets_to(&self, _ip: IpAddr) -> bool {
+        self.truth().echoes.is_some()
     }
 
     fn surroundings(&self) -> Surroundings {

@@ -74,8 +74,9 @@ pub struct SweepJob {
     pub udp_payload: UdpPayload,
     /// Hears at once of a host more of whose ports open than anybody can be behind: the rest of it is not asked any more.
     pub trap: Trap,
-    /// Hosts that answer by none of their ports are asked whether they are there at all, where packets of our own ask.
-    pub knock: bool,
+    /// So often hosts that answer by none of their ports are asked whether they are there at all, in every way there is, where packets
+    /// of our own ask; a sweep without ports does nothing else.
+    pub knock: u8,
 }
 
 /// An endpoint that answered, with what it said if it was asked by UDP.
@@ -98,6 +99,10 @@ pub struct SweepOutcome {
     pub rounds: Vec<Round>,
     /// Hosts that are there although none of their ports answered, ascending.
     pub discovered: Vec<Discovered>,
+    /// Addresses that were asked in every way whether anybody is there, and nobody was, ascending.
+    pub silent: Vec<IpAddr>,
+    /// Who was asked whether he is there: each by an endpoint that stands for its host.
+    pub knocks: Vec<Round>,
     /// Ended before its time: cancelled or halted.
     pub aborted: bool,
 }
@@ -238,7 +243,7 @@ pub async fn sweep_and_tell(
     if let Some(packets) = &sweep.packets {
         packets.slot.listen(Box::new(Ear::of(&sweep)));
     }
-    if !sweep.order.is_empty() {
+    if !sweep.order.is_empty() || sweep.job.knock > 0 {
         // The workers end by `stop`; only then is what they did complete.
         let stop_when_halted = async {
             dialer.halted().await;
@@ -347,6 +352,9 @@ impl Sweep {
 
     async fn all_rounds(self: &Arc<Self>) {
         self.meet().await;
+        if self.ports.is_empty() {
+            return self.knock().await;
+        }
         self.run(Work::All(self.order), 1).await;
         self.after_shortages(1).await;
         self.ask_the_dark().await;
@@ -453,7 +461,7 @@ impl Sweep {
 
     fn endpoint(&self, number: u64) -> Option<(usize, Endpoint)> {
         let ports = self.ports.len() as u64;
-        let host = usize::try_from(number / ports).ok()?;
+        let host = usize::try_from(number.checked_div(ports)?).ok()?;
         let (transport, port) = *self.ports.get(usize::try_from(number % ports).ok()?)?;
         Some((host, Endpoint { ip: *self.addresses.get(host)?, transport, port }))
     }
@@ -494,7 +502,7 @@ impl Sweep {
         let mut outcome = self.progress.outcome(&self.addresses);
         self.distrust(&mut outcome);
         outcome.rounds = mem::take(&mut *self.rounds.lock().unwrap_or_else(PoisonError::into_inner));
-        outcome.discovered = self.discovered();
+        self.tell_of_knocks(&mut outcome);
         outcome.aborted = self.stop.is_cancelled();
         outcome
     }

@@ -1,12 +1,12 @@
 //! The part of a sweep that raw packets ask.
 
-use super::{Asked, Found, Round, Sweep, SweepJob, bits::Bits, run::Work};
+use super::{Asked, Found, Round, Sweep, SweepJob, bits::Bits, knocks::Knocks, run::Work};
 use crate::raw::{Answer, KNOCKS, Knock, Order, Raw, Report, Sink, Slot, Stretch, Target};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::IpAddr,
     ops::Range,
     sync::{
@@ -51,8 +51,7 @@ pub(super) struct Packets {
     asked: AtomicU64,
     /// The attempts that were made so far, by the number of the last.
     attempts: AtomicU8,
-    /// Hosts (by their place) that answered to knocks, or for their address.
-    pub(super) knocked: Mutex<BTreeMap<usize, BTreeSet<Knock>>>,
+    pub(super) knocks: Knocks,
     /// Endpoints that did not leave for want of something of our own.
     unsent: Mutex<Vec<u64>>,
 }
@@ -69,7 +68,7 @@ impl Packets {
             datagrams: job.udp.iter().filter_map(datagram).collect(),
             asked: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
-            knocked: Mutex::default(),
+            knocks: Knocks::default(),
             unsent: Mutex::default(),
         }
     }
@@ -176,11 +175,6 @@ impl Ear {
     pub(super) fn of(sweep: &Arc<Sweep>) -> Self {
         Self { sweep: Arc::downgrade(sweep), news: sweep.news.clone(), counted: AtomicU64::new(0) }
     }
-
-    /// Of a volley that asks no endpoint: none of its packets is counted.
-    pub(super) fn of_knocks(sweep: &Arc<Sweep>) -> Self {
-        Self { counted: AtomicU64::new(u64::MAX), ..Self::of(sweep) }
-    }
 }
 
 impl Sink for Ear {
@@ -189,7 +183,7 @@ impl Sink for Ear {
         if let Some(packets) = &sweep.packets
             && let Ok(host) = sweep.addresses.binary_search(&ip)
         {
-            packets.note_knock(host, knock);
+            packets.knocks.answered(host, knock);
         }
     }
 
@@ -529,7 +523,11 @@ impl Sweep {
     /// How long answers are waited for after the last question.
     pub(super) fn patience(&self) -> Duration {
         let by_round_trip = self.dialer.raw().map(crate::Raw::patience).unwrap_or_default();
-        if self.job.quick && self.progress.has_heard_any() { by_round_trip } else { self.job.timeout }
+        if self.job.quick && (self.ports.is_empty() || self.progress.has_heard_any()) {
+            by_round_trip
+        } else {
+            self.job.timeout
+        }
     }
 
     pub(super) fn number_of(&self, endpoint: &Endpoint) -> Option<(usize, u64)> {

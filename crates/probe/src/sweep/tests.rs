@@ -45,7 +45,7 @@ fn job(addresses: &[&str], tcp: impl IntoIterator<Item = u16>, udp: impl IntoIte
         quick: false,
         udp_payload: Arc::new(|port| Some(port.to_be_bytes().to_vec())),
         trap: Arc::new(|_| ()),
-        knock: false,
+        knock: 0,
     }
 }
 

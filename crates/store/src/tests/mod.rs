@@ -281,6 +281,7 @@ fn everything() -> Batch {
         udp: Arc::default(),
         covered: std::iter::once(model::AddressRange::single(ip("192.0.2.7"))).collect(),
         earlier: Vec::new(),
+        absent: model::AddressSet::empty(),
     }];
     batch.baselines = vec!["dmz".into()];
     batch.passes = vec![pass(1, Lane::Hot), pass(2, Lane::Hot), pass(1000, Lane::Full)];

@@ -201,7 +201,7 @@ async fn sweep_all(common: &Common) -> Result<(), Failure> {
             quick: true,
             udp_payload: payloads(),
             trap: Arc::new(|_| ()),
-            knock: ports >= u64::from(MANY_PORTS),
+            knock: u8::from(ports >= u64::from(MANY_PORTS)),
         };
         let (tell, gone_through) = oneshot::channel();
         running.spawn(one_group(common.clone(), sweep_job, tell));
