@@ -5,7 +5,7 @@ use super::{Protocol, Speaker, named};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    text,
+    product, text,
 };
 use model::Service;
 
@@ -43,7 +43,13 @@ const ERROR: &[u8] = b"ERROR :";
 
 fn parse(received: Received<'_>) -> Parse {
     if received.bytes.starts_with(ERROR) && received.bytes.ends_with(b"\r\n") {
-        return Parse::yes(named("irc"), Strength::Weak, Next::Again);
+        let mut service = named("irc");
+        name_by_words(&mut service, received.bytes);
+        // What one program alone says needs no proof.
+        let is_certain = service.product.is_some();
+        let (strength, next) =
+            if is_certain { (Strength::Grammar, Next::Nothing) } else { (Strength::Weak, Next::Again) };
+        return Parse::yes(service, strength, next);
     }
     let Some(line) = Reader::new(received.bytes).line() else {
         let begun = received.bytes.starts_with(b":")
@@ -71,5 +77,44 @@ fn parse(received: Received<'_>) -> Parse {
     if let Some(server) = server {
         service.facts.insert("irc.server".into(), text::printable(server));
     }
+    name_by_words(&mut service, line);
     Parse::yes(service, Strength::Grammar, Next::Farewell(b"QUIT\r\n"))
+}
+
+/// Complaints that one program alone words like this. Most others say "Not enough parameters" and "You have not registered", without
+/// a full stop.
+const WORDS: [(&str, &[u8]); 5] = [
+    ("bitlbee", b":BitlBee-IRCd initialized, please go on"),
+    ("inspircd", b":Not enough parameters."),
+    ("inspircd", b":You have not registered."),
+    ("ngircd", b":Connection not registered"),
+    ("ngircd", b"ERROR :\"Oops, HTTP request received? This is IRC!\""),
+];
+
+fn name_by_words(service: &mut Service, line: &[u8]) {
+    let line = line.trim_ascii_end();
+    if let Some((token, _)) = WORDS.iter().find(|(_, words)| line.ends_with(words)) {
+        product::name(service, token, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_tell_programs_apart() {
+        for (line, expect) in [
+            (":irc.example.org 461 * PING :Not enough parameters.\r\n", Some("InspIRCd")),
+            (":irc.example.org 461 * PING :Not enough parameters\r\n", None),
+            (":irc.example.org 451 * :Connection not registered\r\n", Some("ngIRCd")),
+            (":localhost NOTICE * :BitlBee-IRCd initialized, please go on\r\n", Some("BitlBee")),
+            (":irc.example.org 451 PING :You have not registered\r\n", None),
+            ("ERROR :\"Oops, HTTP request received? This is IRC!\"\r\n", Some("ngIRCd")),
+            ("ERROR :\"This is IRC\"\r\n", None),
+        ] {
+            let Parse::Yes(answer) = parse(Received::ended(line.as_bytes())) else { panic!("{line}") };
+            assert_eq!(answer.service.product.as_deref(), expect, "{line}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::{Protocol, Speaker, named, note};
 use crate::{
     Reader,
     answer::{Parse, Received},
-    text,
+    product, text,
 };
 use model::Service;
 
@@ -64,6 +64,13 @@ fn parse(received: Received<'_>) -> Parse {
     }
 }
 
+/// `KRB_ERR_FIELD_TOOLONG` (RFC 4120 §7.5.9).
+const FIELD_TOO_LONG: u8 = 61;
+
+/// What MIT's server is about when it fails to give a first ticket.
+const STATUSES: [&[u8]; 5] =
+    [b"CLIENT_NOT_FOUND", b"SERVER_NOT_FOUND", b"LOOKING_UP_CLIENT", b"LOOKING_UP_SERVER", b"NEEDED_PREAUTH"];
+
 /// KRB-ERROR: version 5, type 30.
 fn error(bytes: &[u8]) -> Option<Service> {
     const SEQUENCE: u8 = 0x30;
@@ -79,12 +86,24 @@ fn error(bytes: &[u8]) -> Option<Service> {
         match field.tag {
             0xa6 => {
                 let code = Reader::new(field.contents).expect(INTEGER).and_then(|code| code.last().copied());
+                // What MIT's server says to a length that is none, such as the beginning of another protocol's question: Heimdal's and
+                // Windows' leave.
+                if code == Some(FIELD_TOO_LONG) {
+                    product::name(&mut service, "mit kerberos", None);
+                }
                 note(&mut service, "kerberos.error", code.map(|code| code.to_string()).unwrap_or_default());
             }
             // The realm of the service; ours comes back where it has none.
             0xa9 => {
                 let realm = Reader::new(field.contents).element().map(|realm| text::printable(realm.contents));
                 note(&mut service, "kerberos.realm", realm.filter(|realm| realm != "INVALID").unwrap_or_default());
+            }
+            // What MIT's server was about when it failed, in its own words; Windows says nothing there, and Heimdal a sentence.
+            0xab => {
+                let said = Reader::new(field.contents).element().map(|text| text.contents).unwrap_or_default();
+                if STATUSES.contains(&said.trim_ascii()) {
+                    product::name(&mut service, "mit kerberos", None);
+                }
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! `NetBIOS` name service (RFC 1002 §4.2.17): the node status of whoever is asked, with its names and its hardware address.
 
 use super::{Protocol, Speaker, named, note};
-use crate::{Reader, answer::Parse, text};
+use crate::{Reader, answer::Parse, product, text};
 use model::Service;
 
 pub(super) static PROTOCOL: Protocol = Protocol {
@@ -34,8 +34,10 @@ fn message(bytes: &[u8]) -> Option<Service> {
     reader.take(6)?;
     let _length = reader.u16()?;
     let mut service = named("netbios-ns");
+    let mut suffixes = Vec::new();
     for _ in 0..reader.u8()?.min(32) {
         let (name, suffix, flags) = (reader.take(15)?, reader.u8()?, reader.u16()?);
+        suffixes.push(suffix);
         let fact = match (suffix, flags & GROUP != 0) {
             (0, false) => "netbios.computer",
             (0, true) => "netbios.workgroup",
@@ -45,7 +47,12 @@ fn message(bytes: &[u8]) -> Option<Service> {
             note(&mut service, fact, name);
         }
     }
-    if let Some(address) = reader.array::<6>().filter(|address| *address != [0; 6]) {
+    let address = reader.array::<6>();
+    // nmbd alone has no address to tell, and always the three names of a workstation, a messenger and a server.
+    if address == Some([0; 6]) && [0, 3, 0x20].iter().all(|suffix| suffixes.contains(suffix)) {
+        product::name(&mut service, "samba", None);
+    }
+    if let Some(address) = address.filter(|address| *address != [0; 6]) {
         let address: Vec<String> = address.iter().map(|byte| format!("{byte:02x}")).collect();
         note(&mut service, "netbios.mac", address.join(":"));
     }

@@ -4,6 +4,7 @@ use super::{Protocol, Speaker, named};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
+    product,
 };
 use model::Service;
 
@@ -35,7 +36,9 @@ fn parse(received: Received<'_>) -> Parse {
     let (_, Some(length)) = (reader.take(3), reader.u8()) else { return Parse::need_more(received) };
     // What xrdp says to those who speak something else: an ultimatum of T.125, as if a session had been there.
     if received.bytes.starts_with(ULTIMATUM) {
-        return Parse::yes(named("ms-wbt-server"), Strength::Weak, Next::Again);
+        let mut service = named("ms-wbt-server");
+        product::name(&mut service, "xrdp", None);
+        return Parse::yes(service, Strength::Weak, Next::Again);
     }
     if length == 9 && received.may_become(ULTIMATUM) {
         return Parse::NeedMore;

@@ -4,7 +4,7 @@ use super::{Protocol, Speaker};
 use crate::{
     Reader,
     answer::{Next, Parse, Received, Strength},
-    text,
+    product, text,
 };
 use model::Service;
 
@@ -27,6 +27,37 @@ fn parse(received: Received<'_>) -> Parse {
     let Some(line) = Reader::new(received.bytes).line() else {
         return if received.bytes.len() < 256 { Parse::need_more(received) } else { Parse::No };
     };
-    let service = Service { name: "rsync".into(), banner: Some(text::printable(line)), ..Service::default() };
+    let mut service = Service { name: "rsync".into(), banner: Some(text::printable(line)), ..Service::default() };
+    if is_its_own(line.get(START.len()..).unwrap_or_default()) {
+        product::name(&mut service, "rsync", None);
+    }
     Parse::yes(service, Strength::Structure, Next::Nothing)
+}
+
+/// The others that speak it (OpenBSD's among them) stayed at protocol 27: rsync itself alone has 30 and above, with a number behind
+/// a point.
+fn is_its_own(said: &[u8]) -> bool {
+    let version: Vec<u8> = said.iter().copied().take_while(|byte| *byte != b' ').collect();
+    let Some((protocol, _)) = std::str::from_utf8(&version).ok().and_then(|version| version.split_once('.')) else {
+        return false;
+    };
+    protocol.parse::<u8>().is_ok_and(|protocol| protocol >= 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rsync_itself_has_the_later_protocols() {
+        for (line, expect) in [
+            (b"@RSYNCD: 31.0 sha512 md5\n".as_slice(), Some("rsync")),
+            (b"@RSYNCD: 30.0\n", Some("rsync")),
+            (b"@RSYNCD: 27\n", None),
+            (b"@RSYNCD: 29\n", None),
+        ] {
+            let Parse::Yes(answer) = parse(Received::open(line)) else { panic!("{}", line.escape_ascii()) };
+            assert_eq!(answer.service.product.as_deref(), expect, "{}", line.escape_ascii());
+        }
+    }
 }

@@ -79,6 +79,10 @@ fn subversion(received: Received<'_>) -> Parse {
     let mut service = named("svn");
     let said = text::printable(bytes.get(..end).unwrap_or(bytes));
     if let Some(capabilities) = said.rsplit("( ").next() {
+        // svnserve's since 1.7 and 1.8; no other server of this protocol is known that offers them.
+        if capabilities.split(' ').any(|capability| matches!(capability, "atomic-revprops" | "ephemeral-txnprops")) {
+            product::name(&mut service, "subversion", None);
+        }
         note(&mut service, "svn.capabilities", capabilities);
     }
     Parse::certain(service)

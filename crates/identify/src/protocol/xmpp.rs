@@ -3,7 +3,7 @@
 use super::{Asking, Protocol, Speaker};
 use crate::{
     answer::{Next, Parse, Received, Strength},
-    text,
+    product, text,
 };
 use model::Service;
 
@@ -66,5 +66,35 @@ fn parse(received: Received<'_>, name: &str, namespace: &str) -> Parse {
     if has("<stream:features") {
         service.facts.insert("xmpp.starttls".into(), text::printable(starttls.as_bytes()));
     }
-    Parse::yes(service, Strength::Structure, Next::Nothing)
+    // The words that Prosody alone says to clients, and to servers, which ask for a host that it is not.
+    if has(">This server does not serve ") || has(">This host does not serve ") {
+        product::name(&mut service, "prosody", None);
+    }
+    // To somebody who spoke something else: it says more to those who open a stream.
+    let next = if has("<not-well-formed") { Next::Again } else { Next::Nothing };
+    Parse::yes(service, Strength::Structure, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_told_that_it_was_no_stream_opens_one() {
+        let stream = |error: &str| {
+            format!(
+                "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id=''>\
+                 <stream:error>{error}</stream:error></stream:stream>"
+            )
+        };
+        for (error, next, product) in [
+            ("<not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>", Next::Again, None),
+            ("<host-unknown/><text>This server does not serve 192.0.2.7</text>", Next::Nothing, Some("Prosody")),
+            ("<host-unknown/>", Next::Nothing, None),
+        ] {
+            let said = stream(error);
+            let Parse::Yes(answer) = (CLIENT.parse)(Received::ended(said.as_bytes())) else { panic!("{said}") };
+            assert_eq!((answer.next, answer.service.product.as_deref()), (next, product), "{said}");
+        }
+    }
 }

@@ -82,7 +82,15 @@ impl Interview<'_> {
         // Who is spoken to in TLS and answers in the clear does not speak it.
         let layer = if self.tls.is_some() { layer } else { Layer::Plain };
         match self.visit(layer, Approach::Ask(protocol)).await {
-            Some(Heard::Answer(again)) if again.service.name == protocol.name => Heard::Answer(again),
+            Some(Heard::Answer(mut again)) if again.service.name == protocol.name => {
+                // Its complaint may have been worded as by one program only, and its answer as by any.
+                if again.service.product.is_none() {
+                    let first = &answer.service;
+                    (again.service.vendor, again.service.product) = (first.vendor.clone(), first.product.clone());
+                    (again.service.version, again.service.cpe) = (first.version.clone(), first.cpe.clone());
+                }
+                Heard::Answer(again)
+            }
             // It only looked like that.
             _ if answer.strength == Strength::Weak => Heard::Nothing,
             _ => heard,

@@ -105,7 +105,8 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// Asks a TCP endpoint who it is (a UDP endpoint goes to [`identify_udp`]). Ends within `timeouts.whole`, not counting the waits
 /// for its turn under the ceilings; at once when the dialer is halted. Reads at most 64 KiB of each connection beside TLS' own.
 ///
-/// One that speaks TLS is looked at a second time ([`Earlier`]) where it is met the first time.
+/// One that speaks TLS is looked at a second time ([`Earlier`]) where it is met the first time, unless it proves to be of today: then
+/// that waits until it is verified.
 pub async fn identify(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
     identify_again(dialer, endpoint, ask, Before::default()).await
 }

@@ -92,9 +92,9 @@ pub(super) fn further(
     const OPEN: &[&str] = &["domain", "microsoft-ds", "irc"];
     const LINES: &[&str] = &["sip", "domain", "ldap"];
     const LEFT: &[&str] = &["postgresql", "ldap", "domain", "zabbix-agent", "mqtt", "zookeeper", "sunrpc"];
-    const CUT: &[&str] = &["ldap", "mqtt", "ms-wbt-server", "git", "sunrpc", "zookeeper", "postgresql"];
+    const CUT: &[&str] = &["mqtt", "ms-wbt-server", "git", "ldap", "sunrpc", "zookeeper", "postgresql"];
     const OPEN_WITHIN: &[&str] = &["domain", "irc"];
-    const CLOSED_WITHIN: &[&str] = &["ldap", "sip", "mqtt"];
+    const CLOSED_WITHIN: &[&str] = &["ldap", "mqtt", "redis", "sip"];
     let common = match (layer, ending, shaken) {
         (Layer::Plain, Ending::Open, _) => OPEN,
         (Layer::Plain, _, Some(Ending::Open)) => LINES,

@@ -1,6 +1,7 @@
 //! The second look at a port's TLS: one connection with a hello made by hand, which offers everything up to TLS 1.2 and asks for
 //! everything a server tells in the clear. It is due on first sight, when the certificate is another one, and daily; and it is
-//! what is left where a modern handshake comes to nothing, which then is how that server is verified from there on.
+//! what is left where a modern handshake comes to nothing, which then is how that server is verified from there on. Whoever
+//! proves to be of a time after what it is looking for can wait for it until he is verified the first time.
 
 use super::{
     Interview, TLS,
@@ -180,8 +181,9 @@ impl Interview<'_> {
         let shown = self.tls.as_ref().and_then(|tls| tls.certificate.as_ref()).map(|leaf| leaf.sha256);
         if !self.has_looked && self.speaks_tls() {
             let now = self.dialer.clock().now();
+            let is_known = self.ask.prior_tls || self.upgraded_before;
             let is_due = is_bare
-                && self.earlier.as_ref().map_or(!self.ask.prior_tls && !self.upgraded_before, |earlier| {
+                && self.earlier.as_ref().map_or(!is_known && !self.is_of_today(), |earlier| {
                     let is_news = shown.is_some_and(|shown| !earlier.certificates.contains(&shown));
                     let wait = if is_news { SOON } else { AGAIN };
                     earlier.looked.is_none_or(|then| has_passed(then, wait, now))
@@ -313,6 +315,14 @@ impl Interview<'_> {
     /// A modern handshake came to nothing the last time.
     pub(super) fn takes_a_hand(&self) -> bool {
         self.earlier.as_ref().is_some_and(|earlier| earlier.by_hand)
+    }
+
+    /// It agreed on TLS 1.3, or on a secret bound to the whole handshake (RFC 7627): its library is of 2015 or later, when what the
+    /// second look is for had been mended.
+    fn is_of_today(&self) -> bool {
+        let hello = self.modern.flight.as_ref().and_then(|flight| flight.hello.as_ref());
+        self.tls.is_some()
+            && hello.is_some_and(|hello| hello.version == Version::TLS1_3 || hello.extended_master_secret)
     }
 
     /// Whatever came of a handshake.

@@ -262,8 +262,8 @@ async fn http_takes_one_connection() {
 async fn http_in_tls_takes_one_when_known() {
     for (versions, expect) in [(&BOTH[..1], "TLSv1.3"), (&BOTH[1..], "TLSv1.2")] {
         let acceptor = acceptor(versions, false);
-        // One to learn that it is TLS, one for each look.
-        for (prior, connections) in [(None, 3), (Some(("http", true)), 1)] {
+        // One to learn that it is TLS, and one for the handshake.
+        for (prior, connections) in [(None, 2), (Some(("http", true)), 1)] {
             let acceptor = acceptor.clone();
             let server = Server::start(move |stream| {
                 let acceptor = acceptor.clone();
@@ -377,7 +377,7 @@ async fn plain_http_on_a_tls_port_leads_to_tls() {
     let observation = ask(&server, None).await;
     assert_eq!(service(&observation).facts["http.status"], "200");
     assert!(observation.tls.is_some());
-    assert_eq!(observation.connections, 3);
+    assert_eq!(observation.connections, 2);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ pub(crate) const ALL: &[Server] = &[
         package: "inspircd",
         protocol: "irc",
         product: "InspIRCd",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"
 cat >inspircd.conf <<END
@@ -26,7 +26,7 @@ exec inspircd --runasroot --nofork --config "$DIR/inspircd.conf"
         package: "ngircd",
         protocol: "irc",
         product: "ngIRCd",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: true,
         script: r#"
 cat >ngircd.conf <<END
@@ -54,7 +54,7 @@ exec ngircd --nodaemon --config "$DIR/ngircd.conf"
         package: "prosody",
         protocol: "xmpp-client",
         product: "Prosody",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"
 cat >prosody.cfg.lua <<END
@@ -77,7 +77,7 @@ exec prosody --config "$DIR/prosody.cfg.lua"
         package: "prosody",
         protocol: "xmpp-server",
         product: "Prosody",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"
 cat >prosody.cfg.lua <<END

@@ -91,7 +91,7 @@ exec slapd -d 0 -h "ldaps://$IP:$PORT/" -f "$DIR/slapd.conf"
         package: "krb5-kdc",
         protocol: "kerberos",
         product: "MIT Kerberos",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"
 export KRB5_CONFIG="$DIR/krb5.conf" KRB5_KDC_PROFILE="$DIR/kdc.conf"

@@ -28,7 +28,7 @@ exec vsftpd "$DIR/vsftpd.conf"
         package: "rsync",
         protocol: "rsync",
         product: "rsync",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"
 : >rsyncd.conf
@@ -49,7 +49,7 @@ exec /usr/bin/git daemon --listen="$IP" --port="$PORT" --reuseaddr --base-path="
         package: "subversion",
         protocol: "svn",
         product: "Subversion",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"exec svnserve --daemon --foreground --listen-host="$IP" --listen-port="$PORT" --root="$DIR""#,
     },

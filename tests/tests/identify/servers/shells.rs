@@ -39,7 +39,7 @@ exec dropbear -F -E -r hostkey -P "$DIR/pid" -p "$IP:$PORT"
         package: "xrdp",
         protocol: "ms-wbt-server",
         product: "xrdp",
-        tells: Tells::Protocol,
+        tells: Tells::Product,
         tls: false,
         script: r#"
 mount -t tmpfs tmpfs /run

@@ -105,7 +105,7 @@ async fn servers_that_understand_only_their_own_question() {
         (GIT, "git", None, 6),
         (ZABBIX, "zabbix-agent", Some("6.0.14"), 6),
         (MOSQUITTO, "mqtt", None, 4),
-        (LDAP, "ldap", None, 4),
+        (LDAP, "ldap", None, 6),
         (XRDP, "ms-wbt-server", None, 6),
         (EPMD, "epmd", None, 3),
         (RABBITMQ, "amqp", None, 2),

@@ -37,8 +37,20 @@ async fn secure_web(acceptor: TlsAcceptor) -> Server {
 
 #[tokio::test]
 async fn it_is_due_on_first_sight_on_change_and_daily() {
+    // Who proves to be of today is looked at when he is verified, unless he was known to be there. Both agree on an extended master
+    // secret; who does not, among them all of old, is looked at at once.
+    let of_tls_1_2 = secure_web(acceptor(&BOTH[1..], false)).await;
+    let first = meet(&of_tls_1_2, None, None).await;
+    assert_eq!((tls(&first).version.as_str(), first.connections), ("TLSv1.2", 2));
+    assert!(posture(&first).at.is_none());
     let server = secure_web(acceptor(BOTH, false)).await;
-    let first = meet(&server, None, None).await;
+    let stranger = meet(&server, None, None).await;
+    assert_eq!((posture(&stranger).at, posture(&stranger).client_auth), (None, Some(ClientAuth::No)));
+    assert_eq!((tls(&stranger).version.as_str(), stranger.connections), ("TLSv1.3", 2));
+    let verified = meet(&server, Some(("http", true)), Some(Earlier::of(tls(&stranger)))).await;
+    assert_eq!((posture(&verified).at.is_some(), verified.connections), (true, 2));
+
+    let first = meet(&server, None, Some(Earlier::default())).await;
     let told = posture(&first);
     assert_eq!((told.client_auth, told.name_required, told.stapled), (Some(ClientAuth::No), Some(false), Some(false)));
     assert_eq!((told.heartbeat, told.compression, told.extended_master_secret), (Some(false), Some(false), Some(true)));
