@@ -32,9 +32,9 @@ impl<'a> Leaf<'a> {
         Some(Self { certificate, verdicts: &seen.verdicts, presented: &seen.presented, path: seen.path.as_deref(), at })
     }
 
-    /// One met before, about which this handshake says nothing.
-    fn remembered(known: &'a CertificateState, at: Timestamp) -> Self {
-        Self { certificate: &known.certificate, verdicts: &[], presented: &[], path: None, at }
+    /// One met before, about which this handshake says nothing, and what was found of it then.
+    fn remembered(known: &'a CertificateState, verdicts: &'a [Verdict], at: Timestamp) -> Self {
+        Self { certificate: &known.certificate, verdicts, presented: &[], path: None, at }
     }
 }
 
@@ -74,12 +74,12 @@ impl Plan<'_> {
         let suspect = pending
             .as_ref()
             .filter(|pending| pending.evidence.count > 0 && !is_member(&pending.certificate))
-            .map(|pending| (pending.certificate, pending.evidence.last));
+            .map(|pending| (pending.certificate, pending.evidence.last, pending.verdicts.clone()));
         // Another one was shown: what was in doubt takes turns with it.
-        let joined = suspect.filter(|(member, _)| *member != sha256);
-        if let Some((member, last)) = joined {
-            tls.alternates.insert(member, last);
-            tls.alternates.entry(primary).or_insert(last);
+        let joined = suspect.as_ref().filter(|(member, ..)| *member != sha256);
+        if let Some((member, last, _)) = joined {
+            tls.alternates.insert(*member, *last);
+            tls.alternates.entry(primary).or_insert(*last);
         }
         if !is_stranger && !tls.alternates.is_empty() {
             tls.alternates.insert(sha256, leaf.at);
@@ -110,10 +110,10 @@ impl Plan<'_> {
             }
         }
         state.pending_certificate = pending.filter(|pending| !pending.is_over());
-        if let Some((member, _)) = joined
-            && let Some(known) = self.known(&member)
+        if let Some((member, _, verdicts)) = joined
+            && let Some(known) = self.known(member)
         {
-            let member = Leaf::remembered(&known, leaf.at);
+            let member = Leaf::remembered(&known, verdicts, leaf.at);
             // Who takes turns comes to light in the first day; who joins them later is a change.
             let is_known = confirm::between(state.first_seen, leaf.at) > turns::learning(self.policy.identify);
             if is_known {
@@ -143,7 +143,14 @@ impl Plan<'_> {
         let begun = || Pending::begin(leaf.at, &self.slice.pass, &text, self.now);
         let Some(mut pending) = pending else {
             let missed = BTreeMap::new();
-            return Box::new(PendingCertificate { evidence: begun(), certificate: sha256, missed, census: 0 });
+            let verdicts = leaf.verdicts.to_vec();
+            return Box::new(PendingCertificate {
+                evidence: begun(),
+                certificate: sha256,
+                verdicts,
+                missed,
+                census: 0,
+            });
         };
         if pending.evidence.count == 0 {
             pending.evidence = begun();
@@ -151,6 +158,7 @@ impl Plan<'_> {
             pending.evidence.add(leaf.at, &self.slice.pass, &text);
         }
         pending.certificate = sha256;
+        pending.verdicts = leaf.verdicts.to_vec();
         pending
     }
 

@@ -327,6 +327,9 @@ pub struct PendingCertificate {
     pub evidence: Pending,
     /// The one shown instead, last.
     pub certificate: Sha256,
+    /// And what was found of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub verdicts: Vec<Verdict>,
     /// Of those that take turns: in how many handshakes since it was last met each was not.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub missed: BTreeMap<Sha256, u16>,

@@ -206,6 +206,22 @@ fn an_allowed_name_counts_where_it_is_proved() {
 }
 
 #[test]
+fn who_joins_the_others_by_a_false_name_is_rogue_although_it_was_shown_once() {
+    let mut world = guarded();
+    let genuine = certificate(1, OURS, 800);
+    for hour in 0..48 {
+        world.sees(hour * HOUR, IP, &served(&genuine));
+    }
+    world.events.clear();
+    world.sees(48 * HOUR, IP, &judged(&certificate(2, OURS, 800), &[Verdict::SelfSigned]));
+    world.sees(49 * HOUR, IP, &served(&genuine));
+    let told = kinds(&world.events);
+    assert!(told.contains(&"SSL_ROGUE"), "{told:?}");
+    let reason = world.event(EventType::SslRogue).reason.as_deref().unwrap_or_default();
+    assert!(reason.contains("self-signed"), "{reason}");
+}
+
+#[test]
 fn a_weakness_is_told_once_and_gone_only_when_it_stays_away() {
     const BOTH: [Weakness; 2] = [Weakness::Tls10, Weakness::Ssl3];
     let leaf = certificate(1, OURS, 800);

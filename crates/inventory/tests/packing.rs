@@ -176,7 +176,13 @@ fn service_state() -> impl Strategy<Value = ServiceState> {
             pending_service: doubts.0.map(boxed),
             pending_certificate: doubts.1.map(|(evidence, certificate)| {
                 let missed = BTreeMap::from([(certificate, evidence.count)]);
-                Box::new(PendingCertificate { census: evidence.count % 40, evidence, certificate, missed })
+                Box::new(PendingCertificate {
+                    census: evidence.count % 40,
+                    evidence,
+                    certificate,
+                    verdicts: Vec::new(),
+                    missed,
+                })
             }),
             pending_key: doubts.2.map(|(evidence, key)| Box::new(PendingKey { evidence, key })),
         }

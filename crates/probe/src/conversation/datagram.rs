@@ -77,8 +77,8 @@ pub(super) async fn ask_again(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>)
     let mut talk = identify_udp(dialer, endpoint, ask.timeouts).await;
     let Some(heard) = talk.observation.as_mut() else { return talk };
     match heard.service.as_ref().and_then(Way::of) {
-        // It has just been silent to a handshake, which is no sign that its certificate has gone.
-        Some(Way::Quic) if before == Some(Way::Quic) && ask.prior_tls => talk.observation = None,
+        // It has just been silent to a handshake, or its answer broke off, which is no sign that its certificate has gone.
+        Some(way) if before == Some(way) && ask.prior_tls => talk.observation = None,
         Some(Way::Quic) if before == Some(Way::Quic) => {}
         Some(_) => look_into(dialer, heard, ask).await,
         None => {}
@@ -147,7 +147,7 @@ async fn resume(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Option<Con
     Some(Conversation { observation: Some(observation), ports: vec![port] })
 }
 
-/// What it shows; `Ok(None)`: it spoke, and nothing of a certificate. None where it is not ours to ask, or there is nothing to ask with.
+/// What it shows; `Ok(None)`: it spoke to the end, and nothing of a certificate. None where it is not ours to ask, or there is nothing to ask with.
 async fn show(
     dialer: &Dialer,
     endpoint: Endpoint,
@@ -163,7 +163,10 @@ async fn show(
     Some(match way {
         Way::Dtls => {
             let flight = tls::datagrams::exchange(dialer, target, handshake::random()?, limit).await;
-            flight.map(|flight| second::observed(&flight, ask.roots, None, now()))
+            flight.and_then(|flight| match second::observed(&flight, ask.roots, None, now()) {
+                None if flight.end.is_none() && ask.prior_tls => Err(Outcome::Silent),
+                seen => Ok(seen),
+            })
         }
         Way::Quic => {
             let met = quic::shake(dialer, target, ask.name, limit).await;

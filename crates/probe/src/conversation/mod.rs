@@ -211,7 +211,8 @@ impl<'a> Interview<'a> {
 
     /// False where a connection of ours failed before everything had been asked.
     async fn run(&mut self) -> bool {
-        if self.ask.prior_tls && self.takes_a_hand() {
+        let may_ask = self.dialer.may_ask(self.endpoint.port);
+        if self.ask.prior_tls && may_ask && self.takes_a_hand() {
             match self.look().await {
                 Some(true) => return true,
                 // It may have become modern.
@@ -219,7 +220,7 @@ impl<'a> Interview<'a> {
                 None => return false,
             }
         }
-        if !self.dialer.may_ask(self.endpoint.port) {
+        if !may_ask {
             return self.only_listen().await;
         }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);

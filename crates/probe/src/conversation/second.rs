@@ -211,7 +211,8 @@ impl Interview<'_> {
     /// One connection, one hello, one flight. `Some(true)`: it showed a certificate. None: the connection failed.
     pub(super) async fn look(&mut self) -> Option<bool> {
         self.has_looked = true;
-        if !self.may_connect() {
+        // Whoever may not be asked may say by himself that he speaks TLS.
+        if !self.may_connect() || !self.dialer.may_ask(self.endpoint.port) {
             return Some(false);
         }
         let Some(conn) = self.connect().await? else { return Some(false) };

@@ -214,12 +214,17 @@ async fn a_fragile_port_is_told_nothing_unless_that_is_allowed() {
         }
     });
     let roots = Roots::public();
+    let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: timeouts() };
+    // It was no fragile port when its old TLS was met.
+    let earlier = Some(Earlier { by_hand: true, ..Earlier::default() });
+    let before = Before { earlier, ..Before::default() };
+    identify_again(&dialer(), server.endpoint, Ask { prior_tls: true, ..ask }, before).await;
+    assert_eq!(heard.load(Ordering::SeqCst), 0);
     for allowed in [false, true] {
         let dialer = dialer();
         if allowed {
             dialer.ask_fragile([server.endpoint.port].into_iter().collect());
         }
-        let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: timeouts() };
         let observation = identify(&dialer, server.endpoint, ask).await.observation.expect("it was open");
         assert_eq!(observation.service.is_some_and(|service| service.name == "http"), allowed);
         assert_eq!(heard.load(Ordering::SeqCst) > 0, allowed);
