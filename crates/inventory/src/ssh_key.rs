@@ -1,7 +1,7 @@
 //! SSH host keys on services: known, taking turns, replaced.
 //!
-//! A server has one key of each algorithm and shows one of them at a time, so only another key of the same algorithm is a
-//! change. In a service's first day (longer where conversations are rare: [`turns::learning`]) keys that take turns are a balancer's, and learnt; so another one counts as a change
+//! A server has one key of each algorithm and shows one of them at a time, the first of those asked for, so only another key of the
+//! same algorithm is a change, or one of an algorithm that is asked for later. In a service's first day (longer where conversations are rare: [`turns::learning`]) keys that take turns are a balancer's, and learnt; so another one counts as a change
 //! only while the known one is absent (see [`crate::turns`]). Later a key never met before is news wherever it comes from,
 //! and told as soon as it was shown in the passes the profile asks for, the known one in between or not: once, for then it
 //! is known, and takes turns in silence.
@@ -44,8 +44,10 @@ impl Plan<'_> {
             .filter(|known| known.algorithm == shown.algorithm)
             .cloned()
             .or_else(|| self.host.latest_key(&shown.algorithm));
+        // A server shows the first that it has of those asked for: one further behind means that the one before has gone.
+        let old = old.or(in_force.filter(|known| shown.stands_behind(known)));
         match old {
-            // A key of an algorithm not shown before.
+            // A key of an algorithm not shown before, beside the others.
             None => self.meet(&IdentityKey::Ssh(shown.clone()), seen.at),
             Some(old) if self.host.holds(shown) => self.take_turns(state, &old, shown, seen.at),
             Some(old) => self.doubt_key(endpoint, state, &old, shown, seen.at, told),
@@ -110,7 +112,12 @@ impl Plan<'_> {
         event::on_service(&mut event, endpoint, state);
         event.old = Some(displayed(old));
         event.new = Some(displayed(shown));
-        event.reason = Some(format!("another key of the same algorithm, {}", pending.evidence.told()));
+        let what = if old.algorithm == shown.algorithm {
+            "another key of the same algorithm"
+        } else {
+            "a key of another algorithm, and none of the first any more"
+        };
+        event.reason = Some(format!("{what}, {}", pending.evidence.told()));
         event.evidence = event::gathered(&pending.evidence);
         told.push(event);
         state.changed_at = at;
@@ -164,10 +171,10 @@ impl HostState {
     }
 }
 
-/// Makes it the one in force, if the one in force is of its algorithm.
+/// Makes it the one in force, if the one in force is of its algorithm or would have been shown before it.
 fn take_over(state: &mut ServiceState, key: &SshKey) {
     if let Some(service) = &mut state.service
-        && service.ssh_key.as_ref().is_some_and(|known| known.algorithm == key.algorithm)
+        && service.ssh_key.as_ref().is_some_and(|known| known.algorithm == key.algorithm || key.stands_behind(known))
     {
         Arc::make_mut(service).ssh_key = Some(key.clone());
     }

@@ -114,6 +114,27 @@ fn a_key_of_another_algorithm_is_none() {
 }
 
 #[test]
+fn a_key_further_behind_means_that_the_first_has_gone() {
+    let rsa = |number| [open(22), ssh(22, SERVER, "ssh-rsa", number)];
+    let mut world = World::covered();
+    world.sees(1, IP, &server(1));
+    world.sees(30 * DAY, IP, &rsa(9));
+    assert_eq!(world.settles(IP, &rsa(9)).0, ["HOSTKEY_CHANGED"]);
+    let reason = world.last().reason.as_deref().unwrap_or_default();
+    assert!(reason.starts_with("a key of another algorithm"), "{reason}");
+    for day in 31..40 {
+        assert_eq!(world.sees(day * DAY, IP, &rsa(9)), NOTHING);
+    }
+    // One before it is one more.
+    let mut world = World::covered();
+    world.sees(1, IP, &rsa(9));
+    for day in 30..40 {
+        assert_eq!(world.sees(day * DAY, IP, &server(1)), NOTHING);
+    }
+    assert!(world.inventory.pending().is_empty());
+}
+
+#[test]
 fn keys_that_take_turns_are_told_once() {
     // Those of its first day are learnt; one that shows up later beside the known one is told.
     for (from, expect) in [(1, vec![]), (30, vec!["HOSTKEY_CHANGED"])] {

@@ -47,6 +47,25 @@ pub struct SshKey {
 }
 
 impl SshKey {
+    /// Kinds of keys in the order in which they are asked for: a server shows the first of them that it has (RFC 4253 §7.1).
+    pub const ASKED_FOR: [&'static str; 7] = [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ssh-rsa",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "ssh-ed448",
+        "ssh-dss",
+    ];
+
+    /// Whether a server that has the other one would have shown that.
+    pub fn stands_behind(&self, other: &Self) -> bool {
+        let place = |key: &Self| Self::ASKED_FOR.iter().position(|kind| *kind == key.algorithm);
+        place(self).zip(place(other)).is_some_and(|(own, other)| own > other)
+    }
+}
+
+impl SshKey {
     /// As OpenSSH shows it to those who are to compare it: `SHA256:` and the digest in base64 (RFC 4648 §4) without padding.
     pub fn fingerprint(&self) -> String {
         format!("SHA256:{}", base64(&self.sha256.0, false))

@@ -61,15 +61,7 @@ const METHODS: [(&str, Half); 8] = [
 /// Always in the same order, so that a server with several keys always shows the same one.
 const SIGNATURES: &str = "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-256,rsa-sha2-512,ssh-rsa,ecdsa-sha2-nistp384,\
                           ecdsa-sha2-nistp521,ssh-ed448,ssh-dss";
-const KEYS: [&str; 7] = [
-    "ssh-ed25519",
-    "ecdsa-sha2-nistp256",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "ssh-ed448",
-    "ssh-dss",
-];
+const KEYS: [&str; 7] = SshKey::ASKED_FOR;
 
 // Never used, but a server without any in common would hang up.
 const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,\
