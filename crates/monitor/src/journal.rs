@@ -234,6 +234,7 @@ pub struct Restored {
     pub halted: bool,
     pub pools: Vec<PoolState>,
     pub notes: Vec<Note>,
+    /// Committed ever, those that were let go since as well.
     pub events: u64,
 }
 

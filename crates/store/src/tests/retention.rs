@@ -47,4 +47,6 @@ async fn only_what_is_old_and_told_goes() {
     let digest = store.begin("soc", at(4 * day), 10).await.expect("begins").expect("owed");
     assert_eq!((digest.from, digest.notices[0].seq), (at(10), 4));
     assert_eq!(store.commit(told(4 * day, 6, &[])).await.expect("commits").events, [6]);
+    let (_, restored) = store.load(Vec::<inventory::HostState>::new()).await.expect("loads");
+    assert_eq!(restored.events, 6, "those that were let go happened all the same");
 }
