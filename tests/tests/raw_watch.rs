@@ -133,7 +133,8 @@ fn packets_are_used_while_they_are_answered() {
     let degraded = reasons.iter().find(|event| event["type"] == "SENSOR_DEGRADED").expect("it was there");
     assert!(degraded["reason"].as_str().is_some_and(|said| said.contains("get no answer")), "{degraded:#}");
     stage.wait_for_mode("connect", "something on the way drops them");
-    assert_eq!(stage.daemon.status()["state"], "degraded");
+    // The status is put together a moment after what it shows has happened.
+    eventually("a degraded state", PATIENCE, || (stage.daemon.status()["state"] == "degraded").then_some(()));
     let _second = stage.serve(8081, 2);
     thread::sleep(SOME_PASSES);
     stage.told(&[("BASELINE_DONE", 1), ("PORT_OPEN", 2), ("SENSOR_DEGRADED", 1)]);
