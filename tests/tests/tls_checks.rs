@@ -219,8 +219,9 @@ fn look_at_all(from: &Host, places: Vec<SocketAddr>) -> Vec<Looked> {
                 let ask =
                     Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: Timeouts::default() };
                 let subject = Subject { endpoint, name: None, starttls: None };
-                let (report, talk) = tokio::join!(posture(&dialer, subject), identify(&dialer, endpoint, ask));
-                (at, report, talk)
+                // One after the other: some of these servers talk to one at a time, and who waits for his turn is not answered in time.
+                let report = posture(&dialer, subject).await;
+                (at, report, identify(&dialer, endpoint, ask).await)
             };
             futures_util::future::join_all(places.into_iter().map(look)).await
         })
