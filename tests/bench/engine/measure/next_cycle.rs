@@ -27,9 +27,10 @@ const AT_MOST: f64 = 1.1;
 const PATIENCE: Duration = Duration::from_mins(4);
 const LEARNING: &str =
     "hot = \"30s\", known = \"10s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
-// Long enough for a pause between two passes: what is asked before it is noticed that a pass is over would count for the wrong one.
+// Long enough for a pause between two passes, after the last second questions: what is asked before it is noticed that a pass is over would count
+// for the wrong one.
 const WATCHING: &str =
-    "hot = \"1d\", known = \"30s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
+    "hot = \"1d\", known = \"60s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
 
 fn take(bench: &Bench) -> Report {
     let claim = |loss: f64, recall: f64, ours: String, is_reached| Claim {
