@@ -52,7 +52,7 @@ impl Mode {
 }
 
 fn soon() -> Duration {
-    Duration::from_secs(75)
+    Duration::from_secs(150)
 }
 
 /// How the daemon watches.
