@@ -30,9 +30,9 @@ impl Loss {
         Some((low.max(0.0), high.min(1.0)))
     }
 
-    /// The chance that random loss hid a given open port among so many endpoints. `silent`: how many of them stayed silent after
-    /// how many questions. Where nothing stayed silent, nothing was hidden. Else a port was hidden if every question to it was lost,
-    /// and it is taken to be any of those that stayed silent. A loss that was not seen in n questions is taken for one in n + 2
+    /// The chance that random loss hid a given open port among so many endpoints. `silent`: how many of them were asked, or
+    /// would have been had they stayed silent, how many times. Where nothing stayed silent, nothing was hidden. Else a port was hidden if
+    /// every question to it was lost, and it is taken to be any of those. A loss that was not seen in n questions is taken for one in n + 2
     /// (Laplace), not for none. None where nothing is known.
     #[expect(clippy::cast_precision_loss, reason = "a probability")]
     pub fn p_miss(self, endpoints: u64, silent: impl Iterator<Item = (i32, u64)> + Clone) -> Option<f64> {

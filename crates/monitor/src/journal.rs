@@ -126,7 +126,7 @@ pub struct PassRecord {
     /// Endpoints known to answer that were asked, and those of them that did not answer the first attempt.
     pub loss_asked: u64,
     pub loss_missed: u64,
-    /// Endpoints that stayed silent, by the questions they were asked: the first place is of those asked once.
+    /// Endpoints by the questions they were asked, or would have been had they stayed silent: the first place is of those asked once.
     #[serde(default)]
     pub silent: Vec<u64>,
     /// Stretches of questions that were asked again because this machine itself lost packets.
@@ -177,8 +177,8 @@ impl PassRecord {
         Loss { asked: self.loss_asked, missed: self.loss_missed }
     }
 
-    /// So many more endpoints stayed silent after so many questions; after none that could have been answered, where this machine lost
-    /// them.
+    /// So many more endpoints that were asked so often, or would have been had they stayed silent; never, where this machine lost
+    /// whatever they may have answered.
     pub(crate) fn note_silent(&mut self, questions: i32, endpoints: u64) {
         if questions < 1 {
             self.lost_here += endpoints;

@@ -98,7 +98,9 @@ async fn report(tools: &Tools, record: &mut PassRecord, all: &Coverage, done: Do
     record.loss_asked += counts.known_asked;
     record.loss_missed += counts.known_missed_first;
     record.replayed += counts.replayed;
-    counts.silent_after().for_each(|(questions, silent)| record.note_silent(questions, silent));
+    for (questions, endpoints) in counts.asked_in_vain() {
+        record.note_silent(questions, endpoints);
+    }
     group.record = record.clone();
     tools.reports.send(Report::Group(group)).await.is_ok()
 }

@@ -5,6 +5,7 @@
 //! silence is asked again more often, and a refusal too, most often where one was taken back: somebody forges them there. Our own shortages are asked again in any case and never count as an answer. Memory is a few bits for each endpoint of the group and a little for each of its hosts.
 
 mod bits;
+mod counts;
 mod knocks;
 mod packets;
 mod progress;
@@ -13,6 +14,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use counts::{MOST_ATTEMPTS, SweepCounts};
 pub use round::{Asked, Round};
 
 use crate::{Dialer, Knock, Pace};
@@ -126,81 +128,6 @@ pub struct HostResult {
     /// More ports were open than any host has services: something answers for all of them. Only the first are listed, so it is
     /// never complete.
     pub answers_everything: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SweepCounts {
-    /// Endpoints that were asked, with an answer or silence to show for it.
-    pub probes: u64,
-    /// Questions sent to them.
-    pub attempts: u64,
-    /// Endpoints that answered, open or closed.
-    pub answered: u64,
-    /// Known endpoints asked, and those of them that were silent at the first attempt: the measured loss.
-    pub known_asked: u64,
-    pub known_missed_first: u64,
-    /// Open endpoints whose first question arrived, and those of which only the second did: what of the questions is lost.
-    pub open_first: u64,
-    pub open_second: u64,
-    /// Endpoints asked for that time, and those that answered to it; the first place is the first attempt's.
-    pub asked_at: [u64; MOST_ATTEMPTS],
-    pub answered_at: [u64; MOST_ATTEMPTS],
-    /// Stretches of questions asked again because this machine lost packets.
-    pub replayed: u64,
-    /// Endpoints that stayed silent and may have answered: this machine lost packets at the last question, and whenever it was
-    /// asked again for that.
-    pub lost_here: u64,
-    /// Endpoints without an answer for want of something of our own.
-    pub local_errors: u64,
-    /// Endpoints never asked.
-    pub not_probed: u64,
-    /// Addresses on a link of ours that nobody answered for (ARP, neighbour discovery): nobody is there, which is what silence means
-    /// of their ports. Those count as asked.
-    pub absent: u64,
-}
-
-/// Attempts that are counted apart; what comes after belongs to the last.
-pub const MOST_ATTEMPTS: usize = 10;
-
-impl SweepCounts {
-    /// Those of another group.
-    pub fn add(&mut self, more: &Self) {
-        self.probes += more.probes;
-        self.attempts += more.attempts;
-        self.answered += more.answered;
-        self.known_asked += more.known_asked;
-        self.known_missed_first += more.known_missed_first;
-        self.open_first += more.open_first;
-        self.open_second += more.open_second;
-        for (mine, theirs) in self.asked_at.iter_mut().zip(more.asked_at) {
-            *mine += theirs;
-        }
-        for (mine, theirs) in self.answered_at.iter_mut().zip(more.answered_at) {
-            *mine += theirs;
-        }
-        self.replayed += more.replayed;
-        self.lost_here += more.lost_here;
-        self.local_errors += more.local_errors;
-        self.not_probed += more.not_probed;
-        self.absent += more.absent;
-    }
-
-    /// Endpoints that stayed silent and were asked exactly that often, from once on; before them, as asked not at all, those whose
-    /// answers this machine may have lost.
-    pub fn silent_after(&self) -> impl Iterator<Item = (i32, u64)> + Clone {
-        let asked = self.asked_at;
-        let left = asked.into_iter().zip(self.answered_at).enumerate().map(move |(place, (here, answered))| {
-            let again = asked.get(place + 1).copied().unwrap_or_default();
-            (here.saturating_sub(answered).saturating_sub(again), place)
-        });
-        // Most of those lost here were asked a few times only.
-        let heard_out = left.scan(self.lost_here, |lost, (silent, place)| {
-            let of_them = silent.min(*lost);
-            *lost -= of_them;
-            Some((i32::try_from(place).unwrap_or(i32::MAX).saturating_add(1), silent - of_them))
-        });
-        std::iter::once((0, self.lost_here)).chain(heard_out)
-    }
 }
 
 /// Silence is asked again this long after the question at the earliest: bursts of loss are over by then (RFC 6298's first RTO).
@@ -376,7 +303,7 @@ impl Sweep {
                         return;
                     }
                 }
-                self.run(self.in_order(batch), attempt).await;
+                self.run(self.in_order(batch, attempt), attempt).await;
             }
             // Where nothing was asked, nothing more was spoilt, and what was had its chances.
             if waited {
@@ -391,7 +318,7 @@ impl Sweep {
                 if from == 0 && !self.pause(RTO).await {
                     return;
                 }
-                self.run(self.in_order(batch), attempt).await;
+                self.run(self.in_order(batch, attempt), attempt).await;
                 from = next;
             }
         }
@@ -419,7 +346,7 @@ impl Sweep {
                         return;
                     }
                 }
-                self.run(self.in_order(batch), attempt).await;
+                self.run(self.in_order(batch, attempt), attempt).await;
                 from = next;
             }
             if !waited {
@@ -454,8 +381,15 @@ impl Sweep {
         }
     }
 
-    fn in_order(&self, mut batch: Vec<u64>) -> Work {
-        batch.sort_by_cached_key(|&number| self.order.index_of(number));
+    /// In another order each time: what one burst of losses took is not together in the next one as well.
+    fn order_of(&self, attempt: u8) -> Permutation {
+        let turn = u64::from(attempt.saturating_sub(1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Permutation::new(self.order.len(), self.job.seed.wrapping_add(turn))
+    }
+
+    fn in_order(&self, mut batch: Vec<u64>, attempt: u8) -> Work {
+        let order = self.order_of(attempt);
+        batch.sort_by_cached_key(|&number| order.index_of(number));
         Work::Some(batch)
     }
 

@@ -27,13 +27,15 @@ const MOST_REPLAYS: u32 = 2;
 const MISSED_AT_MOST: f64 = 2e-5;
 const FEW_OPEN: u64 = 50;
 const MUCH_LOST: f64 = 0.025;
+/// A sweep with third questions may cost a tenth of itself more than two questions to each, canaries (one for 64 questions) included.
+const ALLOWED_BESIDES: u64 = 16;
 /// Of the open ports, where every question costs time.
 const MISSED_ON_A_NARROW_WAY: f64 = 5e-4;
 /// How often it is looked whether everything has answered already, and how seldom while nobody answers at all.
 const LOOK: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(100);
 /// Turns that are gone through before others have the thread.
-const AT_A_TIME: usize = 1 << 14;
+const AT_A_TIME: u64 = 1 << 14;
 
 /// Where a sweep's packets come from, and what they came to.
 #[derive(Debug)]
@@ -95,8 +97,20 @@ pub(super) struct Walk {
     ranges: VecDeque<Range<u64>>,
     position: u64,
     pick: Pick,
+    manner: Manner,
     /// Questions at most.
     most: u64,
+}
+
+/// What questions are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// To ask.
+    Ask,
+    /// To make up for what was lost here of the ones before: of silence, that is as good as asking again.
+    MakeUp,
+    /// To ask again, except who was asked again by that already.
+    AskTheRest,
 }
 
 /// Which endpoints of a work are asked.
@@ -113,11 +127,11 @@ impl Walk {
     pub(super) fn new(
         sweep: &Arc<Sweep>,
         work: Arc<Work>,
-        pick: Pick,
+        (pick, manner): (Pick, Manner),
         most: u64,
         ranges: VecDeque<Range<u64>>,
     ) -> Self {
-        Self { sweep: Arc::clone(sweep), work, ranges, position: 0, pick, most }
+        Self { sweep: Arc::clone(sweep), work, ranges, position: 0, pick, manner, most }
     }
 }
 
@@ -136,6 +150,9 @@ impl Order for Walk {
             if !self.sweep.is_picked(packets, self.pick, host, number) {
                 continue;
             }
+            if self.manner == Manner::AskTheRest && self.sweep.progress.spare(number) {
+                continue;
+            }
             if self.most == 0 {
                 return None;
             }
@@ -148,7 +165,9 @@ impl Order for Walk {
                 self.sweep.progress.pass_over(number);
                 continue;
             };
-            self.sweep.progress.ask_anew(number);
+            if self.manner == Manner::MakeUp {
+                self.sweep.progress.ask_again(number);
+            }
             return Some(Target { number, endpoint });
         }
     }
@@ -323,8 +342,13 @@ impl Sweep {
     async fn send_some(self: &Arc<Self>, packets: &Packets, work: Arc<Work>, attempt: u8, mut pick: Pick, most: u64) {
         packets.attempts.fetch_max(attempt, Relaxed);
         let mut ranges: VecDeque<Range<u64>> = std::iter::once(0..work.len()).collect();
+        // Where the way carries less than is wanted, what makes up for losses is lost as well.
+        let is_wide = self.dialer.raw().is_some_and(|raw| raw.seen_on_a_narrow_way().is_none());
+        let rest = if pick == Pick::Dark && is_wide { Manner::AskTheRest } else { Manner::Ask };
+        let mut first_sent = 0;
         for replay in 0..=MOST_REPLAYS {
-            let walk = Walk::new(self, Arc::clone(&work), pick, most, std::mem::take(&mut ranges));
+            let manner = if replay == 0 { rest } else { Manner::MakeUp };
+            let walk = Walk::new(self, Arc::clone(&work), (pick, manner), most, std::mem::take(&mut ranges));
             let sink = Arc::new(Ear::of(self));
             let sending =
                 Sending { sweep: self, work: &work, attempt, began: self.dialer.clock().now(), pick, report: None };
@@ -335,7 +359,11 @@ impl Sweep {
                 report = volley => report,
             };
             sending.end(&report);
-            self.progress.sent(report.sent, (replay == 0).then_some(attempt));
+            if replay == 0 {
+                first_sent = report.sent;
+            }
+            let refusals = work.count(|number| self.progress.is_refused(number));
+            self.progress.sent(report.sent, (replay == 0).then_some((attempt, refusals)));
             let unsent = std::mem::take(&mut *packets.unsent.lock().unwrap_or_else(PoisonError::into_inner));
             self.progress.spoil(&unsent);
             if !report.complete {
@@ -355,7 +383,7 @@ impl Sweep {
                 break;
             }
             if replay == MOST_REPLAYS {
-                self.give_up_on(packets, &work, pick, ranges).await;
+                self.give_up_on(&work, attempt, first_sent, ranges).await;
                 break;
             }
             self.progress.replay(ranges.len() as u64);
@@ -367,25 +395,25 @@ impl Sweep {
     }
 
     /// Packets were lost here each time these were asked: their silence is less than silence.
-    async fn give_up_on(&self, packets: &Packets, work: &Work, pick: Pick, ranges: VecDeque<Range<u64>>) {
+    async fn give_up_on(&self, work: &Work, attempt: u8, sent: u64, ranges: VecDeque<Range<u64>>) {
         let stretches = ranges.len();
-        let mut lost = 0_u64;
-        for (place, turn) in ranges.into_iter().flatten().enumerate() {
-            if let Some(number) = work.get(turn)
-                && let Ok(host) = usize::try_from(number / self.ports.len() as u64)
-                && self.is_picked(packets, pick, host, number)
-                && !self.progress.is_heard(number)
-            {
-                self.progress.lose(number);
-                lost += 1;
+        let mut turns = 0_u64;
+        for turn in ranges.into_iter().flatten() {
+            turns += 1;
+            if let Some(number) = work.get(turn) {
+                self.progress.ask_not_again(number);
             }
-            if place % AT_A_TIME == AT_A_TIME - 1 {
+            if turns.is_multiple_of(AT_A_TIME) {
                 tokio::task::yield_now().await;
             }
         }
+        // Of what was sent, as large a part as of all turns.
+        let questions = u128::from(sent) * u128::from(turns) / u128::from(work.len().max(1));
+        let questions = u64::try_from(questions).unwrap_or(u64::MAX);
+        self.progress.lose(questions, attempt);
         tracing::debug!(
             stretches,
-            endpoints = lost,
+            questions,
             "packets were lost here again and again; what is silent there may be none"
         );
     }
@@ -405,17 +433,18 @@ impl Sweep {
     /// Hosts that nothing was heard of are asked again, for as long as what is lost calls for it.
     pub(super) async fn ask_the_dark(self: &Arc<Self>) {
         let Some(packets) = &self.packets else { return };
-        let work = Arc::new(Work::All(self.order));
         for attempt in 2..=self.job.dark {
             if self.stop.is_cancelled() {
                 return;
             }
             let most =
                 if attempt == 2 { self.worth_asking_the_dark_twice() } else { self.worth_asking_the_dark(attempt) };
+            tracing::debug!(attempt, most, counts = ?self.progress.counts(), "who was not heard of may be asked again");
             if most == 0 {
                 return;
             }
-            self.send_some(packets, Arc::clone(&work), attempt, Pick::Dark, most).await;
+            let work = Arc::new(Work::All(self.order_of(attempt)));
+            self.send_some(packets, work, attempt, Pick::Dark, most).await;
         }
     }
 
@@ -442,14 +471,15 @@ impl Sweep {
     fn worth_asking_the_dark(&self, attempt: u8) -> u64 {
         let counts = self.progress.counts();
         // A loss that was not seen among so many is taken for one of them.
+        let [first, second, ..] = counts.open_at;
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        let lost = (counts.open_second as f64 + 1.0) / (counts.open_first as f64 + counts.open_second as f64 + 1.0);
-        if counts.open_first < FEW_OPEN || lost.powi(i32::from(attempt) - 1) <= MISSED_AT_MOST {
+        let lost = ((second as f64 + 1.0) / (first as f64 + 1.0)).min(1.0);
+        if first < FEW_OPEN || lost.powi(i32::from(attempt) - 1) <= MISSED_AT_MOST {
             return 0;
         }
         let total = self.order.len();
         let sweeps = if lost < MUCH_LOST { 2 } else { u64::from(attempt) };
-        (sweeps * total + total / 11).saturating_sub(counts.attempts)
+        (sweeps * total + total / ALLOWED_BESIDES).saturating_sub(counts.attempts)
     }
 
     /// A target repeats its answer after a second if ours to it did not come: it may be the only one that was heard of.

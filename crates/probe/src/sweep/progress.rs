@@ -48,8 +48,10 @@ pub(super) struct Progress {
     spoilt: Bits,
     /// Endpoints that must not be asked, or not any more: neither silence nor trouble of ours is known of them.
     unasked: Bits,
-    /// Endpoints whose answer to the last question this machine itself may have lost.
-    lost: Bits,
+    /// Endpoints that were asked again already, to make up for what this machine lost, and how many of them were spared the next
+    /// question for it.
+    again: Bits,
+    spared: AtomicU64,
     /// Endpoints whose refusal is doubted.
     refused: Bits,
     /// Refusals were taken back: they had been somebody else's.
@@ -124,7 +126,8 @@ impl Progress {
             silent: Bits::new(total),
             spoilt: Bits::new(total),
             unasked: Bits::new(total),
-            lost: Bits::new(total),
+            again: Bits::new(total),
+            spared: AtomicU64::new(0),
             refused: Bits::new(total),
             were_forged: AtomicBool::new(false),
             known_silent: Mutex::default(),
@@ -215,10 +218,10 @@ impl Progress {
             counts.answered += 1;
             counts.answered_at[attempt] += 1;
             self.alive.set(place_of_host, true);
-            if outcome.is_open() && observation.attempts <= 1 {
-                counts.open_first += 1;
-            } else if outcome.is_open() && observation.attempts == 2 {
-                counts.open_second += 1;
+            if outcome.is_open() {
+                counts.open_at[attempt] += 1;
+            }
+            if outcome.is_open() && observation.attempts == 2 {
                 lock(&self.heard_second).insert(number);
             }
             if host.first_answer.is_none() {
@@ -256,13 +259,20 @@ impl Progress {
         self.traps.get(host as u64)
     }
 
-    /// Questions that were sent, as so many attempts at as many endpoints; none where they only made up for what was lost here.
-    pub(super) fn sent(&self, questions: u64, attempt: Option<u8>) {
+    /// Questions that were sent, for which attempt and how many of them about refusals; none where they only made up for what was lost
+    /// here.
+    pub(super) fn sent(&self, questions: u64, attempt: Option<(u8, u64)>) {
+        let spared = self.spared.swap(0, Relaxed);
         let mut counts = lock(&self.counts);
         counts.attempts += questions;
-        if let Some(attempt) = attempt {
-            counts.asked_at[place(attempt)] += questions;
+        if let Some((attempt, refusals)) = attempt {
+            counts.asked_at[place(attempt)] += (questions + spared).saturating_sub(refusals);
         }
+    }
+
+    /// So many questions of an attempt were asked in vain, all in all.
+    pub(super) fn lose(&self, questions: u64, attempt: u8) {
+        lock(&self.counts).lost_at[place(attempt)] += questions;
     }
 
     /// So many hosts are not there: neighbours that nobody answers for.
@@ -283,8 +293,8 @@ impl Progress {
     pub(super) fn hear_again(&self, number: u64, attempt: u8, outcome: Outcome) {
         if outcome.is_open() && attempt <= 1 && lock(&self.heard_second).remove(&number) {
             let mut counts = lock(&self.counts);
-            counts.open_first += 1;
-            counts.open_second -= 1;
+            counts.open_at[0] += 1;
+            counts.open_at[1] -= 1;
         }
     }
 
@@ -319,16 +329,28 @@ impl Progress {
         }
     }
 
-    /// This machine lost packets whenever it was asked: if it answered, that was perhaps not heard.
-    pub(super) fn lose(&self, number: u64) {
-        self.lost.set(number, true);
+    /// It is asked once more, to make up for what was lost here.
+    pub(super) fn ask_again(&self, number: u64) {
+        self.again.set(number, true);
     }
 
-    /// It is about to be asked, whatever became of the questions before.
-    pub(super) fn ask_anew(&self, number: u64) {
-        if self.lost.get(number) {
-            self.lost.set(number, false);
+    /// That was in vain.
+    pub(super) fn ask_not_again(&self, number: u64) {
+        self.again.set(number, false);
+    }
+
+    /// Whether it was asked again already, and need not be for once.
+    pub(super) fn spare(&self, number: u64) -> bool {
+        let is_spared = self.again.get(number);
+        if is_spared {
+            self.again.set(number, false);
         }
+        self.spared.fetch_add(u64::from(is_spared), Relaxed);
+        is_spared
+    }
+
+    pub(super) fn is_refused(&self, number: u64) -> bool {
+        self.refused.get(number)
     }
 
     pub(super) fn is_heard(&self, number: u64) -> bool {
@@ -535,7 +557,6 @@ impl Progress {
         let total = self.hosts.len() as u64 * self.ports;
         let unanswered = total - outcome.counts.probes;
         outcome.counts.local_errors += self.spoilt.count();
-        outcome.counts.lost_here = self.lost.within(0, total).filter(|number| self.silent.get(*number)).count() as u64;
         outcome.counts.not_probed = unanswered.saturating_sub(outcome.counts.local_errors);
         outcome
     }

@@ -36,6 +36,14 @@ impl Work {
         }
     }
 
+    /// How many of a list are so; of all, nobody is looked at.
+    pub(super) fn count(&self, is_so: impl Fn(u64) -> bool) -> u64 {
+        match self {
+            Self::All(_) => 0,
+            Self::Some(numbers) => numbers.iter().filter(|number| is_so(**number)).count() as u64,
+        }
+    }
+
     /// Who was asked, once so many turns had been taken.
     pub(super) fn asked(&self, turns: u64, sweep: &Sweep) -> Asked {
         match self {

@@ -98,7 +98,7 @@ async fn finds_what_listens_and_nothing_else() {
         probes: total,
         attempts: total,
         answered: total,
-        open_first: open.len() as u64,
+        open_at: [open.len() as u64, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         asked_at: at,
         answered_at: at,
         ..SweepCounts::default()

@@ -556,8 +556,8 @@ fn payloads() -> UdpPayload {
 fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
     let Tally { loss, counts, .. } = tally;
     // And what the sweep itself shows: open endpoints of which only the second question arrived.
-    let loss =
-        Loss { asked: loss.asked + counts.open_first + counts.open_second, missed: loss.missed + counts.open_second };
+    let shown = counts.loss();
+    let loss = Loss { asked: loss.asked + shown.asked, missed: loss.missed + shown.missed };
     let (backend, mode_why) = job.asked_by();
     let raw = job.dialer.raw().filter(|_| backend == Backend::Raw);
     SummaryLine {
@@ -569,7 +569,7 @@ fn summary(job: &Job, tally: &Tally, took: Duration) -> SummaryLine {
         open: tally.open,
         loss: loss.ratio(),
         loss_interval: loss.bounds(),
-        p_miss_random_loss: loss.p_miss(tally.counts.probes, tally.counts.silent_after()),
+        p_miss_random_loss: counts.p_miss(loss),
         answers_examined: tally.examined,
         vantages: 1,
         seconds: (took.as_secs_f64() * 100.0).round() / 100.0,

@@ -1,7 +1,7 @@
 //! What packets ask, and what becomes of what they do not; none leaves here.
 
 use super::*;
-use crate::sweep::packets::{Pick, Walk};
+use crate::sweep::packets::{Manner, Pick, Walk};
 use crate::{
     RawSettings,
     raw::{Order as _, Sink as _},
@@ -24,7 +24,8 @@ async fn sweep_of(dialer: &Dialer, job: SweepJob) -> Arc<Sweep> {
 
 fn walk(sweep: &Arc<Sweep>) -> Vec<u64> {
     let work = Arc::new(Work::All(sweep.order));
-    let mut walk = Walk::new(sweep, work, Pick::All, u64::MAX, std::iter::once(0..sweep.order.len()).collect());
+    let mut walk =
+        Walk::new(sweep, work, (Pick::All, Manner::Ask), u64::MAX, std::iter::once(0..sweep.order.len()).collect());
     let mut asked: Vec<u64> = std::iter::from_fn(|| walk.next()).map(|target| target.number).collect();
     asked.sort_unstable();
     asked
