@@ -14,7 +14,7 @@ pub use traffic::{Sample, Traffic};
 
 use crate::{Host, Lab, process::output_of};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// The path's device on the side of the end that asks, and the one on the other side.
 pub(crate) const NEAR: &str = "near0";
@@ -106,14 +106,15 @@ impl Line {
             .collect()
     }
 
-    /// How many endpoints have answered since the passage began or this was asked last. Needs [`Passage::note_answers`].
-    pub fn take_answered(&self) -> usize {
+    /// How many endpoints have answered within that time, to the second. Needs [`Passage::note_answers`].
+    pub fn answered_within(&self, time: Duration) -> usize {
         let set = ["set", "netdev", "passage", "answered"];
         let listed = output_of(self.path.command("nft").args(["-j", "list"]).args(set));
-        self.path.run("nft", &[&["flush"][..], &set].concat());
         let listed: Value = serde_json::from_str(&listed).expect("nft writes JSON");
         let entries = listed["nftables"].as_array().into_iter().flatten();
-        entries.filter_map(|entry| entry.get("set")?["elem"].as_array()).map(Vec::len).sum()
+        let elements = entries.filter_map(|entry| entry.get("set")?["elem"].as_array()).flatten();
+        let expires = elements.map(|element| element["elem"]["expires"].as_u64().expect("every one does"));
+        expires.filter(|left| passage::KEPT.as_secs() - left <= time.as_secs()).count()
     }
 
     /// One of them; 0 where the passage has no such rule.

@@ -1,6 +1,9 @@
 use super::{FAR, Line, NEAR};
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
+/// For so long it is remembered who has answered.
+pub(super) const KEPT: Duration = Duration::from_hours(1);
+
 /// What a path does to packets. The default lets everything through.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Passage {
@@ -12,7 +15,7 @@ pub struct Passage {
     pub loss: f64,
     pub policer: Option<Policer>,
     pub ban: Option<Ban>,
-    /// Remembers which endpoints of IPv4 have answered a SYN in a way that reached the near end: see [`Line::take_answered`].
+    /// Remembers which endpoints of IPv4 have answered a SYN in a way that reached the near end: see [`Line::answered_within`].
     pub note_answers: bool,
     /// Rules of `nft` for the way out, one a line, that come before everything else: they see Ethernet frames.
     pub first: String,
@@ -78,7 +81,7 @@ impl Passage {
         rule(&format!("fwd to {FAR}"));
 
         let note = if self.note_answers {
-            "tcp flags & (syn | ack) == (syn | ack) add @answered { ip saddr . tcp sport }"
+            "tcp flags & (syn | ack) == (syn | ack) update @answered { ip saddr . tcp sport }"
         } else {
             ""
         };
@@ -111,7 +114,9 @@ impl Passage {
         let mut sets = String::new();
         let mut add = |text: String| sets.push_str(&text);
         if self.note_answers {
-            add(" set answered { typeof ip saddr . tcp sport; size 1048576; flags dynamic; }\n".to_owned());
+            let kept = KEPT.as_secs();
+            let flags = format!("size 1048576; flags dynamic,timeout; timeout {kept}s");
+            add(format!(" set answered {{ typeof ip saddr . tcp sport; {flags}; }}\n"));
         }
         if let Some(live) = &self.live {
             for (number, kind, is_v4) in [(4, "ipv4_addr", true), (6, "ipv6_addr", false)] {

@@ -27,8 +27,6 @@ const AT_MOST: f64 = 1.1;
 const PATIENCE: Duration = Duration::from_mins(4);
 const LEARNING: &str =
     "hot = \"30s\", known = \"10s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
-// Long enough for a pause between two passes, after the last second questions: what is asked before it is noticed that a pass is over would count
-// for the wrong one.
 const WATCHING: &str =
     "hot = \"1d\", known = \"60s\", likely = \"never\", full = \"never\", identify = \"1d\", hot_ports = \"80\"";
 
@@ -68,13 +66,14 @@ fn take(bench: &Bench) -> Report {
         let canaries = |watch: &Watch| watch.status().and_then(|status| status["engine"]["canaries"].as_u64());
         // The pass that was running when the loss began does not count.
         is_ready = is_ready && wait_for_a_pass(&mut watch);
-        line.take_answered();
         let canaries_before = canaries(&watch);
         for _ in 0..CYCLES {
-            let before = line.count("asked");
+            let (before, began) = (line.count("asked"), last_finished(&watch));
             is_ready = is_ready && wait_for_a_pass(&mut watch);
             asked += line.count("asked") - before;
-            let again = line.take_answered();
+            // The next one has begun already. Whoever it has asked counts for this one, too, whether or not he answered to it: they are few.
+            let lasted = began.and_then(|began| Duration::try_from(Timestamp::now().duration_since(began)).ok());
+            let again = line.answered_within(lasted.unwrap_or_default());
             eprintln!("  {:.0} % loss, a cycle: {again} of {ENDPOINTS} answered, {asked} asked so far", loss * 100.0);
             seen += again;
         }
