@@ -50,3 +50,18 @@ async fn only_what_is_old_and_told_goes() {
     let (_, restored) = store.load(Vec::<inventory::HostState>::new()).await.expect("loads");
     assert_eq!(restored.events, 6, "those that were let go happened all the same");
 }
+
+/// With a dead battery a machine starts in any year, and retention is seen to before the network can put the clock right.
+#[tokio::test]
+async fn a_clock_that_starts_in_another_year_takes_nothing_away() {
+    let (folder, retention) = (folder(), 400 * DAY);
+    let store = open(folder.path());
+    store.commit(told(0, 1, &["soc"])).await.expect("commits");
+    deliver(&store, "soc", 10).await;
+    store.close().await.expect("closes");
+    let store = open(folder.path());
+    let wrong = at(9 * 365 * 86_400);
+    let expired = store.expire(store.time_for_expiry(wrong), retention).await.expect("expires");
+    assert_eq!(expired, Expired::default());
+    assert_eq!(store.time_for_expiry(at(5)), at(5), "an early clock counts: it takes less away");
+}
