@@ -22,6 +22,8 @@ pub struct Expired {
     pub intervals: u64,
     /// Rows of the probe ledger.
     pub volleys: u64,
+    /// Certificates' own bytes that nobody presents.
+    pub chains: u64,
 }
 
 /// How much longer than what the database holds and the time since it was opened the calendar may have gone on.
@@ -39,7 +41,7 @@ impl Store {
     /// Deletes events older than `retention` with their alerts, and the digests that told of nothing else. An event
     /// stays, whatever its age, while one of its alerts is owed to anybody, or for as long again where the digest with
     /// it ended only lately. Of what was, forgets what had ended before then, and of what was asked what was
-    /// asked before. Call it once a day.
+    /// asked before. Of certificates, forgets those nobody presents any more. Call it once a day.
     pub async fn expire(&self, now: Timestamp, retention: Duration) -> Result<Expired, StoreError> {
         let Ok(cutoff) = now.checked_sub(retention) else { return Ok(Expired::default()) };
         let mut total = Expired::default();
@@ -82,9 +84,26 @@ impl Store {
             }
         }
         total.volleys = self.expire_probes(now, cutoff).await?;
+        total.chains = self.expire_chains().await?;
         Ok(total)
     }
+
+    /// Lets the bytes go of certificates that are neither known themselves nor presented with one that is: issuers, mostly.
+    async fn expire_chains(&self) -> Result<u64, StoreError> {
+        // Beside the writer first, as all that is presented is looked through, and mostly for nothing.
+        let any = format!("SELECT EXISTS (SELECT 1 FROM certificate_der WHERE {UNPRESENTED})");
+        let any: bool =
+            self.shared.reader.query(move |connection| connection.query_row(&any, [], |row| row.get(0))).await?;
+        if !any {
+            return Ok(0);
+        }
+        let sql = format!("DELETE FROM certificate_der WHERE {UNPRESENTED}");
+        self.write(move |steps| steps.execute(&sql, []).map(rows)).await
+    }
 }
+
+const UNPRESENTED: &str = "sha256 NOT IN (SELECT sha256 FROM certificate)
+    AND sha256 NOT IN (SELECT value FROM service, json_each(service.tls, '$.chain') WHERE service.tls IS NOT NULL)";
 
 /// What may be believed of `now` where it was `opened` at that time, so long ago.
 fn believable(opened: Timestamp, ago: Duration, now: Timestamp) -> Timestamp {
