@@ -1,4 +1,5 @@
 mod clock;
+mod given_up;
 
 use super::*;
 use crate::{Channel, Digest, Ending, OpenDigest, OutboxError, OutboxFuture, sample};
@@ -103,10 +104,14 @@ impl Outbox for Memory {
     }
 
     fn postpone<'a>(&'a self, digest: &'a str, next_try: Timestamp, error: &'a str) -> OutboxFuture<'a, ()> {
-        self.call(move |rows| {
-            rows.postponed.push((next_try, error.to_owned()));
-            let open = rows.open.iter_mut().find(|open| open.digest.id == digest).expect("an open digest");
-            (open.attempts, open.next_try) = (open.attempts + 1, next_try);
+        Box::pin(async move {
+            let postponed = self.call(move |rows| {
+                rows.postponed.push((next_try, error.to_owned()));
+                let open = rows.open.iter_mut().find(|open| open.digest.id == digest)?;
+                (open.attempts, open.next_try) = (open.attempts + 1, next_try);
+                Some(())
+            });
+            postponed.await?.ok_or_else(|| OutboxError("no such open digest".into()))
         })
     }
 

@@ -1,7 +1,7 @@
 //! One recipient's digests, one after the other.
 
 use super::{Failure, GRACE, Health, Shared, backoff};
-use crate::{Digest, Ending, OpenDigest, Outbox, OutboxFuture, Outlet, next_tick, previous_tick};
+use crate::{Digest, Ending, OpenDigest, Outbox, OutboxError, OutboxFuture, Outlet, next_tick, previous_tick};
 use config::Interval;
 use jiff::Timestamp;
 use model::{Delivery, EventType};
@@ -224,8 +224,8 @@ impl Worker {
         if age >= REPORT_AFTER && !held.reported {
             held.reported = self.report(outlet, &held.open.digest, &reason, false);
         }
-        self.persist(|| outbox.postpone(&digest, next_try, &reason)).await?;
-        Ok(Some(held))
+        let is_open = self.persist(|| Box::pin(postpone(&*outbox, &digest, next_try, &reason))).await?;
+        Ok(is_open.then_some(held))
     }
 
     /// Delivers, with an end to patience: the channel's own promise, and the grace when the daemon ends.
@@ -345,6 +345,13 @@ impl Worker {
     fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
+}
+
+/// Whether there is still such a digest: it may have been given up with its recipient while it was on its way.
+async fn postpone(outbox: &dyn Outbox, digest: &str, next_try: Timestamp, reason: &str) -> Result<bool, OutboxError> {
+    let Err(error) = outbox.postpone(digest, next_try, reason).await else { return Ok(true) };
+    let open = outbox.open_digests().await?;
+    if open.iter().any(|open| open.digest.id == digest) { Err(error) } else { Ok(false) }
 }
 
 /// Resolves when the daemon ends (or the pipeline is gone, which is the same to a worker).
