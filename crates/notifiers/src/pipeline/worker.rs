@@ -211,7 +211,8 @@ impl Worker {
         let delay = backoff::delay(outlet.channel.kind(), open.attempts, &digest);
         let delay = delay.max(after.unwrap_or_default());
         // The last attempt is at the end of the time there is.
-        let delay = if age < backoff::GIVE_UP { delay.min(backoff::GIVE_UP - age) } else { delay };
+        let delay =
+            backoff::GIVE_UP.checked_sub(age).filter(|left| !left.is_zero()).map_or(delay, |left| delay.min(left));
         if open.last_error.as_deref() == Some(&reason) {
             tracing::debug!(recipient = %self.name, digest, attempts = open.attempts, reason, "still not delivered");
         } else {

@@ -69,7 +69,9 @@ mod tests {
         for framing in [Framing::Octet, Framing::Lf] {
             let framed = |messages: &[&str]| {
                 let mut stream = Vec::new();
-                messages.iter().for_each(|message| frame(message, framing, &mut stream));
+                for message in messages {
+                    frame(message, framing, &mut stream);
+                }
                 stream
             };
             let whole = framed(&messages);
