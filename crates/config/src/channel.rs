@@ -1,7 +1,7 @@
 //! `[channel.email]`: the way out that all e-mail recipients share.
 
 use crate::{
-    EmailChannel, SmtpSecurity, Surroundings,
+    Diagnostic, EmailChannel, SmtpSecurity, Surroundings,
     file::{self, FileFault},
     names::show,
     store::read_path,
@@ -9,7 +9,7 @@ use crate::{
     walk::{Table, Value},
 };
 use model::ServiceName;
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 pub(crate) const EMAIL_KEYS: &[&str] = &["smtp", "from", "username", "password_file", "ca_file"];
 pub(crate) const MAILBOX_HELP: &str = "write an address like `soc@example.org`, without a name and without `<>`";
@@ -49,6 +49,9 @@ pub(crate) fn read_email(value: &Value<'_>, around: &Surroundings) -> Option<Ema
     });
     let ca_file = read_ca_file(&table, around);
     let smtp = smtp?;
+    if smtp.scheme == SmtpSecurity::None {
+        warn_unencrypted(&table, &smtp.host);
+    }
     Some(EmailChannel {
         security: smtp.scheme,
         host: smtp.host,
@@ -58,6 +61,20 @@ pub(crate) fn read_email(value: &Value<'_>, around: &Surroundings) -> Option<Ema
         password,
         ca_file,
     })
+}
+
+/// What has no effect without encryption, and what should not go without it.
+fn warn_unencrypted(table: &Table<'_>, host: &str) {
+    let help = "write `smtps://HOST` or `smtp+starttls://HOST`";
+    if let Some(value) = table.get("ca_file") {
+        let title = "`ca_file` has no effect without encryption";
+        value.sink.push(Diagnostic::warning(value.key, title).label("not used").help(help));
+    }
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if let Some(value) = table.get("username").filter(|_| !is_here) {
+        let title = "the password goes to the mail server unencrypted";
+        value.sink.push(Diagnostic::warning(value.key, title).label("whoever is on the way can read it").help(help));
+    }
 }
 
 /// A channel's own roots. The path counts even while the file is not there.

@@ -2,7 +2,8 @@
 //! without errors gets out.
 
 use crate::{
-    Config, Diagnostic, FileId, SourceMap, Span, Surroundings, asset, channel, console, identify, include,
+    ChannelConfig, Config, Diagnostic, FileId, JsonlPath, SourceMap, Span, Surroundings, asset, channel, console,
+    identify, include,
     names::show,
     plan::{self, Cadence},
     profile, raw,
@@ -161,11 +162,28 @@ fn read(raw: &Raw<'_>, main: FileId, around: &Surroundings, sink: &Sink) -> (Con
         recipients,
         email: raw.email.as_ref().and_then(|value| channel::read_email(value, around)),
     };
+    refuse_database(raw, &config, sink);
     // Beside errors it would only distract: a name that is mistyped where it is used is unused too.
     if !sink.has_errors() {
         warn_unused(raw, &config.profiles, sink);
     }
     (config, cadences)
+}
+
+/// Alerts written into the database would destroy it.
+fn refuse_database(raw: &Raw<'_>, config: &Config, sink: &Sink) {
+    for (name, recipient) in &config.recipients {
+        let ChannelConfig::Jsonl(JsonlPath::File(path)) = &recipient.channel else { continue };
+        let database = config.store.path.as_os_str().as_encoded_bytes();
+        let rest = path.as_os_str().as_encoded_bytes().strip_prefix(database);
+        if rest.is_some_and(|rest| [&b""[..], b"-wal", b"-shm", b".lock", b".seal"].contains(&rest))
+            && let Some(value) = raw.recipients.get(&**name)
+        {
+            let title =
+                format!("recipient {} would write into the database {}", show(name), config.store.path.display());
+            sink.push(Diagnostic::error(value.key, title).help("give `jsonl` a file of its own"));
+        }
+    }
 }
 
 /// What is defined and used by no profile was probably meant to be.

@@ -33,7 +33,7 @@ pub(crate) fn read(value: Option<&Value<'_>>, assets: &BTreeMap<Arc<str>, Asset>
     let get = |key| table.as_ref().and_then(|table: &Table<'_>| table.get(key));
     let rate = |key, default| {
         get(key)
-            .and_then(|value| value.parse("write a rate from `1/s` to `100M/s`, like `5k/s`", str::parse::<Rate>))
+            .and_then(|value| value.parse("write a rate from `1/s` to `100M/s`, like `5k/s`", read_rate))
             .or(Rate::per_second(default).ok())
     };
     let exclude = get("exclude").map(|value| read_exclusions(&value)).unwrap_or_default();
@@ -62,6 +62,15 @@ pub(crate) fn read(value: Option<&Value<'_>>, assets: &BTreeMap<Arc<str>, Asset>
             })
             .unwrap_or_default(),
     }
+}
+
+/// In a file it stands for years, read by people who need not guess whether it is by the second or the minute.
+fn read_rate(text: &str) -> Result<Rate, String> {
+    let rate: Rate = text.parse().map_err(|error: model::RateError| error.to_string())?;
+    if !text.trim_end().ends_with("/s") {
+        return Err(format!("{} does not say in which time; did you mean `{rate}`?", show(text)));
+    }
+    Ok(rate)
 }
 
 /// What is wrong with a sensor's name. It becomes a syslog HOSTNAME (RFC 5424) and greets servers.

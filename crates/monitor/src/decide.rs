@@ -2,7 +2,7 @@
 //! is told. Knows no socket and no disk.
 
 use crate::{
-    AnswerPlace, Batch, KeptAnswer, Violations, folding::Parents, index::Index, mirage::Mirage, review::Ahead,
+    AnswerPlace, Batch, KeptAnswer, Violations, chains, folding::Parents, index::Index, mirage::Mirage, review::Ahead,
     storm::Storms,
 };
 use config::Config;
@@ -130,14 +130,7 @@ impl Decider {
             return Vec::new();
         }
         let change = self.inventory().apply(slice, policy, now);
-        for service in &slice.services {
-            if let Some(tls) = &service.tls {
-                let new = tls.certificate.iter().any(|leaf| self.inventory().certificate(&leaf.sha256).is_none());
-                if new {
-                    batch.certificate_der.extend(tls.chain.iter().map(|der| (identify::sha256(der), der.clone())));
-                }
-            }
-        }
+        chains::keep(slice, &self.inventory(), batch);
         keep_answers(slice, &change, batch);
         self.absorb(change, now, batch)
     }

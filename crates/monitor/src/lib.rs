@@ -7,6 +7,7 @@ mod account;
 mod audits;
 mod canary;
 mod candidates;
+mod chains;
 mod choose;
 mod confirm;
 mod control;

@@ -2,10 +2,12 @@
 
 use crate::{
     Reader, Soundness, StoreError,
+    column::get_time_or_none,
     seal::{self, Standing},
     soundness::Inspection,
     writer::{Task, Writer, newest},
 };
+use jiff::Timestamp;
 use model::{Clock, Vantage};
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
@@ -19,7 +21,10 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 const MIGRATIONS: &[M<'_>] = &[
     M::up(include_str!("migrations/0001_first.sql")),
@@ -91,10 +96,18 @@ pub(crate) struct Shared {
     pub(crate) reader: Reader,
     pub(crate) vantage: Vantage,
     pub(crate) most_volleys: u64,
+    pub(crate) opened: Opened,
     newest: watch::Receiver<u64>,
     soundness: watch::Receiver<Soundness>,
     inspection: Mutex<Option<Inspection>>,
     writer: Mutex<Option<(Queue, JoinHandle<()>)>>,
+}
+
+/// When the database was opened: by what it holds, which is not before its newest record, and by the clock that never jumps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) at: Timestamp,
+    pub(crate) instant: Instant,
 }
 
 type Queue = mpsc::Sender<Box<dyn crate::writer::Work>>;
@@ -111,6 +124,8 @@ impl Store {
         make(&path)?;
         let (connection, standing) = connect(&path, options)?;
         let known = newest(&connection).map_err(|error| StoreError::of(&path, &error))?;
+        let latest = latest(&connection).map_err(|error| StoreError::of(&path, &error))?;
+        let opened = Opened { at: latest.unwrap_or_else(|| clock.now()), instant: Instant::now() };
         let (announcements, newest) = watch::channel(known);
         let (found, soundness) = watch::channel(standing);
         let reader = Reader::new(path.clone(), options, found.clone());
@@ -134,7 +149,8 @@ impl Store {
         let writer = Mutex::new(Some((queue, thread)));
         let (vantage, inspection) = (options.vantage.clone(), Mutex::new(inspection));
         let most_volleys = options.most_volleys;
-        let shared = Shared { path, clock, reader, vantage, most_volleys, newest, soundness, inspection, writer };
+        let shared =
+            Shared { path, clock, reader, vantage, most_volleys, opened, newest, soundness, inspection, writer };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -327,6 +343,13 @@ fn connect(path: &Path, options: &Options) -> Result<(Connection, Soundness), St
     }
     connection.set_prepared_statement_cache_capacity(128);
     Ok((connection, soundness))
+}
+
+/// The time of the newest record, where there is any.
+fn latest(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let newest = "SELECT max(at) FROM (SELECT max(time) AS at FROM event
+                  UNION ALL SELECT max(started) FROM pass UNION ALL SELECT max(finished) FROM pass)";
+    connection.query_row(newest, [], |row| get_time_or_none(row, 0))
 }
 
 /// With its log.

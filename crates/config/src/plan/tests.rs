@@ -65,7 +65,7 @@ fn the_ceiling_decides_to_the_packet() {
     // 256 addresses × 10 ports in 1s: 2560/s.
     let text = |rate: u32, per_host: u32| {
         format!(
-            "[sensor]\nrate = \"{rate}\"\nrate_per_host = \"{per_host}\"\n[profile.p]\ntargets = \"10.0.0.0/24\"\n\
+            "[sensor]\nrate = \"{rate}/s\"\nrate_per_host = \"{per_host}/s\"\n[profile.p]\ntargets = \"10.0.0.0/24\"\n\
              scan = {{ hot = \"1s\", hot_ports = \"1-10\", known = \"1s\", likely = \"never\", full = \"never\" }}\n"
         )
     };

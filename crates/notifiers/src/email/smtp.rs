@@ -109,8 +109,8 @@ impl Channel for Email {
     }
 }
 
-/// Where the conversation broke off. A lasting refusal before the message itself was spoken of is about us (a password, a block
-/// list), not about this message: it may well be lifted.
+/// Where the conversation broke off. A lasting refusal before addresses and message were spoken of is about us (a password, a block
+/// list, what we call ourselves), not about this message: it may well be lifted, and every other message would fare the same.
 enum Failed {
     Setup(String),
     Greeting(Error),
@@ -140,7 +140,7 @@ impl Email {
         } else {
             Vec::new()
         };
-        connection.command(Mail::new(Some(self.from.email.clone()), parameters)).await.map_err(Failed::Message)?;
+        connection.command(Mail::new(Some(self.from.email.clone()), parameters)).await.map_err(Failed::Greeting)?;
         let mut accepted = Vec::new();
         let mut deferred = Vec::new();
         let mut late = Vec::new();
@@ -153,7 +153,7 @@ impl Email {
                     progress.putting_off.remove(&to.to_string());
                     accepted.push(to.to_string());
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_transient() || is_about_us(&error) || is_policy(&error) => {
                     let words = format!("{to}: {}", self.words(&error));
                     if progress.puts_off(to.as_ref()) { late.push(words) } else { deferred.push(words) }
                 }
@@ -250,6 +250,12 @@ impl Email {
 /// 530, 534, 535 and 538: authentication is wanted or has failed (RFC 4954 §6).
 fn is_about_us(error: &Error) -> bool {
     error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538))
+}
+
+/// X.7.Y, security or policy (RFC 3463 §3.8): in answer to an address it says that we may not send there (relaying, a block list),
+/// not that nobody is there.
+fn is_policy(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|words| words.to_string().trim_start().starts_with("5.7."))
 }
 
 fn again(reason: String) -> Delivery {

@@ -151,11 +151,15 @@ async fn answers_are_judged_by_what_they_are_about() {
         ("RCPT", "450 4.2.0 greylisted", Judged::Later),
         ("RCPT", "550 5.1.1 no such user", Judged::Never),
         ("MAIL", "452 4.3.1 out of space", Judged::Later),
-        ("MAIL", "550 5.7.1 sender rejected", Judged::Never),
+        // Of us, not of the addresses: the next digest would fare the same, and whoever puts it right wants this one too.
+        ("RCPT", "554 5.7.1 relay access denied", Judged::Later),
+        ("RCPT", "530 5.7.57 client was not authenticated", Judged::Later),
+        ("MAIL", "550 5.7.1 sender rejected", Judged::Later),
+        ("MAIL", "553 5.1.7 no such sender", Judged::Later),
         ("MAIL", "530 5.7.0 authentication required", Judged::Later),
         ("DATA", "451 4.3.0 try later", Judged::Later),
         ("DATA", "554 5.6.0 content rejected", Judged::Never),
-        // Of us, not of the message.
+        ("DATA", "554 5.7.1 looks like spam", Judged::Never),
         ("EHLO", "554 5.7.1 blocked", Judged::Later),
     ] {
         let sink = Sink::start(answering([(command, vec![answer])])).await;

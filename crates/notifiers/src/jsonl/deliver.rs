@@ -9,10 +9,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
 
-/// A disk that hangs for longer is not waited for; what it still writes then is written twice.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A disk or a pipe that hangs for longer is left to itself until the next attempt.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Where whole lines go.
 pub(super) trait Sink: Send {
@@ -31,6 +34,46 @@ impl Sink for io::Stdout {
 pub(super) struct Jsonl {
     pub(super) place: String,
     pub(super) sink: Arc<Mutex<Box<dyn Sink>>>,
+    pub(super) patience: Duration,
+    /// The digest being written. A second thread for it would only wait behind the first, and then write it twice.
+    under_way: tokio::sync::Mutex<Option<(String, Writing)>>,
+}
+
+type Writing = JoinHandle<io::Result<()>>;
+
+impl Jsonl {
+    pub(super) fn new(place: String, sink: Arc<Mutex<Box<dyn Sink>>>) -> Self {
+        Self { place, sink, patience: PATIENCE, under_way: tokio::sync::Mutex::default() }
+    }
+
+    fn begin(&self, digest: &Digest) -> Writing {
+        let mut lines = Vec::new();
+        for notice in &digest.notices {
+            lines.extend_from_slice(json_line(notice).as_bytes());
+            lines.push(b'\n');
+        }
+        let sink = Arc::clone(&self.sink);
+        spawn_blocking(move || sink.lock().unwrap_or_else(PoisonError::into_inner).put(&lines))
+    }
+
+    /// The error is a sentence.
+    async fn write(&self, digest: &Digest) -> Result<(), String> {
+        let hangs = |_| format!("{} has not taken the lines within {} s", self.place, self.patience.as_secs());
+        let mut under_way = self.under_way.lock().await;
+        // One that was given up meanwhile: what became of it is for nobody any more.
+        if let Some((_, other)) = under_way.as_mut().filter(|(of, _)| *of != digest.id) {
+            let _ = timeout(self.patience, other).await.map_err(hangs)?;
+            *under_way = None;
+        }
+        let (_, writing) = under_way.get_or_insert_with(|| (digest.id.clone(), self.begin(digest)));
+        let written = timeout(self.patience, writing).await.map_err(hangs)?;
+        *under_way = None;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("{} cannot be written: {}", self.place, advice(&error))),
+            Err(error) => Err(format!("writing {} was broken off: {error}", self.place)),
+        }
+    }
 }
 
 impl fmt::Debug for Jsonl {
@@ -50,22 +93,12 @@ impl Channel for Jsonl {
 
     fn deliver<'a>(&'a self, digest: &'a Digest) -> Pin<Box<dyn Future<Output = Delivery> + Send + 'a>> {
         Box::pin(async move {
-            let mut lines = Vec::new();
-            for notice in &digest.notices {
-                lines.extend_from_slice(json_line(notice).as_bytes());
-                lines.push(b'\n');
-            }
-            let sink = Arc::clone(&self.sink);
-            let put = spawn_blocking(move || sink.lock().unwrap_or_else(PoisonError::into_inner).put(&lines));
-            let again = |reason: String| Delivery::RetryAfter { after: None, reason };
-            match timeout(PATIENCE, put).await {
-                Ok(Ok(Ok(()))) => {
+            match self.write(digest).await {
+                Ok(()) => {
                     let lines = count(digest.notices.len(), "line", "lines");
                     Delivery::Delivered(format!("{lines} written to {}", self.place))
                 }
-                Ok(Ok(Err(error))) => again(format!("{} cannot be written: {}", self.place, advice(&error))),
-                Ok(Err(error)) => again(format!("writing {} was broken off: {error}", self.place)),
-                Err(_) => again(format!("{} has not taken the lines within {} s", self.place, PATIENCE.as_secs())),
+                Err(reason) => Delivery::RetryAfter { after: None, reason },
             }
         })
     }

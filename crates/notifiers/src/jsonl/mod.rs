@@ -19,5 +19,5 @@ pub(crate) fn build(path: &JsonlPath) -> Arc<dyn Channel> {
         JsonlPath::Stdout => ("standard output".to_owned(), Box::new(std::io::stdout())),
         JsonlPath::File(path) => (path.display().to_string(), Box::new(LineFile::new(path.clone()))),
     };
-    Arc::new(Jsonl { place, sink: Arc::new(Mutex::new(sink)) })
+    Arc::new(Jsonl::new(place, Arc::new(Mutex::new(sink))))
 }

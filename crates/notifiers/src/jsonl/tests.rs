@@ -1,8 +1,8 @@
 use super::*;
-use crate::{json_line, sample};
+use crate::{Digest, json_line, sample};
 use model::Delivery;
 use proptest::prelude::*;
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 fn lines(path: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(path).expect("the file");
@@ -108,12 +108,50 @@ async fn the_same_digest_after_a_full_disk_stands_there_once_and_whole() {
         let sink: Box<dyn Sink> =
             Box::new(Narrow { file: file::LineFile::new(path.clone()), path: path.clone(), room });
         let sink = Arc::new(Mutex::new(sink));
-        let channel: Arc<dyn Channel> = Arc::new(Jsonl { place: "here".into(), sink });
+        let channel: Arc<dyn Channel> = Arc::new(Jsonl::new("here".into(), sink));
         assert!(matches!(deliver(&channel).await, Delivery::RetryAfter { .. }));
         let channel = build(&JsonlPath::File(path.clone()));
         assert!(matches!(deliver(&channel).await, Delivery::Delivered(_)));
         assert!(lines(&path).len() >= 2, "room {room}");
     }
+}
+
+/// Takes nothing before it is let go, like a pipe that nobody reads.
+struct Stuck {
+    go: std::sync::mpsc::Receiver<()>,
+    puts: Arc<Mutex<usize>>,
+}
+
+impl Sink for Stuck {
+    fn put(&mut self, _: &[u8]) -> io::Result<()> {
+        *self.puts.lock().expect("not poisoned") += 1;
+        self.go.recv().map_err(io::Error::other)
+    }
+}
+
+/// Each attempt would hold a thread and its lines for as long as the reader sleeps, and write them once more when it wakes.
+#[tokio::test]
+async fn what_hangs_is_waited_for_and_not_written_again() {
+    let (let_go, go) = std::sync::mpsc::channel();
+    let puts = Arc::new(Mutex::new(0));
+    let sink: Arc<Mutex<Box<dyn Sink>>> = Arc::new(Mutex::new(Box::new(Stuck { go, puts: Arc::clone(&puts) })));
+    let mut channel = Jsonl::new("here".into(), Arc::clone(&sink));
+    channel.patience = Duration::ZERO;
+    let digest = sample::digest(vec![sample::port_open()]);
+    let another = Digest { id: "another".into(), ..digest.clone() };
+    for tried in [&digest, &digest, &digest, &another] {
+        let answer = channel.deliver(tried).await;
+        assert!(matches!(answer, Delivery::RetryAfter { .. }), "{answer:?}");
+        assert_eq!(Arc::strong_count(&sink), 3, "ours, the channel's, and that of one thread, whatever is tried");
+    }
+    channel.patience = Duration::from_mins(1);
+    let_go.send(()).expect("it still waits");
+    let answer = channel.deliver(&digest).await;
+    assert!(matches!(answer, Delivery::Delivered(_)), "{answer:?}");
+    assert_eq!(*puts.lock().expect("not poisoned"), 1, "written once");
+    let_go.send(()).expect("it still waits");
+    assert!(matches!(channel.deliver(&another).await, Delivery::Delivered(_)));
+    assert_eq!(*puts.lock().expect("not poisoned"), 2);
 }
 
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -130,7 +168,7 @@ proptest! {
     fn hostile_notices_take_a_line_each(notices in proptest::collection::vec(sample::hostile(), 1..4)) {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink: Arc<Mutex<Box<dyn Sink>>> = Arc::new(Mutex::new(Box::new(Buffer(Arc::clone(&written)))));
-        let channel = Jsonl { place: "here".into(), sink };
+        let channel = Jsonl::new("here".into(), sink);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let answer = runtime.block_on(channel.deliver(&sample::digest(notices.clone())));
         prop_assert!(matches!(answer, Delivery::Delivered(_)));

@@ -4,8 +4,11 @@ use std::{
     time::Duration,
 };
 
-/// After this long a digest is given up.
+/// After this long a digest is given up, if it was really tried meanwhile.
 pub(crate) const GIVE_UP: Duration = Duration::from_hours(72);
+/// Failed attempts before that: about as many as two days hold. A machine that was off over a long weekend, or whose clock was put
+/// right by years, has not tried for three days, whatever its calendar says.
+const TRIED: u32 = 60;
 
 /// A mail server that is away is away for a while, and greylisting wants to see patience.
 const MAIL_S: &[u64] = &[30, 60, 120, 240, 480, 960, 1800, 3600];
@@ -21,6 +24,11 @@ pub(crate) fn delay(channel: &str, attempts: u32, digest: &str) -> Duration {
     let mut hasher = SipHasher13::new();
     (digest, attempts).hash(&mut hasher);
     Duration::from_millis(seconds * 1000 + hasher.finish() % (seconds * 100))
+}
+
+/// Whether a digest that failed for so long and so often before, and now once more, is given up.
+pub(crate) fn is_over(age: Duration, attempts: u32) -> bool {
+    age >= GIVE_UP && attempts >= TRIED
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One recipient's digests, one after the other.
 
 use super::{Failure, GRACE, Health, Shared, backoff};
-use crate::{Digest, Ending, OpenDigest, Outbox, OutboxFuture, Outlet, next_tick, previous_tick};
+use crate::{Digest, Ending, OpenDigest, Outbox, OutboxError, OutboxFuture, Outlet, next_tick, previous_tick};
 use config::Interval;
 use jiff::Timestamp;
 use model::{Delivery, EventType};
@@ -53,7 +53,22 @@ pub(super) struct Worker {
 struct UnderWay {
     open: OpenDigest,
     due: Instant,
+    /// Since when this run of the daemon has had it.
+    taken: Instant,
     reported: bool,
+}
+
+impl UnderWay {
+    fn new(open: OpenDigest, wait: Duration) -> Self {
+        let now = Instant::now();
+        // Whether an earlier run reported it is not known: better said again.
+        Self { open, due: now + wait, taken: now, reported: false }
+    }
+
+    /// For how long it has failed. A wall clock that was set back since must not make it young for ever.
+    fn age(&self, now: Timestamp) -> Duration {
+        since(self.open.first_try, now).max(self.taken.elapsed())
+    }
 }
 
 impl Worker {
@@ -76,8 +91,7 @@ impl Worker {
         let mut under_way = open.into_iter().find(|open| open.digest.recipient == *self.name).map(|open| {
             let now = self.now();
             let wait = since(now, open.next_try).min(Duration::from_hours(1));
-            // Whether it was is not known: better said again.
-            UnderWay { open, due: Instant::now() + wait, reported: false }
+            UnderWay::new(open, wait)
         });
         if let Some(held) = &under_way {
             let (error, next_try) = (held.open.last_error.clone(), held.open.next_try);
@@ -152,10 +166,9 @@ impl Worker {
         let (outbox, name) = (self.outbox(), Arc::clone(&self.name));
         let digest = self.persist(|| outbox.begin(&name, to, limit)).await?;
         let now = self.now();
-        Ok(digest.map(|digest| UnderWay {
-            open: OpenDigest { digest, attempts: 0, first_try: now, next_try: now, last_error: None },
-            due: Instant::now(),
-            reported: false,
+        Ok(digest.map(|digest| {
+            let open = OpenDigest { digest, attempts: 0, first_try: now, next_try: now, last_error: None };
+            UnderWay::new(open, Duration::ZERO)
         }))
     }
 
@@ -187,8 +200,8 @@ impl Worker {
             }
             Delivery::RetryAfter { after, reason } => (after, reason),
         };
-        let age = since(held.open.first_try, now);
-        if age >= backoff::GIVE_UP {
+        let age = held.age(now);
+        if backoff::is_over(age, held.open.attempts) {
             let hours = backoff::GIVE_UP.as_secs() / 3600;
             self.give_up(outlet, &held.open.digest, format!("not delivered within {hours} h: {reason}")).await?;
             return Ok(None);
@@ -196,7 +209,10 @@ impl Worker {
         let open = &mut held.open;
         open.attempts = open.attempts.saturating_add(1);
         let delay = backoff::delay(outlet.channel.kind(), open.attempts, &digest);
-        let delay = delay.max(after.unwrap_or_default()).min(backoff::GIVE_UP.saturating_sub(age));
+        let delay = delay.max(after.unwrap_or_default());
+        // The last attempt is at the end of the time there is.
+        let delay =
+            backoff::GIVE_UP.checked_sub(age).filter(|left| !left.is_zero()).map_or(delay, |left| delay.min(left));
         if open.last_error.as_deref() == Some(&reason) {
             tracing::debug!(recipient = %self.name, digest, attempts = open.attempts, reason, "still not delivered");
         } else {
@@ -209,8 +225,8 @@ impl Worker {
         if age >= REPORT_AFTER && !held.reported {
             held.reported = self.report(outlet, &held.open.digest, &reason, false);
         }
-        self.persist(|| outbox.postpone(&digest, next_try, &reason)).await?;
-        Ok(Some(held))
+        let is_open = self.persist(|| Box::pin(postpone(&*outbox, &digest, next_try, &reason))).await?;
+        Ok(is_open.then_some(held))
     }
 
     /// Delivers, with an end to patience: the channel's own promise, and the grace when the daemon ends.
@@ -330,6 +346,13 @@ impl Worker {
     fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
+}
+
+/// Whether there is still such a digest: it may have been given up with its recipient while it was on its way.
+async fn postpone(outbox: &dyn Outbox, digest: &str, next_try: Timestamp, reason: &str) -> Result<bool, OutboxError> {
+    let Err(error) = outbox.postpone(digest, next_try, reason).await else { return Ok(true) };
+    let open = outbox.open_digests().await?;
+    if open.iter().any(|open| open.digest.id == digest) { Err(error) } else { Ok(false) }
 }
 
 /// Resolves when the daemon ends (or the pipeline is gone, which is the same to a worker).

@@ -4,7 +4,7 @@ use super::{
     rfc5424,
 };
 use crate::{Channel, Digest, Identity, plain::count, tls};
-use config::{Syslog, SyslogTransport};
+use config::{Framing, Syslog, SyslogTransport};
 use model::{Delivery, Notice};
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -119,12 +119,12 @@ impl SyslogChannel {
             match link.lost() {
                 None => match link.write(frames.clone()).await {
                     Ok(()) => {
-                        state.remember(link, frames);
+                        state.remember(link, &frames, self.config.framing);
                         return Ok(());
                     }
-                    Err(lost) => state.doubt(&lost),
+                    Err(lost) => state.doubt(&lost, self.config.framing),
                 },
-                Some(lost) => state.doubt(&lost),
+                Some(lost) => state.doubt(&lost, self.config.framing),
             }
         }
         // A collector that was restarted is mostly back already.
@@ -133,7 +133,7 @@ impl SyslogChannel {
         batch.extend_from_slice(&frames);
         link.write(batch.clone()).await.map_err(|lost| lost.why)?;
         state.doubtful.clear();
-        state.remember(link, batch);
+        state.remember(link, &batch, self.config.framing);
         Ok(())
     }
 
@@ -217,9 +217,9 @@ impl SyslogChannel {
 
 impl StreamState {
     /// The link took these frames, as far as can be told.
-    fn remember(&mut self, link: Link, frames: Vec<u8>) {
+    fn remember(&mut self, link: Link, frames: &[u8], framing: Framing) {
         let now = Instant::now();
-        self.recent.push_back((now, frames));
+        self.recent.push_back((now, rfc5424::last_frames(frames, framing, DOUBT_BYTES).to_vec()));
         self.recent.retain(|(at, _)| now.duration_since(*at) <= DOUBT);
         while self.recent.len() > 1 && self.recent.iter().map(|(_, frames)| frames.len()).sum::<usize>() > DOUBT_BYTES {
             self.recent.pop_front();
@@ -227,13 +227,14 @@ impl StreamState {
         self.link = Some(link);
     }
 
-    /// The link ended: what was written shortly before is sent again over the next.
-    fn doubt(&mut self, lost: &Lost) {
+    /// The link ended: what was written shortly before is sent again over the next. Of very much, what was written last.
+    fn doubt(&mut self, lost: &Lost, framing: Framing) {
         tracing::info!(why = lost.why, "the connection to a syslog collector ended; connecting again");
         for (at, frames) in self.recent.drain(..) {
-            if lost.at.saturating_duration_since(at) <= DOUBT && self.doubtful.len() + frames.len() <= DOUBT_BYTES {
+            if lost.at.saturating_duration_since(at) <= DOUBT {
                 self.doubtful.extend_from_slice(&frames);
             }
         }
+        self.doubtful = rfc5424::last_frames(&self.doubtful, framing, DOUBT_BYTES).to_vec();
     }
 }

@@ -37,3 +37,49 @@ pub(super) fn frame(message: &str, framing: Framing, stream: &mut Vec<u8>) {
         }
     }
 }
+
+/// The last of these messages, whole, in at most so many bytes.
+pub(super) fn last_frames(stream: &[u8], framing: Framing, most: usize) -> &[u8] {
+    let mut rest = stream;
+    while rest.len() > most {
+        let first = match framing {
+            Framing::Octet => counted(rest),
+            Framing::Lf => rest.iter().position(|&byte| byte == b'\n').map(|end| end + 1),
+        };
+        // We wrote it: there is always another one.
+        rest = first.and_then(|length| rest.get(length..)).unwrap_or_default();
+    }
+    rest
+}
+
+/// The length of the first message, with that of its count.
+fn counted(stream: &[u8]) -> Option<usize> {
+    let space = stream.iter().position(|&byte| byte == b' ')?;
+    let count: usize = std::str::from_utf8(stream.get(..space)?).ok()?.parse().ok()?;
+    count.checked_add(space + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_whole() {
+        let messages = ["<1>1 a", "<1>1 12 bb", "<1>1 c"];
+        for framing in [Framing::Octet, Framing::Lf] {
+            let framed = |messages: &[&str]| {
+                let mut stream = Vec::new();
+                for message in messages {
+                    frame(message, framing, &mut stream);
+                }
+                stream
+            };
+            let whole = framed(&messages);
+            for most in 0..=whole.len() {
+                let left = last_frames(&whole, framing, most);
+                let expect = (0..=messages.len()).map(|from| framed(&messages[from..])).find(|rest| rest.len() <= most);
+                assert_eq!(left, expect.expect("nothing fits always"), "{framing:?} {most}");
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The running daemon, as the console and the signals see it.
 
-use super::{packets::Packets, source::Source};
+use super::{packets::Packets, retention::Roll, source::Source};
 use crate::fingerprints;
 use arc_swap::ArcSwap;
 use config::{ChannelConfig, Config, Interval};
@@ -10,7 +10,12 @@ use model::{CheckState, Clock, Delivery, EngineStatus, Event, Lane, StatusReport
 use monitor::{Handle, Snapshot};
 use notifiers::{Failure, Identity, Pipeline};
 use probe::{Backend, Dialer, DialerSettings};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use store::Store;
 use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +38,7 @@ pub(crate) struct DaemonControl {
     started: jiff::Timestamp,
     /// One reload at a time.
     reloading: Mutex<()>,
+    roll: std::sync::Mutex<Roll>,
 }
 
 impl DaemonControl {
@@ -50,6 +56,7 @@ impl DaemonControl {
         roots: String,
     ) -> Self {
         let started = clock.now();
+        let roll = Roll::of(recipients(&config)).into();
         Self {
             source,
             config: ArcSwap::new(config),
@@ -63,6 +70,7 @@ impl DaemonControl {
             roots,
             started,
             reloading: Mutex::new(()),
+            roll,
         }
     }
 
@@ -112,6 +120,7 @@ impl DaemonControl {
             config.identify = running.identify.clone();
         }
         let config = Arc::new(config);
+        self.roll.lock().unwrap_or_else(PoisonError::into_inner).add(recipients(&config));
         self.dialer.reconfigure(dialer_settings(&config));
         self.dialer.set_second_source(config.sensor.second_source);
         self.handle.reload(config.clone()).await.map_err(|_| STOPPING.to_owned())?;
@@ -145,8 +154,10 @@ impl DaemonControl {
         self.config.load().store.retention
     }
 
-    pub(crate) fn recipient_names(&self) -> Vec<String> {
-        self.config.load().recipients.keys().map(ToString::to_string).collect()
+    /// Who was configured at any time since this was asked last, or since the start.
+    pub(super) fn recipients_of_the_day(&self) -> BTreeSet<String> {
+        let mut roll = self.roll.lock().unwrap_or_else(PoisonError::into_inner);
+        roll.turn(recipients(&self.config.load()))
     }
 
     /// For SIGHUP, which nobody waits on.
@@ -235,6 +246,10 @@ impl DaemonControl {
         let digest = notifiers::test_digest(name, &self.identity);
         Ok(channel.deliver(&digest).await)
     }
+}
+
+fn recipients(config: &Config) -> impl Iterator<Item = String> + '_ {
+    config.recipients.keys().map(ToString::to_string)
 }
 
 impl Control for DaemonControl {

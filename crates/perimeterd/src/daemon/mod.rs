@@ -3,6 +3,7 @@
 mod announce;
 mod control;
 mod packets;
+mod retention;
 mod signals;
 mod source;
 mod watchdog;
@@ -33,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Everything has ended by then after a request to end, or is ended by force.
 const END_WITHIN: Duration = Duration::from_millis(4_500);
-const RETENTION_EVERY: Duration = Duration::from_hours(24);
 
 /// What the command line says about a run.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +112,7 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     tasks.spawn(announcer.run(handle.subscribe(), shutdown.clone()));
     tasks.spawn(nudge(pipeline.clone(), owed, shutdown.clone()));
     tasks.spawn(control::report_failures(failures, handle.clone(), shutdown.clone()));
-    tasks.spawn(keep_within_retention(store.clone(), control.clone(), shutdown.clone()));
+    tasks.spawn(retention::keep(store.clone(), control.clone(), shutdown.clone()));
     tasks.spawn(watchdog::run(handle.clone(), shutdown.clone()));
     let delivery = {
         let (pipeline, shutdown) = (pipeline.clone(), shutdown.clone());
@@ -215,36 +215,6 @@ async fn nudge(pipeline: Pipeline, owed: Arc<Notify>, shutdown: CancellationToke
         tokio::select! {
             () = owed.notified() => pipeline.nudge(),
             () = shutdown.cancelled() => return,
-        }
-    }
-}
-
-/// Once a day: removes what is older than the retention, and gives up what is owed to recipients that have been out of the
-/// configuration for this whole run of at least a day, so that one taken out by mistake can be put back.
-async fn keep_within_retention(store: Store, control: Arc<DaemonControl>, shutdown: CancellationToken) {
-    let mut day = tokio::time::interval(RETENTION_EVERY);
-    let mut first = true;
-    loop {
-        tokio::select! {
-            _ = day.tick() => {}
-            () = shutdown.cancelled() => return,
-        }
-        if !std::mem::take(&mut first) {
-            let recipients = control.recipient_names();
-            let configured: Vec<&str> = recipients.iter().map(String::as_str).collect();
-            match store.forget_recipients(&configured, "the recipient is no longer configured").await {
-                Ok(0) => {}
-                Ok(alerts) => {
-                    tracing::warn!(alerts, "alerts owed to recipients that are no longer configured were given up");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "what is owed to removed recipients could not be given up; it is tried again tomorrow");
-                }
-            }
-        }
-        match store.expire(control.now(), control.retention()).await {
-            Ok(expired) => tracing::debug!(?expired, "retention"),
-            Err(error) => tracing::warn!(%error, "old records could not be removed; it is tried again tomorrow"),
         }
     }
 }

@@ -118,6 +118,45 @@ async fn after_the_collector_was_restarted_the_last_seconds_come_again() {
     assert_eq!(ports(&mut stream, Framing::Lf, 3).await, ["1", "2", "3"]);
 }
 
+/// A storm's batch is larger than what is remembered: what was written last, which was hardly read yet, comes again in whole messages.
+#[tokio::test]
+async fn of_a_large_batch_the_end_comes_again() {
+    const MANY: u16 = 4_000;
+    for framing in [Framing::Lf, Framing::Octet] {
+        let (listener, port) = listener().await;
+        let channel = channel(&config(SyslogTransport::Tcp, port, framing));
+        let (delivery, stream) = tokio::join!(deliver(&channel, 1..=MANY), async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            all_until(&mut stream, framing, MANY).await;
+            stream
+        });
+        assert!(matches!(delivery, Delivery::Delivered(_)), "{delivery:?}");
+        drop(stream);
+        let (delivery, again) = tokio::join!(deliver(&channel, MANY + 1..=MANY + 1), async {
+            let (mut stream, _) = listener.accept().await.expect("another connection");
+            (all_until(&mut stream, framing, MANY + 1).await, stream)
+        });
+        assert!(matches!(delivery, Delivery::Delivered(_)), "{delivery:?}");
+        let again = again.0;
+        assert!(again.len() > 1_000, "{framing:?}: only {} came again", again.len());
+        let expect = (1..=MANY + 1).rev().map(|port| port.to_string());
+        assert!(again.iter().rev().zip(expect).all(|(found, expect)| *found == expect), "the last ones, in order");
+    }
+}
+
+/// Reads until the message about that port is there, whole; gives the ports of all.
+async fn all_until(stream: &mut (impl AsyncRead + Unpin), framing: Framing, last: u16) -> Vec<String> {
+    let last = format!(" opened {last}/tcp");
+    let mut bytes = Vec::new();
+    let read = async {
+        while !bytes.trim_ascii_end().ends_with(last.as_bytes()) {
+            assert!(stream.read_buf(&mut bytes).await.expect("reads") > 0, "ended early");
+        }
+    };
+    timeout(DEADLINE, read).await.expect("in time");
+    deframe(&bytes, framing).iter().map(|message| port_of(message)).collect()
+}
+
 /// The system takes the bytes, but nobody reads them: that is no delivery.
 #[tokio::test]
 async fn a_collector_that_hangs_up_on_the_batch_has_not_taken_it() {
