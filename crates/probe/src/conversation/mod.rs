@@ -445,7 +445,9 @@ impl<'a> Interview<'a> {
                 }
                 if is_refusal { Heard::Answer(bare_tls()) } else { Heard::Broken(Some(bare_tls())) }
             }
-            handshake::Shaken::OtherProtocols => {
+            // Of one that has taken the offer before it is an accident.
+            handshake::Shaken::Midway if self.ask.prior_tls => Heard::Broken(Some(bare_tls())),
+            handshake::Shaken::OtherProtocols | handshake::Shaken::Midway => {
                 self.offer_http = false;
                 Heard::Nothing
             }

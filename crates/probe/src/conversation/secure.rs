@@ -157,7 +157,7 @@ impl Interview<'_> {
                 return Attempt::Declined;
             }
             // A stranger's alert, or a library's refusal of its own.
-            Shaken::OtherProtocols | Shaken::Nameless => None,
+            Shaken::OtherProtocols | Shaken::Midway | Shaken::Nameless => None,
             Shaken::Silent => {
                 self.gone_over = None;
                 return Attempt::Silence;
