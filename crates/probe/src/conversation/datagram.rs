@@ -18,6 +18,13 @@ pub fn udp_payload(port: u16) -> Option<Vec<u8>> {
     Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
 }
 
+/// The datagram that a UDP port is asked with as well: there two protocols are silent to each other's question.
+pub(crate) fn second_udp_payload(port: u16) -> Option<Vec<u8>> {
+    let endpoint = Endpoint::udp(Ipv4Addr::UNSPECIFIED.into(), port);
+    let request = identify::likely_as_well(Transport::Udp, port)?.request?;
+    Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
+}
+
 /// What a datagram that came back says of its sender, by the operator's own rules too. No packet is sent.
 pub fn identify_reply(dialer: &Dialer, endpoint: Endpoint, reply: &[u8], at: Timestamp) -> ServiceObservation {
     let mut observation = identify_datagram(endpoint, reply, at);
@@ -54,7 +61,12 @@ pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeout
         return Conversation { observation: None, ports: vec![port(outcome)] };
     };
     let payload = udp_payload(endpoint.port).unwrap_or_default();
-    let replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
+    let mut replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
+    if replied == Err(Outcome::Silent)
+        && let Some(second) = second_udp_payload(endpoint.port)
+    {
+        replied = dialer.datagram(target, &second, timeouts.answer.0).await;
+    }
     match replied {
         Ok(reply) => Conversation {
             observation: Some(identify_reply(dialer, endpoint, &reply, now())),

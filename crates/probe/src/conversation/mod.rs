@@ -35,6 +35,7 @@ use second::Modern;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use datagram::second_udp_payload;
 pub use datagram::{
     depends_on_name, identify_datagram, identify_reply, identify_udp, leads_further, look_into, udp_payload,
 };
