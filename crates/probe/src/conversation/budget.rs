@@ -74,6 +74,12 @@ impl Budget {
         Instant::now() + self.capped(wait)
     }
 
+    /// After taking leave of one who asked for a certificate of ours: in TLS 1.3 his complaint of having got none comes a round trip after
+    /// the handshake.
+    pub(super) fn complaint(&self) -> Duration {
+        self.brief().saturating_duration_since(Instant::now()).max(self.quiet())
+    }
+
     /// For a handshake with somebody of whom nothing says that he speaks TLS: he has work to do before his first word.
     pub(super) fn handshake(&self) -> Instant {
         Instant::now() + self.capped((self.rtt * 8).clamp(Duration::from_secs(1), Duration::from_secs(5)))
