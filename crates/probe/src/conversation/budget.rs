@@ -74,9 +74,8 @@ impl Budget {
         Instant::now() + self.capped(wait)
     }
 
-    /// After taking leave of one who asked for a certificate of ours: in TLS 1.3 his complaint of having got none comes a round trip after
-    /// the handshake.
-    pub(super) fn complaint(&self) -> Duration {
+    /// For the last word of one who asked for a certificate of ours: whether there is one says whether he goes on without.
+    pub(super) fn last_word(&self) -> Duration {
         self.brief().saturating_duration_since(Instant::now()).max(self.quiet())
     }
 

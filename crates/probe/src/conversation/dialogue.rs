@@ -192,6 +192,15 @@ where
     _ = timeout(patience, all).await;
 }
 
+/// Whether it leaves by itself, before anything was said to it: in TLS 1.3 who wants a certificate learns that there is none a round
+/// trip after we have done with the handshake.
+pub(super) async fn hangs_up<S>(stream: &mut S, budget: &Budget) -> bool
+where
+    S: AsyncRead + Unpin + ?Sized,
+{
+    !matches!(timeout_at(budget.brief(), stream.read(&mut [0; 512])).await, Ok(Ok(1..)) | Err(_))
+}
+
 /// Ends the connection in order and takes what is still on its way: closing with that unread would reset it, and `PostgreSQL` logs a
 /// line for that.
 pub(super) async fn hang_up<S>(stream: &mut S, budget: &Budget)

@@ -142,6 +142,8 @@ impl Interview<'_> {
         let session = match handshake::shake(stream, self.endpoint.ip, self.ask.name, false, limit).await {
             Shaken::Session(session, mut stream) => {
                 let mut stream = alert::Listening::new(stream.as_mut());
+                // Some complain by hanging up: that is to be told from what a farewell brings about.
+                refused = session.asked && dialogue::hangs_up(&mut stream, &self.budget).await;
                 self.leave(protocol, &mut stream, Some(session.asked)).await;
                 if protocol == Protocol::PostgreSql {
                     if !self.knows_source() {
@@ -150,7 +152,7 @@ impl Interview<'_> {
                     }
                     dialogue::hang_up(&mut stream, &self.budget).await;
                 }
-                (refused, answered) = (stream.is_refused(), stream.has_answered());
+                (refused, answered) = (refused || stream.is_refused(), stream.has_answered());
                 Some(session)
             }
             Shaken::Partly(session) | Shaken::Cut(session @ Some(_)) => session,
@@ -182,7 +184,7 @@ impl Interview<'_> {
         S: AsyncRead + AsyncWrite + Unpin + ?Sized,
     {
         if let Some(words) = protocol.farewell() {
-            let patience = if within == Some(true) { self.budget.complaint() } else { self.budget.quiet() };
+            let patience = if within == Some(true) { self.budget.last_word() } else { self.budget.quiet() };
             dialogue::leave(stream, words, patience).await;
         }
         if protocol == Protocol::MySql {
