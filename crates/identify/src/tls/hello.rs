@@ -238,7 +238,7 @@ const GROUPS: &[u16] = &[
     12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 34, 35, 36, 37, 38, 39, 40, 41,
 ];
 
-/// Whoever offers nothing older than TLS 1.3 must not offer these (RFC 8446 §4.2.7), and some servers refuse who does.
+/// Whoever offers nothing older than TLS 1.3 must not offer these (RFC 8446 §B.3.1.4), and some servers refuse who does.
 fn is_obsolete(group: u16) -> bool {
     matches!(group, 0x01..=0x16 | 0x1a..=0x1c)
 }
