@@ -1,10 +1,13 @@
 //! The certificate behind DTLS, from OpenSSL and `GnuTLS`: a scan by UDP shows it, and so does the daemon.
 
 use serde_json::Value;
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 use testkit::{
     Daemon, Host, Lab, Process, binary, eventually, lacks_root, output_of,
-    server::tls::{Asks, Certificates, Key, Pair},
+    server::{
+        Bind,
+        tls::{Asks, Certificates, Key, Pair},
+    },
 };
 
 const SERVERS: &str = "10.77.0.2";
@@ -98,4 +101,55 @@ fn the_certificate_behind_dtls_is_seen_by_scan_and_daemon() {
     let mut expected = [digest(&careful), digest(&plain)];
     expected.sort_unstable();
     assert_eq!(digests, expected, "{shown:#?}");
+}
+
+const NAME: &str = "www.lab.example";
+
+/// One certificate for whoever names nobody, another under its name; and one that knows nobody without a name.
+#[test]
+fn the_certificate_behind_dtls_is_another_under_another_name() {
+    if lacks_root("the_certificate_behind_dtls_is_another_under_another_name") {
+        return;
+    }
+    let mut lab = Lab::new();
+    let (watcher, dns) = (lab.watcher("watcher", &["10.77.0.1"]), lab.host("dns", &["10.77.0.53"]));
+    let host = lab.host("servers", &[SERVERS]);
+    let _bind = Bind::start_with(&dns, &[("www", SERVERS.parse::<IpAddr>().expect("an address"))]);
+    let certificates = Certificates::new(host.dir());
+    let (bare, named) =
+        (certificates.issue(Key::P256, &["other.lab.example"], 90), certificates.issue(Key::Rsa(2048), &[NAME], 90));
+    let (certificate, key) = (named.certificate.to_string_lossy(), named.key.to_string_lossy());
+    let two = ["-dtls1_2", "-listen", "-mtu", "1400", "-servername", NAME, "-cert2", &certificate, "-key2", &key];
+    let _server = s_server(&host, 5684, &bare, &two);
+    let configuration = format!(
+        "[sensor]\nresolvers = [\"10.77.0.53\"]\n[store]\npath = \"{}/perimeter.db\"\n[asset.lab]\ntargets = [\"{NAME}\"]\n\
+         [profile.lab]\nassets = [\"lab\"]\nrulesets = [\"builtin:certificates\"]\nscan = {{ hot = \"2s\", known = \"2s\", \
+         likely = \"4s\", full = \"never\", identify = \"2s\", hot_ports = \"443\", tcp = \"443\", udp = \"5684\" }}\n",
+        watcher.dir().display()
+    );
+    let config = watcher.write("perimeterd.toml", &configuration);
+    let mut command = watcher.command(&binary().to_string_lossy());
+    command
+        .args(["scan", NAME, "--tcp", "none", "--udp", "5684", "--mode", "connect", "--json", "--config"])
+        .arg(&config);
+    let said = output_of(&mut command);
+    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let mut found: Vec<_> = lines
+        .filter(|line| line["kind"] == "endpoint")
+        .map(|line| (line["name"].as_str().map(str::to_owned), line["tls"]["certificate"]["sha256"].clone()))
+        .collect();
+    found.sort_by_key(|(name, _)| name.clone());
+    let expected = [(None, Value::from(digest(&bare))), (Some(NAME.to_owned()), Value::from(digest(&named)))];
+    assert_eq!(found, expected, "{said}");
+
+    let daemon = Daemon::start(&watcher, &config);
+    let mut expected = [digest(&bare), digest(&named)];
+    expected.sort_unstable();
+    eventually("both certificates", Duration::from_mins(1), || {
+        let shown = daemon.list(&["certificates"]);
+        let digests = shown.iter().filter_map(|row| row["certificate"]["sha256"].as_str());
+        let mut digests: Vec<String> = digests.map(str::to_owned).collect();
+        digests.sort_unstable();
+        (digests == expected).then_some(())
+    });
 }

@@ -54,7 +54,7 @@ fn start(mut lab: Lab) -> Place {
     let running = make(&plain, 443, &first, "h3", false);
     let others = [
         make(&plain, 8443, &long, "hq-interop", true),
-        make(&by_name, 8443, &dns_over_quic, "doq", false),
+        make(&by_name, 853, &dns_over_quic, "doq", false),
         caddy(&by_name, 443, &named, NAME),
     ];
     let key = |ip: &str, port, name: Option<&str>| (ip.to_owned(), port, name.map(str::to_owned));
@@ -63,8 +63,8 @@ fn start(mut lab: Lab) -> Place {
         (key(PLAIN, 8443, None), Some(long)),
         (key(NAMED, 443, None), None),
         (key(NAMED, 443, Some(NAME)), Some(named)),
-        (key(NAMED, 8443, None), Some(dns_over_quic.clone())),
-        (key(NAMED, 8443, Some(NAME)), Some(dns_over_quic)),
+        (key(NAMED, 853, None), Some(dns_over_quic.clone())),
+        (key(NAMED, 853, Some(NAME)), Some(dns_over_quic)),
     ]);
     let bind = Bind::start_with(&dns, &[("www", NAMED.parse::<IpAddr>().expect("an address"))]);
     Place { watcher, plain, certificates, expected, first: Some(running), _others: others, _bind: bind, _lab: lab }
@@ -75,7 +75,7 @@ fn configuration(dir: &Path) -> String {
         "[sensor]\nresolvers = [\"10.77.0.53\"]\n[store]\npath = \"{}/perimeter.db\"\n\
          [asset.lab]\ntargets = [\"{PLAIN}\", \"{NAME}\"]\n[profile.lab]\nassets = [\"lab\"]\n\
          rulesets = [\"builtin:certificates\"]\nscan = {{ hot = \"2s\", known = \"2s\", likely = \"4s\", full = \"never\", \
-         identify = \"2s\", hot_ports = \"22\", tcp = \"22\", udp = \"443,8443\" }}\n\
+         identify = \"2s\", hot_ports = \"22\", tcp = \"22\", udp = \"443,853,8443\" }}\n\
          confirm = {{ certificate_changed = {{ passes = 2, at_least = \"4s\" }} }}\n",
         dir.display()
     )
@@ -83,7 +83,7 @@ fn configuration(dir: &Path) -> String {
 
 fn scan(place: &Place, mode: &str, config: &Path) {
     let mut command = place.watcher.command(&binary().to_string_lossy());
-    command.args(["scan", PLAIN, NAME, "--tcp", "none", "--udp", "443,8443", "--mode", mode, "--json", "--config"]);
+    command.args(["scan", PLAIN, NAME, "--tcp", "none", "--udp", "443,853,8443", "--mode", mode, "--json", "--config"]);
     command.arg(config);
     let said = output_of(&mut command);
     let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));

@@ -36,7 +36,7 @@ pub use protocol::favicon_request;
 pub use protocol::postgresql::STARTUP as POSTGRESQL_STARTUP;
 pub use protocol::ssh::exchange as ssh_exchange;
 pub use protocol::{
-    Asking, Protocol, Speaker, by_name, likely, opening, protocols, reply_to, suggested, tls_is_likely,
+    Asking, Protocol, Speaker, by_name, likely, likely_as_well, opening, protocols, reply_to, suggested, tls_is_likely,
 };
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};

@@ -232,6 +232,13 @@ pub fn likely(transport: Transport, port: u16) -> Option<&'static Protocol> {
     protocols(transport).iter().copied().find(|protocol| protocol.ports.contains(&port) && conversable(protocol))
 }
 
+/// The one whose question is asked beside that of [`likely`], at a port that two protocols share which are both common there and are
+/// silent to each other's question: DNS by DTLS and by QUIC (RFC 8094, RFC 9250).
+pub fn likely_as_well(transport: Transport, port: u16) -> Option<&'static Protocol> {
+    let is_shared = (transport, port) == (Transport::Udp, 853);
+    is_shared.then(|| suggested(transport, port).filter(|protocol| protocol.request.is_some()).nth(1)).flatten()
+}
+
 /// The protocols this port makes likely, the most telling first.
 pub fn suggested(transport: Transport, port: u16) -> impl Iterator<Item = &'static Protocol> {
     protocols(transport).iter().copied().filter(move |protocol| protocol.ports.contains(&port))

@@ -12,9 +12,10 @@ use jiff::{SignedDuration, Timestamp};
 use model::{
     AuditObservation, Coverage, Endpoint, HostSlice, PassRef, ServiceObservation, Sha256, TlsObservation, Transport,
 };
+use probe::starttls::Protocol;
 use siphasher::sip::SipHasher13;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -32,8 +33,10 @@ const NEWS: SignedDuration = SignedDuration::from_hours(6);
 
 /// The version of those with whom none was agreed on.
 const UNKNOWN: &str = "unknown";
-/// It shuts out whom it has seen break off a hundred handshakes, and never forgets one.
-const COUNTS_HANDSHAKES: &str = "mysql";
+/// A server that counts broken handshakes and forgets none is audited so seldom that it would take decades to be shut out by it.
+const QUARTER: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Audits of such a one in that time, whatever becomes of them: a suspicion has to be seen again, and some come to nothing.
+const MOST_OF_SPARED: u8 = 3;
 
 /// Shared by all passes.
 #[derive(Debug, Clone)]
@@ -41,11 +44,36 @@ pub(crate) struct Audits {
     slots: Arc<Semaphore>,
     hosts: PerHost,
     wanted: Arc<Mutex<HashSet<Endpoint>>>,
+    spared: Spared,
+}
+
+/// Those that count broken handshakes: how many audits each has had since when. It grows with such services alone.
+#[derive(Debug, Clone, Default)]
+struct Spared(Arc<Mutex<HashMap<Endpoint, (Timestamp, u8)>>>);
+
+impl Spared {
+    /// Whether one more may be made; it counts as made then.
+    fn admits(&self, endpoint: Endpoint, now: Timestamp) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, made) = all.entry(endpoint).or_insert((now, 0));
+        // A clock that was set back makes nobody wait for longer than that.
+        if now < *since || now.duration_since(*since) >= QUARTER {
+            (*since, *made) = (now, 0);
+        }
+        let admits = *made < MOST_OF_SPARED;
+        *made += u8::from(admits);
+        admits
+    }
 }
 
 impl Default for Audits {
     fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(AT_ONCE)), hosts: PerHost::new(1), wanted: Arc::default() }
+        Self {
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            hosts: PerHost::new(1),
+            wanted: Arc::default(),
+            spared: Spared::default(),
+        }
     }
 }
 
@@ -75,12 +103,26 @@ impl Audits {
 pub(crate) fn due(tools: &Tools, answered: &[Answered]) -> Option<AuditRequest> {
     let (service, tls) = subject(answered.iter().flat_map(|answer| &answer.services))?;
     let starttls = tls.starttls.clone();
-    if is_fragile(&service.endpoint) || starttls.as_deref() == Some(COUNTS_HANDSHAKES) {
+    if is_fragile(&service.endpoint) {
         return None;
     }
     let request = AuditRequest { endpoint: service.endpoint, name: service.name.clone(), starttls };
     let shown = tls.certificate.as_ref().map(|leaf| leaf.sha256);
-    is_due(known(tools, &request).as_deref(), shown, &request.endpoint, tools.clock.now()).then_some(request)
+    let manner = manner(&request);
+    is_due(known(tools, &request).as_deref(), shown, &request.endpoint, manner, tools.clock.now()).then_some(request)
+}
+
+/// How often is too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Usual,
+    /// It counts broken handshakes.
+    Sparing,
+}
+
+fn manner(request: &AuditRequest) -> Manner {
+    let protocol = request.starttls.as_deref().and_then(Protocol::by_name);
+    if protocol.is_some_and(Protocol::counts_broken_handshakes) { Manner::Sparing } else { Manner::Usual }
 }
 
 /// Makes an audit when its turn has come, if it is still wanted then, and reports it.
@@ -94,6 +136,10 @@ pub(crate) async fn make(tools: &Tools, pass: PassRef, request: AuditRequest) {
     let turn = tools.conversations.turn(endpoint.ip);
     let _turn = turn.acquire().await;
     if tools.restraint.borrow().silences(endpoint.ip) || tools.mirages.hold(&endpoint) {
+        return;
+    }
+    if manner(&request) == Manner::Sparing && !tools.audits.spared.admits(endpoint, tools.clock.now()) {
+        tracing::debug!(%endpoint, "it counts broken handshakes, and has had enough of them for now");
         return;
     }
     let Some(seen) = tools.network.audit(request).await else { return };
@@ -134,7 +180,13 @@ fn subject<'a>(
     bare.or_else(|| services.find_map(|service| with_tls(service).filter(shows).filter(|_| !service.learnt)))
 }
 
-fn is_due(known: Option<&TlsState>, shown: Option<Sha256>, endpoint: &Endpoint, now: Timestamp) -> bool {
+fn is_due(
+    known: Option<&TlsState>,
+    shown: Option<Sha256>,
+    endpoint: &Endpoint,
+    manner: Manner,
+    now: Timestamp,
+) -> bool {
     let Some(tls) = known else { return true };
     let posture = tls.posture.as_deref();
     let Some(audited) = posture.and_then(|posture| posture.audited) else { return true };
@@ -149,7 +201,10 @@ fn is_due(known: Option<&TlsState>, shown: Option<Sha256>, endpoint: &Endpoint, 
     let is_news = shown.is_some_and(|shown| tls.certificate != Some(shown) && !tls.alternates.contains_key(&shown));
     let is_unsettled =
         tls.weaknesses.values().any(|missed| *missed > 0) || posture.is_none_or(|posture| posture.versions.is_none());
-    (is_news && age >= NEWS) || (is_unsettled && age >= DAY) || age >= WEEK - spread(endpoint)
+    match manner {
+        Manner::Usual => (is_news && age >= NEWS) || (is_unsettled && age >= DAY) || age >= WEEK - spread(endpoint),
+        Manner::Sparing => (is_news && age >= WEEK) || age >= QUARTER,
+    }
 }
 
 /// Up to a day, the same for the same endpoint.
@@ -221,7 +276,42 @@ mod tests {
             (Some(missed), Some(LEAF), 124, true),
             (Some(known), Some(LEAF), 124, false),
         ] {
-            assert_eq!(is_due(state.as_ref(), shown, &endpoint, at(hour)), expect, "{hour} {shown:?} {state:?}");
+            let due = is_due(state.as_ref(), shown, &endpoint, Manner::Usual, at(hour));
+            assert_eq!(due, expect, "{hour} {shown:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn who_counts_broken_handshakes_is_seldom_audited() {
+        let endpoint = Endpoint::tcp([192, 0, 2, 7].into(), 3306);
+        let missed = TlsState { weaknesses: [(Weakness::Rc4, 1)].into(), ..sound() };
+        let other = Some(Sha256([2; 32]));
+        for (state, shown, hour, expect) in [
+            (None, Some(LEAF), 100, true),
+            (Some(sound()), Some(LEAF), 100 + 24 * 89, false),
+            (Some(sound()), Some(LEAF), 100 + 24 * 90, true),
+            // What could not be told is not asked again the next day.
+            (Some(missed), Some(LEAF), 100 + 24 * 8, false),
+            (Some(sound()), other, 100 + 24 * 6, false),
+            (Some(sound()), other, 100 + 24 * 7, true),
+        ] {
+            let due = is_due(state.as_ref(), shown, &endpoint, Manner::Sparing, at(hour));
+            assert_eq!(due, expect, "{hour} {shown:?} {state:?}");
+        }
+        let spared = Spared::default();
+        let made = |hour: i64| (0..9).filter(|_| spared.admits(endpoint, at(hour))).count();
+        assert_eq!([made(0), made(24 * 89), made(24 * 90), made(24 * 91)], [3, 0, 3, 0]);
+        assert!(spared.admits(Endpoint::tcp([192, 0, 2, 8].into(), 3306), at(0)), "each counts by itself");
+    }
+
+    #[test]
+    fn protocols_and_manners() {
+        for (starttls, expect) in
+            [(None, Manner::Usual), (Some("smtp"), Manner::Usual), (Some("mysql"), Manner::Sparing)]
+        {
+            let endpoint = Endpoint::tcp([192, 0, 2, 7].into(), 3306);
+            let request = AuditRequest { endpoint, name: None, starttls: starttls.map(str::to_owned) };
+            assert_eq!(manner(&request), expect, "{starttls:?}");
         }
     }
 }

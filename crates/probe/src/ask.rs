@@ -1,10 +1,12 @@
 use crate::{
     Dialer, Pace,
+    conversation::second_udp_payload,
     dialer::REPLIED,
     sweep::{Found, UdpPayload},
 };
 use futures_util::{StreamExt, stream};
 use model::{Endpoint, NotProbed, Outcome, PortObservation, Transport};
+use scope::InScope;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -130,7 +132,7 @@ pub(crate) async fn question(
     endpoint: Endpoint,
     timeout: Duration,
     udp: &UdpPayload,
-    sent: impl FnMut(),
+    mut sent: impl FnMut(),
 ) -> Answer {
     let Ok(target) = dialer.authorize(endpoint) else {
         return Answer::of(Outcome::NotProbed(NotProbed::OutOfScope));
@@ -141,16 +143,33 @@ pub(crate) async fn question(
             Answer { outcome: probed.outcome, rtt: probed.rtt, reply: None }
         }
         Transport::Udp => {
-            let payload = udp(endpoint.port).unwrap_or_default();
-            if let Some(raw) = dialer.raw_to(endpoint.ip) {
-                return dialer.ask_raw(raw, target, Some(payload), timeout, sent).await;
-            }
-            let (result, rtt) = dialer.exchange(target, &payload, timeout, sent).await;
-            match result {
-                Ok(reply) => Answer { outcome: REPLIED, rtt: Some(rtt), reply: Some(reply) },
-                Err(outcome) => Answer { outcome, rtt: outcome.is_answer().then_some(rtt), reply: None },
+            let first = udp(endpoint.port);
+            let second = first.as_ref().and_then(|_| second_udp_payload(endpoint.port));
+            let answer = datagram(dialer, target, first.unwrap_or_default(), timeout, &mut sent).await;
+            match second {
+                Some(second) if answer.outcome == Outcome::Silent => {
+                    datagram(dialer, target, second, timeout, sent).await
+                }
+                _ => answer,
             }
         }
+    }
+}
+
+async fn datagram(
+    dialer: &Dialer,
+    target: InScope<Endpoint>,
+    payload: Vec<u8>,
+    timeout: Duration,
+    sent: impl FnMut(),
+) -> Answer {
+    if let Some(raw) = dialer.raw_to(target.get().ip) {
+        return dialer.ask_raw(raw, target, Some(payload), timeout, sent).await;
+    }
+    let (result, rtt) = dialer.exchange(target, &payload, timeout, sent).await;
+    match result {
+        Ok(reply) => Answer { outcome: REPLIED, rtt: Some(rtt), reply: Some(reply) },
+        Err(outcome) => Answer { outcome, rtt: outcome.is_answer().then_some(rtt), reply: None },
     }
 }
 

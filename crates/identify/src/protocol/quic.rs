@@ -19,8 +19,8 @@ const MOST: usize = 16;
 pub(super) static PROTOCOL: Protocol = Protocol {
     name: "quic",
     speaker: Speaker::Client,
-    // So large a question goes nowhere else by itself.
-    ports: &[443, 8443],
+    // So large a question goes nowhere else by itself. The last is DNS over QUIC (RFC 9250).
+    ports: &[443, 8443, 853],
     request: Some(|_| {
         let mut packet = [&[0xc0][..], &RESERVED, &[8], THEIRS, &[8], OURS].concat();
         packet.resize(DATAGRAM, 0);
@@ -68,7 +68,7 @@ fn version_name(bytes: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{Asking, Received};
-    use model::Endpoint;
+    use model::{Endpoint, Transport};
     use proptest::prelude::*;
 
     fn answer(listed: &[u8]) -> Vec<u8> {
@@ -92,6 +92,17 @@ mod tests {
         assert_eq!(question[0] & 0xc0, 0xc0);
         assert!(question[1..5].iter().all(|byte| byte & 0x0f == 0x0a));
         assert_eq!(versions(&question), None, "an echo is no answer");
+    }
+
+    #[test]
+    fn dns_is_asked_for_both_ways_at_its_port_and_nothing_else_is() {
+        let asked = |port| crate::likely(Transport::Udp, port).filter(|protocol| protocol.request.is_some());
+        for port in 0..=u16::MAX {
+            let second = crate::likely_as_well(Transport::Udp, port);
+            assert_eq!(second.map(|protocol| protocol.name), (port == 853).then_some("quic"), "{port}");
+            assert!(second.is_none() || asked(port).is_some_and(|first| first.name == "dtls"), "{port}");
+            assert!(crate::likely_as_well(Transport::Tcp, port).is_none());
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Hello {
             fallback: false,
             compression: version != Version::TLS1_3,
             server_name: None,
-            groups: GROUPS.to_vec(),
+            groups: GROUPS.iter().copied().filter(|&group| version != Version::TLS1_3 || !is_obsolete(group)).collect(),
             signature_algorithms: SIGNATURE_ALGORITHMS.to_vec(),
             alpn: Vec::new(),
             heartbeat: version != Version::TLS1_3,
@@ -237,6 +237,11 @@ const GROUPS: &[u16] = &[
     X25519, 23, 24, 25, 30, 26, 27, 28, 31, 32, 33, 256, 257, 258, 259, 260, 22, 21, 19, 20, 18, 17, 16, 15, 14, 13,
     12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 34, 35, 36, 37, 38, 39, 40, 41,
 ];
+
+/// Whoever offers nothing older than TLS 1.3 must not offer these (RFC 8446 §B.3.1.4), and some servers refuse who does.
+fn is_obsolete(group: u16) -> bool {
+    matches!(group, 0x01..=0x16 | 0x1a..=0x1c)
+}
 
 /// Whatever a certificate may be signed with, or a handshake: Ed25519, Ed448, ECDSA, RSA-PSS with either kind of key, RSA, DSA, GOST,
 /// SM2; SHA-1 and MD5 last (RFC 8446 §4.2.3, RFC 5246 §7.4.1.4.1).

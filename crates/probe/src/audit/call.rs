@@ -28,6 +28,8 @@ pub(crate) struct Caller<'a> {
     protocol: Option<Protocol>,
     end: Instant,
     connections: u8,
+    /// No more than these.
+    most: u8,
     /// The longest that an answer has taken, from the first word of ours to the last of its, connecting included.
     slowest: Duration,
     /// None: nothing was answered yet.
@@ -50,12 +52,14 @@ pub(crate) enum NoCall {
     Failed(Outcome),
     /// Time is up.
     Late,
+    /// Another connection would be one too many.
+    Enough,
     /// It did not go over from its own protocol to TLS.
     NoTls,
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn new(dialer: &'a Dialer, subject: Subject<'a>, whole: Duration) -> Self {
+    pub(crate) fn new(dialer: &'a Dialer, subject: Subject<'a>, whole: Duration, most: u8) -> Self {
         Self {
             dialer,
             endpoint: subject.endpoint,
@@ -63,6 +67,7 @@ impl<'a> Caller<'a> {
             protocol: subject.starttls,
             end: Instant::now() + whole,
             connections: 0,
+            most,
             slowest: Duration::ZERO,
             answered: None,
         }
@@ -97,6 +102,9 @@ impl<'a> Caller<'a> {
     async fn connect(&mut self) -> Result<(Line, Instant), NoCall> {
         if self.end <= Instant::now() {
             return Err(NoCall::Late);
+        }
+        if self.connections >= self.most {
+            return Err(NoCall::Enough);
         }
         let authorized = match self.name {
             Some(name) => self.dialer.scope().load().authorize_name(self.endpoint, name, self.dialer.clock().now()),

@@ -4,6 +4,8 @@
 //!
 //! Weak ciphers are peeled: all of them are offered at once, and what the server chooses is taken out before it is asked again,
 //! until it has nothing left to choose. A server that takes none of them costs one connection.
+//!
+//! Where broken handshakes are held against us, what follows from other answers is not asked, and [`MOST_BROKEN`] are the end of it.
 
 mod call;
 mod shown;
@@ -55,6 +57,8 @@ pub struct Report {
 pub enum Incomplete {
     Failed(Outcome),
     Late,
+    /// It would have taken more connections than may be made.
+    Enough,
     /// It did not go over from its own protocol to TLS.
     NoTls,
     Halted,
@@ -62,6 +66,9 @@ pub enum Incomplete {
 
 /// Of an audit without its checks, whatever happens.
 pub const MOST_CONNECTIONS: u8 = 16;
+/// Of an audit with its checks, where the server counts them ([`Protocol::counts_broken_handshakes`]): each is a broken handshake, and no
+/// more than a tenth of what it takes to be shut out. A server of today costs half of them.
+pub const MOST_BROKEN: u8 = 10;
 /// Over everything, not counting the waits for its turn under the ceilings.
 const WHOLE: Duration = Duration::from_mins(4);
 
@@ -109,6 +116,7 @@ impl From<NoCall> for Incomplete {
         match no_call {
             NoCall::Failed(outcome) => Self::Failed(outcome),
             NoCall::Late => Self::Late,
+            NoCall::Enough => Self::Enough,
             NoCall::NoTls => Self::NoTls,
         }
     }
@@ -119,12 +127,15 @@ struct Auditor<'a> {
     caller: Caller<'a>,
     shown: Shown,
     incomplete: Option<Incomplete>,
+    /// Every connection is held against us.
+    is_sparing: bool,
 }
 
 impl<'a> Auditor<'a> {
     fn new(dialer: &'a Dialer, subject: Subject<'a>) -> Self {
-        let caller = Caller::new(dialer, subject, WHOLE);
-        Self { dialer, caller, shown: Shown::default(), incomplete: None }
+        let is_sparing = subject.starttls.is_some_and(Protocol::counts_broken_handshakes);
+        let caller = Caller::new(dialer, subject, WHOLE, if is_sparing { MOST_BROKEN } else { u8::MAX });
+        Self { dialer, caller, shown: Shown::default(), incomplete: None, is_sparing }
     }
 
     async fn report(mut self, depth: Depth) -> Report {
@@ -202,6 +213,13 @@ impl<'a> Auditor<'a> {
             }
             let answer = self.ask(version, |hello| hello).await?;
             self.shown.versions.entry(version).or_insert(answer.takes);
+            if self.is_sparing && answer.takes == Takes::No {
+                self.shown.refused(version);
+            }
+        }
+        if self.is_sparing && self.shown.takes(Version::TLS1_3) {
+            // Every library had done away with it before that came.
+            self.shown.versions.entry(Version::SSL2).or_insert(Takes::No);
         }
         if self.shown.versions.contains_key(&Version::SSL2) { Ok(()) } else { self.ask_ssl2().await }
     }
@@ -268,6 +286,10 @@ impl<'a> Auditor<'a> {
     async fn fallback(&mut self) -> Result<(), NoCall> {
         let versions = self.shown.tls_versions();
         let Some(lower) = versions.len().checked_sub(2).and_then(|at| versions.get(at)).copied() else { return Ok(()) };
+        if self.is_sparing && versions.first().is_some_and(|oldest| *oldest >= Version::TLS1_2) {
+            // A downgrade to what is still sound does no harm, whatever is said to it.
+            return Ok(());
+        }
         let answer = self.ask(lower, fallen_back).await?;
         self.shown.fallback_refused = match answer.takes {
             Takes::Yes => Some(false),
@@ -287,7 +309,7 @@ impl<'a> Auditor<'a> {
     async fn ask(&mut self, version: Version, make: impl FnOnce(Hello) -> Hello) -> Result<Answer, NoCall> {
         let hello = make(Hello::broad(version, fresh()).server_name(self.caller.name()));
         if self.caller.connections() >= MOST_CONNECTIONS {
-            return Err(NoCall::Late);
+            return Err(NoCall::Enough);
         }
         let line = self.caller.call(&hello.to_record()).await?;
         let takes = self.shown.see(version, &line.flight, line.is_closed());

@@ -157,6 +157,15 @@ impl Shown {
         }
     }
 
+    /// What is known below a version that was offered with everything older, and refused: it has none of those either, or it would have
+    /// chosen one. One that cannot bear the hello itself would seem the same.
+    pub(crate) fn refused(&mut self, offered: Version) {
+        // TLS 1.3 is offered alone.
+        for version in TLS_VERSIONS.into_iter().filter(|version| *version < offered && offered < Version::TLS1_3) {
+            self.versions.entry(version).or_insert(Takes::No);
+        }
+    }
+
     pub fn takes(&self, version: Version) -> bool {
         self.versions.get(&version) == Some(&Takes::Yes)
     }

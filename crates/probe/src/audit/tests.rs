@@ -173,7 +173,7 @@ fn dialer() -> Dialer {
 }
 
 /// Audits a server that does this with each connection; and how many there were.
-async fn audited<F, T>(serve: F) -> (Report, usize)
+async fn audited<F, T>(starttls: Option<Protocol>, serve: F) -> (Report, usize)
 where
     F: Fn(TcpStream) -> T + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
@@ -188,14 +188,14 @@ where
             tokio::spawn(serve(stream));
         }
     });
-    let report = audit(&dialer(), Subject { endpoint, name: None, starttls: None }).await;
+    let report = audit(&dialer(), Subject { endpoint, name: None, starttls }).await;
     accepting.abort();
     (report, connections.load(Ordering::SeqCst))
 }
 
 async fn of(policy: &Policy) -> Report {
     let policy = policy.clone();
-    let (report, connections) = audited(move |stream| policy.clone().serve(stream)).await;
+    let (report, connections) = audited(None, move |stream| policy.clone().serve(stream)).await;
     assert_eq!(connections, usize::from(report.connections + report.check_connections), "each is counted");
     assert!(report.connections <= MOST_CONNECTIONS, "{}", report.connections);
     assert_eq!(report.incomplete, None);
@@ -266,6 +266,49 @@ async fn everything_weak_is_found_within_sixteen_connections() {
     assert_eq!(report.shown.ssl2.len(), 2);
 }
 
+/// As it goes over to TLS in `MySQL`.
+async fn within_mysql(policy: Policy) -> Report {
+    let (report, connections) = audited(Some(Protocol::MySql), move |mut stream: TcpStream| {
+        let policy = policy.clone();
+        async move {
+            let mut greeting = b"\x0a8.0.35\0\x07\0\0\0saltsalt\0\xff\xff\x21\x02\0\xff\xdf\x15".to_vec();
+            greeting.extend([0; 10]);
+            greeting.extend(b"saltsaltsalt\0mysql_native_password\0");
+            let header = [u8::try_from(greeting.len()).unwrap(), 0, 0, 0];
+            _ = stream.write_all(&[&header, greeting.as_slice()].concat()).await;
+            if stream.read_exact(&mut [0; 36]).await.is_ok() {
+                policy.serve(stream).await;
+            }
+        }
+    })
+    .await;
+    assert_eq!(connections, usize::from(report.connections + report.check_connections), "each is counted");
+    assert!(connections <= usize::from(MOST_BROKEN), "{connections}");
+    report
+}
+
+#[tokio::test]
+async fn who_counts_broken_handshakes_has_few_to_count() {
+    let sound = within_mysql(Policy::modern()).await;
+    assert_eq!(sound.incomplete, None);
+    assert!(sound.connections + sound.check_connections <= 6, "{sound:?}");
+    assert_eq!(sound.shown.posture().versions, Some([TlsVersion::Tls12, TlsVersion::Tls13].into()));
+    assert_eq!(sound.shown.weaknesses().found, BTreeSet::new());
+    assert!(sound.checks.iter().all(|checked| checked.verdict == Verdict::NotVulnerable), "{:?}", sound.checks);
+    // Old versions do not hide behind one that is left out.
+    let versions = vec![Version::TLS1_0, Version::TLS1_2, Version::TLS1_3];
+    let old = within_mysql(Policy { versions, ..Policy::modern() }).await;
+    let seen = Some([TlsVersion::Tls10, TlsVersion::Tls12, TlsVersion::Tls13].into());
+    assert_eq!((old.incomplete, old.shown.posture().versions), (None, seen));
+    assert!(old.shown.weaknesses().found.contains(&Weakness::Tls10), "{:?}", old.shown.weaknesses());
+    // And where there is no end to it, it ends.
+    let versions = vec![Version::SSL3, Version::TLS1_0, Version::TLS1_1, Version::TLS1_2];
+    let ciphers = vec![0x0035, 0x0033, 0x0003, 0x0014, 0x0018, 0x0002, 0x0009, 0x000a, 0x0005];
+    let weak = within_mysql(Policy { versions, ciphers, ..Policy::modern() }).await;
+    assert_eq!(weak.incomplete, Some(Incomplete::Enough));
+    assert!(weak.shown.weaknesses().found.contains(&Weakness::Rc4), "{:?}", weak.shown.weaknesses());
+}
+
 #[tokio::test]
 async fn each_weak_kind_is_told_from_the_others() {
     use Weakness::*;
@@ -316,7 +359,7 @@ async fn one_that_wants_a_name_is_not_asked_again_without() {
 
 #[tokio::test]
 async fn what_is_no_tls_is_left_alone() {
-    let (report, connections) = audited(async |mut stream: TcpStream| {
+    let (report, connections) = audited(None, async |mut stream: TcpStream| {
         let _ = stream.write_all(b"220 mail.example.org ESMTP\r\n").await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })

@@ -179,6 +179,7 @@ impl Finding {
         let evidence = match no_call {
             NoCall::Failed(outcome) => format!("the connection did not come about: {}", outcome.as_str()),
             NoCall::Late => "there was no time left for it".to_owned(),
+            NoCall::Enough => "it would have taken more connections than may be made".to_owned(),
             NoCall::NoTls => "it did not go over to TLS".to_owned(),
         };
         Self::new(Verdict::NotTestable(Reason::NoConnection), evidence)

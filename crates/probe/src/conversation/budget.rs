@@ -74,6 +74,11 @@ impl Budget {
         Instant::now() + self.capped(wait)
     }
 
+    /// For the last word of one who asked for a certificate of ours: whether there is one says whether he goes on without.
+    pub(super) fn last_word(&self) -> Duration {
+        self.brief().saturating_duration_since(Instant::now()).max(self.quiet())
+    }
+
     /// For a handshake with somebody of whom nothing says that he speaks TLS: he has work to do before his first word.
     pub(super) fn handshake(&self) -> Instant {
         Instant::now() + self.capped((self.rtt * 8).clamp(Duration::from_secs(1), Duration::from_secs(5)))

@@ -2,11 +2,11 @@
 
 use super::{Ask, Conversation, Timeouts, handshake, quic, second, to_millisecond};
 use crate::{Dialer, tls};
-use identify::{Asking, Parse, Received};
+use identify::{Asking, Parse, Received, tls::Alert};
 use jiff::Timestamp;
 use model::{
-    Endpoint, Heard, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceObservation, TlsObservation,
-    Transport,
+    Endpoint, Heard, NotProbed, OpenReason, Outcome, PortObservation, Service, ServiceName, ServiceObservation,
+    TlsObservation, Transport,
 };
 use std::net::Ipv4Addr;
 use tokio::time::Instant;
@@ -15,6 +15,13 @@ use tokio::time::Instant;
 pub fn udp_payload(port: u16) -> Option<Vec<u8>> {
     let endpoint = Endpoint::udp(Ipv4Addr::UNSPECIFIED.into(), port);
     let request = identify::likely(Transport::Udp, port)?.request?;
+    Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
+}
+
+/// The datagram that a UDP port is asked with as well: there two protocols are silent to each other's question.
+pub(crate) fn second_udp_payload(port: u16) -> Option<Vec<u8>> {
+    let endpoint = Endpoint::udp(Ipv4Addr::UNSPECIFIED.into(), port);
+    let request = identify::likely_as_well(Transport::Udp, port)?.request?;
     Some(request(&Asking { endpoint, name: None, tls: false, agent: "" }))
 }
 
@@ -54,7 +61,12 @@ pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeout
         return Conversation { observation: None, ports: vec![port(outcome)] };
     };
     let payload = udp_payload(endpoint.port).unwrap_or_default();
-    let replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
+    let mut replied = dialer.datagram(target, &payload, timeouts.answer.0).await;
+    if replied == Err(Outcome::Silent)
+        && let Some(second) = second_udp_payload(endpoint.port)
+    {
+        replied = dialer.datagram(target, &second, timeouts.answer.0).await;
+    }
     match replied {
         Ok(reply) => Conversation {
             observation: Some(identify_reply(dialer, endpoint, &reply, now())),
@@ -64,11 +76,11 @@ pub async fn identify_udp(dialer: &Dialer, endpoint: Endpoint, timeouts: Timeout
     }
 }
 
-/// The same as far as to the certificate, where there is a way to it. By a name only who speaks QUIC is asked: none of the others is told
-/// one.
-pub(super) async fn ask_again(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Conversation {
+/// The same as far as to the certificate, where there is a way to it. By a name only who speaks DTLS or QUIC is asked: none of the others
+/// is told one. A name that `is_learnt` gives no leave by itself.
+pub(super) async fn ask_again(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>, is_learnt: bool) -> Conversation {
     let before = ask.prior.and_then(Way::of);
-    if let Some(talk) = resume(dialer, endpoint, ask).await {
+    if let Some(talk) = resume(dialer, endpoint, ask, is_learnt).await {
         return talk;
     }
     if ask.name.is_some() {
@@ -110,27 +122,23 @@ pub fn leads_further(heard: &ServiceObservation) -> bool {
     heard.endpoint.transport == Transport::Udp && heard.service.as_ref().and_then(Way::of).is_some()
 }
 
-/// Whether what it shows may be another thing under another name, as far as it has been heard: TLS over QUIC is told one.
+/// Whether what it shows may be another thing under another name, as far as it has been heard: DTLS and QUIC are told one.
 pub fn depends_on_name(heard: &ServiceObservation) -> bool {
-    let is_quic = heard.service.as_ref().is_some_and(|service| service.name == QUIC);
-    heard.endpoint.transport == Transport::Udp && is_quic && heard.tls.is_some()
+    leads_further(heard) && heard.tls.is_some()
 }
 
 /// Goes on with who speaks DTLS or QUIC as far as to his certificate, and notes what he shows. By DTLS nothing of it is ever answered.
 pub async fn look_into(dialer: &Dialer, heard: &mut ServiceObservation, ask: Ask<'_>) {
     let Some(way) = heard.service.as_ref().and_then(Way::of) else { return };
-    if let Some(Ok(tls)) = show(dialer, heard.endpoint, way, ask).await {
+    if let Some(Ok(tls)) = show(dialer, heard.endpoint, way, ask, false).await {
         heard.tls = tls;
     }
 }
 
 /// Asks one who spoke DTLS or QUIC before, or a moment ago, by that alone. None where it comes to nothing: what he speaks now is open.
-async fn resume(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Option<Conversation> {
+async fn resume(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>, is_learnt: bool) -> Option<Conversation> {
     let (service, way) = ask.prior.and_then(|prior| Some((prior, Way::of(prior)?)))?;
-    if ask.name.is_some() && way != Way::Quic {
-        return None;
-    }
-    let tls = show(dialer, endpoint, way, ask).await?.ok()?;
+    let tls = show(dialer, endpoint, way, ask, is_learnt).await?.ok()?;
     let at = to_millisecond(dialer.clock().now());
     let outcome = Outcome::Open(OpenReason::Reply);
     let observation = ServiceObservation {
@@ -141,7 +149,7 @@ async fn resume(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>) -> Option<Con
         service: Some(service.clone()),
         tls,
         connections: 0,
-        learnt: false,
+        learnt: is_learnt,
     };
     let port = PortObservation { endpoint, outcome, at, attempts: 1, refused: 0, rtt_us: None };
     Some(Conversation { observation: Some(observation), ports: vec![port] })
@@ -153,17 +161,22 @@ async fn show(
     endpoint: Endpoint,
     way: Way,
     ask: Ask<'_>,
+    is_learnt: bool,
 ) -> Option<Result<Option<TlsObservation>, Outcome>> {
     let now = || dialer.clock().now();
     let target = match ask.name {
-        Some(name) => dialer.scope().load().authorize_name(endpoint, name, now()).ok()?,
-        None => dialer.authorize(endpoint).ok()?,
+        Some(name) if !is_learnt => dialer.scope().load().authorize_name(endpoint, name, now()).ok()?,
+        _ => dialer.authorize(endpoint).ok()?,
     };
     let limit = Instant::now() + ask.timeouts.answer.1;
     Some(match way {
         Way::Dtls => {
-            let flight = tls::datagrams::exchange(dialer, target, handshake::random()?, limit).await;
-            flight.and_then(|flight| match second::observed(&flight, ask.roots, None, now()) {
+            let name = ask.name.map(ServiceName::as_str);
+            let flight = tls::datagrams::exchange(dialer, target, handshake::random()?, name, limit).await;
+            flight.and_then(|flight| match second::observed(&flight, ask.roots, name, now()) {
+                None if flight.alerted(Alert::UNRECOGNIZED_NAME) => {
+                    Ok(Some(quic::Met::Nameless.observed(ask.name, ask.roots, now())))
+                }
                 None if flight.end.is_none() && ask.prior_tls => Err(Outcome::Silent),
                 seen => Ok(seen),
             })

@@ -155,7 +155,7 @@ where
         Next::Nothing | Next::Say(_) | Next::Favicon | Next::Again | Next::HostKey | Next::Tls => None,
     };
     if let Some(words) = farewell.filter(|_| line.open) {
-        leave(line.stream, words, budget).await;
+        leave(line.stream, words, budget.quiet()).await;
     }
     line.told(Heard::Answer(answer))
 }
@@ -170,8 +170,8 @@ where
     line.listen(0, budget.brief(), budget).await
 }
 
-/// Says goodbye and lets the other end do so, so that it does not log a broken connection.
-pub(super) async fn leave<S>(stream: &mut S, words: &[u8], budget: &Budget)
+/// Says goodbye and lets the other end do so for as long as that, so that it does not log a broken connection.
+pub(super) async fn leave<S>(stream: &mut S, words: &[u8], patience: std::time::Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
@@ -189,7 +189,16 @@ where
         Ok::<_, std::io::Error>(())
     };
     // Whoever has gone already needs no goodbye.
-    _ = timeout(budget.quiet(), all).await;
+    _ = timeout(patience, all).await;
+}
+
+/// Whether it leaves by itself, before anything was said to it: in TLS 1.3 who wants a certificate learns that there is none a round
+/// trip after we have done with the handshake.
+pub(super) async fn hangs_up<S>(stream: &mut S, budget: &Budget) -> bool
+where
+    S: AsyncRead + Unpin + ?Sized,
+{
+    !matches!(timeout_at(budget.brief(), stream.read(&mut [0; 512])).await, Ok(Ok(1..)) | Err(_))
 }
 
 /// Ends the connection in order and takes what is still on its way: closing with that unread would reset it, and `PostgreSQL` logs a
@@ -321,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             }
         };
         if self.open {
-            leave(self.stream, &ssh_exchange::farewell(agent), budget).await;
+            leave(self.stream, &ssh_exchange::farewell(agent), budget.quiet()).await;
         }
         key
     }

@@ -71,6 +71,9 @@ pub(super) enum Shaken<S> {
     Nameless,
     /// It speaks TLS, but none of the protocols we offered inside it (RFC 7301 §3.2): worth another try that offers none.
     OtherProtocols,
+    /// It said hello and left without a word more, and protocols were offered inside: there are servers that break over an offer
+    /// which they are not set up for.
+    Midway,
     /// It does not speak TLS; what it said instead.
     Plain(Vec<u8>),
     /// It began to speak TLS and stopped in the middle, by failure or for want of time; what it showed until then.
@@ -109,6 +112,7 @@ where
                 }
                 None if is_alert(&error, AlertDescription::UnrecognisedName) => Shaken::Nameless,
                 None if alpn && is_alert(&error, AlertDescription::NoApplicationProtocol) => Shaken::OtherProtocols,
+                None if alpn && has_left(&error) && tee.first.first() == Some(&HANDSHAKE) => Shaken::Midway,
                 None if cut && tee.first.is_empty() => Shaken::Broken,
                 None if speaks_tls(&error, &tee.first) && cut => Shaken::Cut(None),
                 None if speaks_tls(&error, &tee.first) => Shaken::Partly(None),
@@ -154,6 +158,14 @@ const TLS_1_3: &str = "TLSv1.3";
 
 fn is_alert(error: &std::io::Error, alert: AlertDescription) -> bool {
     alert_of(error) == Some(alert)
+}
+
+/// The type of the record that begins a handshake.
+const HANDSHAKE: u8 = 0x16;
+
+/// The other end has gone without an alert, in order or not.
+fn has_left(error: &std::io::Error) -> bool {
+    is_break(error) || error.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
 /// The alert by which the other end ended it.

@@ -35,6 +35,7 @@ use second::Modern;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+pub(crate) use datagram::second_udp_payload;
 pub use datagram::{
     depends_on_name, identify_datagram, identify_reply, identify_udp, leads_further, look_into, udp_payload,
 };
@@ -445,7 +446,9 @@ impl<'a> Interview<'a> {
                 }
                 if is_refusal { Heard::Answer(bare_tls()) } else { Heard::Broken(Some(bare_tls())) }
             }
-            handshake::Shaken::OtherProtocols => {
+            // Of one that has taken the offer before it is an accident.
+            handshake::Shaken::Midway if self.ask.prior_tls => Heard::Broken(Some(bare_tls())),
+            handshake::Shaken::OtherProtocols | handshake::Shaken::Midway => {
                 self.offer_http = false;
                 Heard::Nothing
             }

@@ -124,6 +124,17 @@ impl Modern {
 }
 
 impl Modern {
+    /// The same where the conversation went over to TLS and ended there: who answers in it goes on without.
+    pub(super) fn judge_leave(&mut self, is_refused: bool, has_answered: bool) {
+        if self.client_auth == Some(ClientAuth::Asked) {
+            self.client_auth = Some(match (is_refused, has_answered) {
+                (true, _) => ClientAuth::Required,
+                (false, true) => ClientAuth::Optional,
+                (false, false) => ClientAuth::Asked,
+            });
+        }
+    }
+
     /// What became of having no certificate where one was asked for: `is_refused` by an alert after the handshake, or by what was
     /// heard inside.
     pub(super) fn judge_client_auth(&mut self, is_refused: bool, heard: &Heard) {

@@ -1,7 +1,7 @@
 //! Going over to TLS in the middle of a conversation, where the protocol has words for it.
 
 use super::{
-    Interview, STARTTLS,
+    Interview, STARTTLS, alert,
     dialogue::{self, Heard, Talked},
     handshake::{self, Shaken},
     sighting,
@@ -122,7 +122,7 @@ impl Interview<'_> {
             Ok(stream) => stream,
             Err(Refused { why, stream }) => {
                 if let Some(mut stream) = stream {
-                    self.leave(protocol, &mut stream, false).await;
+                    self.leave(protocol, &mut stream, None).await;
                 }
                 return match why {
                     Refusal::UnknownName(Some(name)) if name != self.domain() => Attempt::OtherName(name),
@@ -138,16 +138,21 @@ impl Interview<'_> {
             return self.secure_by_hand(stream).await;
         }
         let limit = self.budget.answer();
+        let (mut refused, mut answered) = (false, false);
         let session = match handshake::shake(stream, self.endpoint.ip, self.ask.name, false, limit).await {
             Shaken::Session(session, mut stream) => {
-                self.leave(protocol, stream.as_mut(), true).await;
+                let mut stream = alert::Listening::new(stream.as_mut());
+                // Some complain by hanging up: that is to be told from what a farewell brings about.
+                refused = session.asked && dialogue::hangs_up(&mut stream, &self.budget).await;
+                self.leave(protocol, &mut stream, Some(session.asked)).await;
                 if protocol == Protocol::PostgreSql {
                     if !self.knows_source() {
                         let words = identify::POSTGRESQL_STARTUP;
-                        self.told_within = dialogue::one_answer(stream.as_mut(), words, &self.budget).await;
+                        self.told_within = dialogue::one_answer(&mut stream, words, &self.budget).await;
                     }
-                    dialogue::hang_up(stream.as_mut(), &self.budget).await;
+                    dialogue::hang_up(&mut stream, &self.budget).await;
                 }
+                (refused, answered) = (refused || stream.is_refused(), stream.has_answered());
                 Some(session)
             }
             Shaken::Partly(session) | Shaken::Cut(session @ Some(_)) => session,
@@ -157,7 +162,7 @@ impl Interview<'_> {
                 return Attempt::Declined;
             }
             // A stranger's alert, or a library's refusal of its own.
-            Shaken::OtherProtocols | Shaken::Nameless => None,
+            Shaken::OtherProtocols | Shaken::Midway | Shaken::Nameless => None,
             Shaken::Silent => {
                 self.gone_over = None;
                 return Attempt::Silence;
@@ -169,20 +174,22 @@ impl Interview<'_> {
         };
         let Some(session) = session else { return Attempt::Declined };
         self.take_session(session);
+        self.modern.judge_leave(refused, answered);
         Attempt::Done
     }
 
-    /// Leaves in order, where a protocol has a way to, in the clear or `within` TLS.
-    async fn leave<S>(&self, protocol: Protocol, stream: &mut S, within: bool)
+    /// Leaves in order, where a protocol has a way to, in the clear or `within` TLS: there it may have asked for a certificate of ours.
+    async fn leave<S>(&self, protocol: Protocol, stream: &mut S, within: Option<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin + ?Sized,
     {
         if let Some(words) = protocol.farewell() {
-            dialogue::leave(stream, words, &self.budget).await;
+            let patience = if within == Some(true) { self.budget.last_word() } else { self.budget.quiet() };
+            dialogue::leave(stream, words, patience).await;
         }
         if protocol == Protocol::MySql {
             let mut stream = &mut *stream;
-            let refused = starttls::mysql::be_refused(&mut stream, within);
+            let refused = starttls::mysql::be_refused(&mut stream, within.is_some());
             // Who does not say so in time has gone, or is to be left.
             _ = tokio::time::timeout_at(self.budget.brief(), refused).await;
         }

@@ -32,7 +32,7 @@ pub struct Before {
 /// once a day.
 pub async fn identify_again(dialer: &Dialer, endpoint: Endpoint, ask: Ask<'_>, before: Before) -> Conversation {
     if endpoint.transport == Transport::Udp {
-        return datagram::ask_again(dialer, endpoint, ask).await;
+        return datagram::ask_again(dialer, endpoint, ask, before.is_learnt).await;
     }
     let mut interview = Interview::new(dialer, endpoint, ask);
     (interview.earlier, interview.is_learnt) = (before.earlier, before.is_learnt);

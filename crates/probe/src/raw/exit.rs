@@ -56,6 +56,8 @@ pub(super) enum Owner {
         id: u64,
         number: u64,
     },
+    /// Of the second of two datagrams nobody keeps count: what becomes of it is told of the first.
+    Second,
 }
 
 /// The kernel is given this long to take more, a little longer each time.

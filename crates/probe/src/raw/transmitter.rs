@@ -118,6 +118,8 @@ struct Running {
     datagram: Vec<u8>,
     /// Neighbours that are to be asked for again, and the places of their paths.
     unsure: Vec<(usize, IpAddr)>,
+    /// Second datagrams for those that were sent the first.
+    seconds: Vec<aside::Second>,
     active: Vec<Active>,
     /// The volley whose turn it is.
     next: usize,
@@ -150,6 +152,7 @@ impl Running {
             sides: Vec::new(),
             datagram: Vec::new(),
             unsure: Vec::new(),
+            seconds: Vec::new(),
             active: Vec::new(),
             next: 0,
             deferred: BinaryHeap::new(),
@@ -282,6 +285,9 @@ impl Running {
         if count > 0 {
             self.flush();
         }
+        if self.send_seconds(epoch) {
+            self.flush();
+        }
         count
     }
 
@@ -343,6 +349,7 @@ impl Running {
         match owner {
             Owner::Question => self.it.shared.questions.failed(endpoint, why),
             Owner::Canary => self.it.shared.canaries.forget(&endpoint),
+            Owner::Second => {}
             Owner::Volley { id, number } => {
                 if let Some(active) = self.active.iter_mut().find(|active| active.volley.id == id) {
                     active.volley.sink.unsent(number, why);

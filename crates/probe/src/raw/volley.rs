@@ -23,6 +23,11 @@ pub(crate) trait Order: Send {
 
     /// What is said to a port by UDP.
     fn datagram(&self, port: u16) -> &[u8];
+
+    /// What is said to it as well, where two protocols share it.
+    fn second_datagram(&self, _port: u16) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// A question that asks whether a host is there, and nothing of its ports; or what shows it without being asked for.

@@ -141,6 +141,12 @@ impl Protocol {
         }
     }
 
+    /// Servers of it shut out whom they have seen break off a number of handshakes, a hundred by default, and forget none of them before
+    /// somebody logs in from there or they are started again (`max_connect_errors`).
+    pub fn counts_broken_handshakes(self) -> bool {
+        self == Self::MySql
+    }
+
     /// Whether TLS goes inside packets of its own.
     fn wraps(self) -> bool {
         self == Self::SqlServer

@@ -1,7 +1,10 @@
 //! The part of a sweep that raw packets ask.
 
 use super::{Asked, Found, Round, Sweep, SweepJob, bits::Bits, knocks::Knocks, run::Work};
-use crate::raw::{Answer, KNOCKS, Knock, Order, Raw, Report, Sink, Slot, Stretch, Target};
+use crate::{
+    conversation::second_udp_payload,
+    raw::{Answer, KNOCKS, Knock, Order, Raw, Report, Sink, Slot, Stretch, Target},
+};
 use jiff::Timestamp;
 use model::{Endpoint, Outcome, PortObservation, Transport};
 use scope::Space;
@@ -49,6 +52,8 @@ pub(super) struct Packets {
     absent: Bits,
     /// What is said to each port by UDP.
     datagrams: BTreeMap<u16, Vec<u8>>,
+    /// What is said to some of them as well.
+    second_datagrams: BTreeMap<u16, Vec<u8>>,
     /// Questions that have left so far.
     asked: AtomicU64,
     /// The attempts that were made so far, by the number of the last.
@@ -61,13 +66,16 @@ pub(super) struct Packets {
 impl Packets {
     pub(super) fn new(slot: Slot, hosts: Vec<bool>, space: Option<Space>, job: &SweepJob) -> Self {
         let datagram = |port| Some((port, (job.udp_payload)(port)?));
+        let datagrams: BTreeMap<_, _> = job.udp.iter().filter_map(datagram).collect();
+        let second = |port: &u16| Some((*port, second_udp_payload(*port)?));
         let absent = Bits::new(hosts.len());
         Self {
             slot,
             space,
             hosts: if hosts.iter().all(|by| *by) { Vec::new() } else { hosts },
             absent,
-            datagrams: job.udp.iter().filter_map(datagram).collect(),
+            second_datagrams: datagrams.keys().filter_map(second).collect(),
+            datagrams,
             asked: AtomicU64::new(0),
             attempts: AtomicU8::new(0),
             knocks: Knocks::default(),
@@ -178,6 +186,10 @@ impl Order for Walk {
 
     fn datagram(&self, port: u16) -> &[u8] {
         self.sweep.packets.as_ref().and_then(|packets| packets.datagrams.get(&port)).map_or(&[], Vec::as_slice)
+    }
+
+    fn second_datagram(&self, port: u16) -> Option<&[u8]> {
+        self.sweep.packets.as_ref()?.second_datagrams.get(&port).map(Vec::as_slice)
     }
 }
 

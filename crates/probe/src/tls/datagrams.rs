@@ -17,15 +17,16 @@ const LOST: Duration = Duration::from_millis(1500);
 /// Datagrams at most: a flight of [`DtlsReader::MAX_HELD`] bytes in small pieces.
 const MOST_DATAGRAMS: usize = 1024;
 
-/// Says hello and puts together the flight that answers it, until its end or `limit`. `Err`: nothing came back.
+/// Says hello, under a name where there is one, and puts together the flight that answers it, until its end or `limit`. `Err`: nothing came back.
 pub(crate) async fn exchange(
     dialer: &Dialer,
     endpoint: InScope<Endpoint>,
     random: [u8; 32],
+    name: Option<&str>,
     limit: Instant,
 ) -> Result<ServerFlight, Outcome> {
     let line = dialer.datagrams(endpoint).await?;
-    let hello = Hello::broad(Version::DTLS1_2, random);
+    let hello = Hello::broad(Version::DTLS1_2, random).server_name(name);
     let mut reader = DtlsReader::default();
     let mut cookie = Vec::new();
     let (mut hellos, mut datagrams) = (0, 0);

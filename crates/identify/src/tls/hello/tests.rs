@@ -74,6 +74,33 @@ fn every_version_is_said_as_servers_expect_it() {
 }
 
 #[test]
+fn tls_1_3_is_offered_without_the_groups_that_it_has_done_away_with() {
+    let groups = |version| {
+        let shown = read(&Hello::broad(version, [7; 32]).to_record());
+        let body = shown.extension(extension::SUPPORTED_GROUPS).expect("groups").to_vec();
+        body.chunks_exact(2).skip(1).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect::<Vec<_>>()
+    };
+    for (group, in_tls_1_2, in_tls_1_3) in [
+        (29, true, true),
+        (23, true, true),
+        (25, true, true),
+        (30, true, true),
+        // Brainpool's curves: their numbers of before TLS 1.3, and those within it (RFC 8734).
+        (26, true, false),
+        (28, true, false),
+        (31, true, true),
+        (256, true, true),
+        // secp256k1, secp192r1, sect163k1.
+        (22, true, false),
+        (19, true, false),
+        (1, true, false),
+    ] {
+        assert_eq!(groups(Version::TLS1_2).contains(&group), in_tls_1_2, "{group}");
+        assert_eq!(groups(Version::TLS1_3).contains(&group), in_tls_1_3, "{group}");
+    }
+}
+
+#[test]
 fn a_name_is_asked_for_and_an_address_never() {
     for (name, expect) in [
         (Some("www.example.org"), Some("www.example.org")),

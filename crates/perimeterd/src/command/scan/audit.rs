@@ -58,6 +58,7 @@ impl From<&Report> for AuditLine {
             incomplete: report.incomplete.map(|why| match why {
                 Incomplete::Failed(outcome) => format!("a connection did not come about: {}", outcome.as_str()),
                 Incomplete::Late => "it took too long".to_owned(),
+                Incomplete::Enough => "it would have taken more connections than may be made".to_owned(),
                 Incomplete::NoTls => "it did not go over to TLS".to_owned(),
                 Incomplete::Halted => "halted".to_owned(),
             }),

@@ -480,13 +480,10 @@ fn may_speak_tls(heard: &ServiceObservation) -> bool {
 async fn audit_tls(job: &Job, endpoint: Endpoint, names: &[ServiceName], confirmed: &mut Confirmed) {
     let words = confirmed.services.iter().find_map(|heard| heard.tls.as_ref()?.starttls.as_deref());
     let starttls = words.and_then(Protocol::by_name);
-    if starttls == Some(Protocol::MySql) {
-        // It shuts out whom it has seen break off a hundred handshakes, and an audit is a fifth of that.
-        return;
-    }
+    let may_ask_twice = !starttls.is_some_and(Protocol::counts_broken_handshakes);
     let mut name = None;
     let mut report = audit::audit(&job.dialer, audit::Subject { endpoint, name, starttls }).await;
-    if !report.shown.is_tls() && !names.is_empty() {
+    if !report.shown.is_tls() && !names.is_empty() && may_ask_twice {
         name = names.first();
         report = audit::audit(&job.dialer, audit::Subject { endpoint, name, starttls }).await;
     }

@@ -39,7 +39,7 @@ const MOST_HELD: usize = 64 * 1024;
 const MOST_BESIDE: u32 = 16 * 1024;
 /// The streams a server of HTTP/3 opens by itself (RFC 9114 §6.2): it may take it for an error that it cannot.
 const STREAMS: u32 = 3;
-/// For a complaint that we have no certificate: it comes after the handshake (RFC 8446 §4.4.2.4).
+/// For a complaint that we have no certificate, at least: it comes a round trip after the handshake (RFC 8446 §4.4.2.4).
 const COMPLAINT: Duration = Duration::from_secs(1);
 /// Something went as it should (RFC 9114 §8.1).
 const NO_ERROR: u32 = 0x100;
@@ -149,7 +149,10 @@ impl Talk {
             while let Some(event) = self.connection.poll() {
                 match event {
                     Event::ConnectionLost { reason } => return Ok(Some(reason)),
-                    Event::Connected if self.recorder.was_asked() => until = limit.min(Instant::now() + COMPLAINT),
+                    Event::Connected if self.recorder.was_asked() => {
+                        let wait = COMPLAINT.max(self.connection.rtt() * 3 / 2);
+                        until = limit.min(Instant::now() + wait);
+                    }
                     Event::Connected => {
                         // The end of the handshake leaves, so that it is none that was broken off.
                         self.send(line).await?;

@@ -25,8 +25,12 @@ enum Does {
     /// Completes the handshake and resets.
     ResetsInside,
     Ssh(&'static str),
+    /// A `Web` that says hello and leaves if HTTP is offered in the handshake.
+    LosesItOverOffers,
 }
-use Does::{BrokenTls, CurtWeb, Leaves, PlainWeb, Resets, ResetsInside, SilentTls, Ssh, Stalls, Web};
+use Does::{
+    BrokenTls, CurtWeb, Leaves, LosesItOverOffers, PlainWeb, Resets, ResetsInside, SilentTls, Ssh, Stalls, Web,
+};
 
 const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Length: 61\r\n\r\n";
 
@@ -56,7 +60,7 @@ async fn act(mut stream: TcpStream, does: Does, acceptor: TlsAcceptor) {
             return;
         }
         Ssh(banner) => return greet(stream, banner.as_bytes()).await,
-        Web | CurtWeb | PlainWeb | BrokenTls | SilentTls | ResetsInside => {}
+        Web | CurtWeb | PlainWeb | BrokenTls | SilentTls | ResetsInside | LosesItOverOffers => {}
     }
     if !matches!(stream.peek(&mut first).await, Ok(1)) {
         return;
@@ -64,6 +68,16 @@ async fn act(mut stream: TcpStream, does: Does, acceptor: TlsAcceptor) {
     match (first == [0x16], does) {
         (true, Web) => {
             if let Ok(stream) = acceptor.accept(stream).await {
+                web(stream).await;
+            }
+        }
+        (true, LosesItOverOffers) => {
+            let mut hello = [0; 4096];
+            let count = stream.peek(&mut hello).await.unwrap_or_default();
+            if hello[..count].windows(8).any(|word| word == b"http/1.1") {
+                _ = stream.read(&mut hello).await;
+                _ = stream.write_all(b"\x16\x03\x03\x00\x7a\x02\x00").await;
+            } else if let Ok(stream) = acceptor.accept(stream).await {
                 web(stream).await;
             }
         }
@@ -184,4 +198,17 @@ async fn one_answer_is_of_one_connection() {
     let observation = ask(&server, Some(("http", true))).await;
     assert_eq!(service(&observation).banner.as_deref(), Some("SSH-2.0-dropbear_2022.83"), "of the last alone");
     assert!(observation.tls.is_none());
+}
+
+#[tokio::test]
+async fn who_breaks_off_over_an_offer_is_asked_again_without_one() {
+    let server = serve(&[LosesItOverOffers]).await;
+    let observation = ask(&server, None).await;
+    let tls = observation.tls.as_ref().expect("TLS");
+    assert_eq!(
+        (service(&observation).name.as_str(), tls.version.as_str(), tls.alpn.as_deref()),
+        ("http", "TLSv1.3", None)
+    );
+    // In the clear, with the offer, and without it.
+    assert_eq!(observation.connections, 3);
 }

@@ -130,6 +130,23 @@ async fn a_certificate_behind_starttls_costs_no_connection() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_having_no_certificate_is_told_when_leaving() {
+    use model::ClientAuth;
+    for (versions, wants, expect) in [
+        (&BOTH[..1], true, ClientAuth::Required),
+        (&BOTH[1..], true, ClientAuth::Required),
+        (&BOTH[..1], false, ClientAuth::No),
+    ] {
+        let acceptor = acceptor(versions, wants);
+        let server = Server::start(move |stream| talk(stream, SMTP, acceptor.clone())).await;
+        let observation = ask(&server, None).await;
+        assert_eq!(upgraded(&observation), Some("smtp"));
+        let posture = observation.tls.as_ref().and_then(|tls| tls.posture.as_ref()).expect("a posture");
+        assert_eq!((posture.client_auth, observation.connections), (Some(expect), 1), "{versions:?}");
+    }
+}
+
+#[tokio::test]
 async fn plain_text_after_the_agreement_is_no_tls() {
     for (lines, expect) in [
         (Lines { instead: Some("500 OOPS: SSL: cannot load RSA private key\r\n"), ..FTP }, "ftp"),

@@ -6,10 +6,20 @@ use crate::raw::{
     neighbours::Whereabouts,
     volley::Knock,
 };
-use model::{LocalErrorKind, Outcome};
+use model::{Endpoint, LocalErrorKind, Outcome};
 use std::net::IpAddr;
 use tokio::time::Instant;
-use wire::Epoch;
+use wire::{Epoch, Tag};
+
+/// A datagram that goes where another has just gone, as the same question.
+#[derive(Debug)]
+pub(super) struct Second {
+    place: usize,
+    endpoint: Endpoint,
+    tag: Tag,
+    neighbour: Option<[u8; 6]>,
+    datagram: Vec<u8>,
+}
 
 impl Running {
     pub(super) fn put_knock(
@@ -61,24 +71,47 @@ impl Running {
         }
     }
 
+    /// They had no turn of their own, and pay for one now. Nobody may hold the pacer's turns meanwhile. False: there are none.
+    pub(super) fn send_seconds(&mut self, epoch: Epoch) -> bool {
+        let mut seconds = std::mem::take(&mut self.seconds);
+        let any = !seconds.is_empty();
+        for Second { place, endpoint, tag, neighbour, datagram } in seconds.drain(..) {
+            let Some(side) = self.sides.get_mut(place) else { continue };
+            let mark = self.it.shared.cookies.mark(epoch, side.exit.source(), endpoint, tag);
+            if !side.add_datagram(Entry { endpoint, owner: Owner::Second }, mark, &datagram) {
+                continue;
+            }
+            self.it.pacer.debit(endpoint.ip, 1);
+            if let Some(to) = neighbour {
+                side.exit.direct(to);
+            }
+        }
+        self.seconds = seconds;
+        any
+    }
+
     /// A question's words are there already, a volley's are looked up.
     pub(super) fn put_datagram(&mut self, place: usize, packet: Packet, epoch: Epoch, neighbour: Option<[u8; 6]>) {
         let endpoint = packet.endpoint.get();
+        let mut second = None;
         let Some(side) = self.sides.get_mut(place) else { return };
         if let Owner::Volley { id, .. } = packet.owner
             && let Some(active) = self.active.iter().find(|active| active.volley.id == id)
         {
             self.datagram.clear();
             self.datagram.extend_from_slice(active.volley.order.datagram(endpoint.port));
+            second = active.volley.order.second_datagram(endpoint.port).map(<[u8]>::to_vec);
         }
         let mark = self.it.shared.cookies.mark(epoch, side.exit.source(), endpoint, packet.tag);
         self.it.shared.proofs.sign(endpoint.port, &mut self.datagram, mark.sequence);
         if !side.add_datagram(Entry { endpoint, owner: packet.owner }, mark, &self.datagram) {
-            self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::Other));
-        } else if let Some(to) = neighbour
-            && let Some(side) = self.sides.get_mut(place)
-        {
+            return self.drop_packet(endpoint, packet.owner, Outcome::LocalError(LocalErrorKind::Other));
+        }
+        if let Some(to) = neighbour {
             side.exit.direct(to);
+        }
+        if let Some(datagram) = second {
+            self.seconds.push(Second { place, endpoint, tag: packet.tag, neighbour, datagram });
         }
     }
 }

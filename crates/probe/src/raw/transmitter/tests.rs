@@ -70,6 +70,9 @@ impl Sink for Told {
     }
 }
 
+/// A port that two protocols share.
+const SHARED: u16 = 853;
+
 struct List {
     targets: Vec<Target>,
     position: usize,
@@ -88,6 +91,10 @@ impl Order for List {
 
     fn datagram(&self, _port: u16) -> &[u8] {
         &[]
+    }
+
+    fn second_datagram(&self, port: u16) -> Option<&[u8]> {
+        (port == SHARED).then_some(b"second")
     }
 }
 
@@ -134,15 +141,21 @@ impl Rig {
 
     /// A volley to a port each of these hosts, numbered from 0.
     fn volley(&mut self, hosts: &[u8]) -> (Arc<Told>, oneshot::Receiver<Report>, Arc<AtomicBool>) {
+        let port = |number| 1 + u16::try_from(number).expect("few");
+        self.volley_to(hosts.iter().enumerate().map(|(number, host)| Endpoint::tcp(address(*host), port(number))))
+    }
+
+    fn volley_to(
+        &mut self,
+        endpoints: impl Iterator<Item = Endpoint>,
+    ) -> (Arc<Told>, oneshot::Receiver<Report>, Arc<AtomicBool>) {
         let (told, (done, report), cancelled) = (Arc::new(Told::default()), oneshot::channel(), Arc::default());
         let (allowed, now) = (self.scope.load(), SystemClock.now());
-        let target = |(number, host): (usize, &u8)| Target {
+        let target = |(number, endpoint): (usize, Endpoint)| Target {
             number: number as u64,
-            endpoint: allowed
-                .authorize(Endpoint::tcp(address(*host), 1 + u16::try_from(number).expect("few")), now)
-                .expect("in scope"),
+            endpoint: allowed.authorize(endpoint, now).expect("in scope"),
         };
-        let targets = hosts.iter().enumerate().map(target).collect();
+        let targets = endpoints.enumerate().map(target).collect();
         self.running.obey(Command::Volley(Box::new(Volley {
             id: 1,
             order: Box::new(List { targets, position: 0 }),
@@ -201,6 +214,25 @@ async fn what_has_no_path_in_scope_is_our_own_trouble() {
     let no_route = Outcome::LocalError(LocalErrorKind::NoRoute);
     assert_eq!(*told.unsent.lock().expect("whole"), [(0, no_route)]);
     assert!(rig.left.to().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_two_protocols_share_a_port_both_are_asked() {
+    let mut rig = Rig::new(1_000_000);
+    // More than leave at once.
+    let hosts = || (1..=200).map(address);
+    let (told, mut report, _) = rig.volley_to(hosts().map(|ip| Endpoint::udp(ip, SHARED)));
+    rig.turns(SOON).await;
+    let mut to = rig.left.to();
+    to.sort();
+    assert_eq!(to, hosts().flat_map(|ip| [ip, ip]).collect::<Vec<_>>());
+    let report = report.try_recv().expect("through");
+    assert_eq!((report.sent, report.complete), (200, true), "as one question");
+    assert!(told.unsent.lock().expect("whole").is_empty());
+    // Where there is one, there is one.
+    let (_told, mut report, _) = rig.volley_to(hosts().map(|ip| Endpoint::udp(ip, 53)));
+    rig.turns(SOON).await;
+    assert_eq!((rig.left.to().len(), report.try_recv().expect("through").sent), (600, 200));
 }
 
 #[tokio::test(start_paused = true)]
