@@ -105,6 +105,7 @@ exec mosquitto -c "$DIR/mosquitto.conf"
         script: r#"
 cat >agent.conf <<END
 LogType=console
+PidFile=$DIR/agent.pid
 ListenIP=$IP
 ListenPort=$PORT
 Server=0.0.0.0/0
