@@ -59,6 +59,22 @@ exec redis-server --bind "$IP" --port 0 --tls-port "$PORT" --tls-cert-file "$CER
         script: r#"exec memcached -u nobody -l "$IP" -p "$PORT" -U 0"#,
     },
     Server {
+        package: "beanstalkd",
+        protocol: "beanstalkd",
+        product: "beanstalkd",
+        tells: Tells::Version,
+        tls: false,
+        script: r#"exec beanstalkd -l "$IP" -p "$PORT""#,
+    },
+    Server {
+        package: "gearman-job-server",
+        protocol: "gearman",
+        product: "gearmand",
+        tells: Tells::Version,
+        tls: false,
+        script: r#"exec gearmand -L "$IP" -p "$PORT" -l stderr"#,
+    },
+    Server {
         package: "mosquitto",
         protocol: "mqtt",
         product: "Mosquitto",
