@@ -73,6 +73,9 @@ pub enum Next {
     Favicon,
     /// It was asked something of another protocol's: come back with its own question.
     Again,
+    /// The same, of one that goes on listening after it has complained: ask its own question in the same connection while that
+    /// stands.
+    Own,
     /// Leave politely in the same connection with these words.
     Farewell(&'static [u8]),
     /// Begin an exchange of keys in the same connection, so that the server shows its host key

@@ -18,6 +18,7 @@ mod imap;
 mod ipmi;
 mod irc;
 mod java;
+mod job_server;
 mod kafka;
 mod kerberos;
 mod ldap;
@@ -164,6 +165,8 @@ static TCP: &[&Protocol] = &[
     &http2::PROTOCOL,
     &kerberos::PROTOCOL,
     &bgp::PROTOCOL,
+    &job_server::BEANSTALKD,
+    &job_server::GEARMAN,
     &greeting::ASTERISK,
     &greeting::MPD,
     &greeting::MUNIN,

@@ -17,6 +17,7 @@ mod event;
 mod expiry;
 mod finding;
 mod flap;
+mod hidden;
 mod host;
 mod identity;
 mod inventory;

@@ -20,18 +20,24 @@ impl Plan<'_> {
         let Some(signs) = &mut self.host.turnover else { return };
         let young = |time: &Timestamp| confirm::between(*time, at) <= TOGETHER;
         let told = signs.told.filter(young);
-        for sign in [&mut signs.mac, &mut signs.key, &mut signs.os, &mut signs.products, &mut signs.told] {
+        for sign in
+            [&mut signs.mac, &mut signs.key, &mut signs.other_key, &mut signs.os, &mut signs.products, &mut signs.told]
+        {
             *sign = sign.filter(young);
         }
+        // An upgrade brings other software and may bring one more key. Another address or another kind of system it does not.
+        let is_elsewhere = signs.mac.is_some() || signs.os.is_some();
+        let other_key = signs.other_key.filter(|_| signs.key.is_none() && is_elsewhere);
         let named = [
             (signs.mac, "the MAC address"),
             (signs.key, "the SSH host key"),
+            (other_key, "the algorithm of the SSH host key"),
             (signs.os, "the operating system"),
             (signs.products, "the software"),
         ];
         let changed: Vec<(Timestamp, &str)> = named.into_iter().filter_map(|(at, what)| Some((at?, what))).collect();
-        let is_machine = signs.mac.is_some() || signs.key.is_some();
-        if changed.is_empty() && told.is_none() {
+        let is_machine = signs.mac.is_some() || signs.key.is_some() || other_key.is_some();
+        if changed.is_empty() && told.is_none() && signs.other_key.is_none() {
             self.host.turnover = None;
             return;
         }

@@ -4,7 +4,7 @@ use crate::{
     EndpointState, Pending, PendingService, ServiceState, TlsState, Turn,
     apply::Plan,
     certificate::Leaf,
-    confirm, event, software, turns,
+    confirm, event, hidden, software, turns,
     version::{self, Direction},
 };
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use std::{
 };
 
 /// The fact that a package's whole version is.
-const REVISION: &str = "package.version";
+pub(crate) const REVISION: &str = "package.version";
 /// A service first asked this long after its port opened is one newly asked for (a name was added): learnt.
 const FIRST_LOOK: Duration = Duration::from_hours(24);
 
@@ -118,7 +118,10 @@ impl Plan<'_> {
         let known = Answer { service: state.service.clone(), tls: state.tls.is_some() };
         let pending = state.pending_service.take();
         if answer.says_the_same_as(&known) {
-            state.service = answer.service;
+            state.service = match (answer.service, &seen.service) {
+                (Some(merged), Some(said)) => Some(hidden::settle(known.service.as_ref(), said, merged, seen.at)),
+                (merged, _) => merged,
+            };
             state.pending_service = pending.and_then(|mut pending| {
                 pending.join();
                 pending.clear();

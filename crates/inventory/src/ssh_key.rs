@@ -7,7 +7,7 @@
 //! is known, and takes turns in silence.
 
 use crate::{
-    EndpointState, HostState, IdentityKey, Pending, PendingKey, ServiceState,
+    EndpointState, HostState, Identity, IdentityKey, Pending, PendingKey, ServiceState,
     apply::Plan,
     confirm, event,
     turns::{self, FORSAKEN},
@@ -58,7 +58,7 @@ impl Plan<'_> {
     fn take_turns(&mut self, state: &mut ServiceState, old: &SshKey, shown: &SshKey, at: Timestamp) {
         self.meet(&IdentityKey::Ssh(shown.clone()), at);
         if old == shown {
-            return;
+            return self.note_other_key(state, shown, at);
         }
         if state.pending_key.as_ref().is_some_and(|pending| !self.host.holds(&pending.key)) {
             self.learn_turn(state, Some(shown), at);
@@ -70,6 +70,22 @@ impl Plan<'_> {
         } else {
             pending.evidence.schedule(&FORSAKEN, self.now);
             state.pending_key = Some(pending);
+        }
+    }
+
+    /// Shown twice now, where one of another algorithm was: a sign of another machine while nobody has shown that one since.
+    fn note_other_key(&mut self, state: &ServiceState, shown: &SshKey, at: Timestamp) {
+        let in_force = state.service.as_ref().and_then(|service| service.ssh_key.as_ref());
+        let Some(in_force) = in_force.filter(|known| known.algorithm != shown.algorithm) else { return };
+        let held = |key: &SshKey| {
+            let is_it = |held: &&Identity| matches!(&held.key, IdentityKey::Ssh(known) if known == key);
+            self.host.identities.iter().find(is_it).map(|held| (held.since, held.last))
+        };
+        let Some(((since, _), (_, last))) = held(shown).zip(held(in_force)) else { return };
+        let is_young = confirm::between(since, at) <= crate::replaced::TOGETHER;
+        let told = self.host.turnover.as_ref().and_then(|signs| signs.told);
+        if since < at && is_young && last < since && told.is_none_or(|told| told < since) {
+            self.host.turnover.get_or_insert_default().other_key = Some(at);
         }
     }
 

@@ -122,6 +122,9 @@ pub struct Turnover {
     pub mac: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<Timestamp>,
+    /// A service showed a key of another algorithm instead of its own, which nobody had shown before: one more, or another machine's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub other_key: Option<Timestamp>,
     /// The family of its operating system.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub os: Option<Timestamp>,

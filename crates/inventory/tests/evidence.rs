@@ -94,6 +94,40 @@ fn another_revision_of_the_package_is_another_version() {
 }
 
 #[test]
+fn a_version_that_is_hidden_is_let_go_after_a_week() {
+    const DAY: i64 = 24 * HOUR;
+    let page = |text: &str, status: &str| [open(80), says(80, &facts(text, &[("http.status", status)]))];
+    let known = |world: &World| {
+        let host = world.inventory.host(IP.parse().expect("an address")).expect("known");
+        Service::clone(host.endpoints[0].services[0].service.as_deref().expect("named"))
+    };
+    let mut world = learnt(&page("http nginx 1.22.1", "200"));
+    // As long as it shows now and then, it is believed.
+    for day in 1..20 {
+        let text = if day % 6 == 0 { "http nginx 1.22.1" } else { "http nginx" };
+        assert_eq!(world.sees(day * DAY, IP, &page(text, "200")), NOTHING);
+        assert_eq!(known(&world).version.as_deref(), Some("1.22.1"), "day {day}");
+        assert_eq!(known(&world).facts.contains_key("version.unseen"), day % 6 != 0, "day {day}");
+    }
+    // The last was on day 18.
+    let mark = known(&world).facts["version.unseen"].clone();
+    for (hour, status) in [(20, "200"), (21, "502"), (22, "200"), (24, "200"), (25, "200")].map(|(d, s)| (d * 24, s)) {
+        assert_eq!(world.sees(hour * HOUR, IP, &page("http nginx", status)), NOTHING);
+        assert_eq!(known(&world).version.as_deref(), Some("1.22.1"), "hour {hour}");
+        assert_eq!(known(&world).facts["version.unseen"], mark, "nothing new is written");
+    }
+    assert_eq!(world.sees(26 * DAY, IP, &page("http nginx", "200")), NOTHING);
+    let service = known(&world);
+    assert_eq!((service.product.as_deref(), service.version.as_deref()), (Some("nginx"), None));
+    assert!(!service.facts.contains_key("version.unseen"));
+    assert!(world.inventory.pending().is_empty());
+    // And it is no news when it shows again.
+    world.sees(27 * DAY, IP, &page("http nginx 1.24.0", "200"));
+    assert_eq!(world.settles(IP, &page("http nginx 1.24.0", "200")).0, NOTHING);
+    assert_eq!(known(&world).version.as_deref(), Some("1.24.0"));
+}
+
+#[test]
 fn a_version_that_comes_to_light_is_no_update() {
     let seen = |text: &str| [open(3306), says(3306, &service(text))];
     let mut world = learnt(&seen("mysql MariaDB"));

@@ -207,6 +207,36 @@ fn a_new_key_with_other_software_is_another_machine() {
 }
 
 #[test]
+fn a_key_of_another_algorithm_counts_beside_another_address() {
+    let rsa = |number| ssh(22, SERVER, "ssh-rsa", number);
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(22), rsa(9), mac(1)]);
+    assert_eq!(world.sees(3 * DAY, IP, &[open(22), ssh(22, SERVER, KEY, 2), mac(2)]), NOTHING);
+    assert_eq!(world.sees(3 * DAY + 60, IP, &[open(22), ssh(22, SERVER, KEY, 2), mac(2)]), ["HOST_REPLACED"]);
+    let reason = world.event(EventType::HostReplaced).reason.clone().unwrap_or_default();
+    assert_eq!(reason, "another machine: the MAC address and the algorithm of the SSH host key changed");
+    for hour in 1..50 {
+        let again = [open(22), ssh(22, SERVER, KEY, 2), mac(2)];
+        assert_eq!(world.sees(3 * DAY + hour * HOUR, IP, &again), NOTHING);
+    }
+    // With other software alone it is an upgrade, which made one more key.
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(22), open(80), rsa(9), speaks(80, "http nginx 1.22")]);
+    for minutes in 1..20 {
+        let now = [ssh(22, SERVER, KEY, 2), speaks(80, "http Apache 2.4")];
+        let told = world.sees(3 * DAY + minutes * 60, IP, &now);
+        assert!(!told.contains(&"HOST_REPLACED"), "{told:?}");
+    }
+    // Nor where the old one is still shown in between.
+    let mut world = World::covered();
+    world.sees(1, IP, &[open(22), rsa(9), mac(1)]);
+    for minutes in 1..20 {
+        let shown = if minutes % 2 == 0 { rsa(9) } else { ssh(22, SERVER, KEY, 2) };
+        assert_eq!(world.sees(3 * DAY + minutes * 60, IP, &[open(22), shown, mac(2)]), NOTHING);
+    }
+}
+
+#[test]
 fn one_sign_alone_is_no_other_machine() {
     // A failover of the link-layer address, and back.
     let mut world = World::covered();

@@ -246,13 +246,8 @@ fn rare_parts() -> impl Strategy<Value = HostState> {
     );
     let turns = prop::collection::btree_map(source(), turn, 1..3).prop_map(|by_source| NameTurns { by_source });
     let sign = || option::of(time());
-    let signs = (sign(), sign(), sign(), sign(), sign()).prop_map(|(mac, key, os, products, told)| Turnover {
-        mac,
-        key,
-        os,
-        products,
-        told,
-    });
+    let signs = (sign(), sign(), sign(), sign(), sign(), sign())
+        .prop_map(|(mac, key, other_key, os, products, told)| Turnover { mac, key, other_key, os, products, told });
     let rest = (seldom(time()), seldom(turns), seldom(signs));
     (first, names, named_at, rest).prop_map(|(first, names, named_at, (blocked_since, turns, signs))| HostState {
         name_turns: turns.map(Box::new),

@@ -22,8 +22,8 @@ use running::{Ports, SEED};
 use std::{process::ExitCode, thread};
 use testkit::{Authority, Lab, is_root};
 
-/// How many instances of nmap at once: it mostly waits.
-const AT_ONCE: usize = 6;
+/// How many instances of nmap at once: it mostly waits, up to nine minutes for one server.
+const AT_ONCE: usize = 14;
 
 fn main() -> ExitCode {
     if !is_root() {

@@ -102,7 +102,6 @@ fn parse(received: Received<'_>) -> Parse {
     };
     let framing = Framing::of(status, header("content-length").as_deref(), header("transfer-encoding").as_deref());
     let read = framing.read(body);
-    let page = read.content.get(..read.content.len().min(16 * 1024)).unwrap_or_default();
     let stays = received.bytes.starts_with(b"HTTP/1.1 ")
         && header("connection").is_none_or(|option| !option.eq_ignore_ascii_case("close"));
     // Another question has to wait for the end of this answer.
@@ -113,9 +112,18 @@ fn parse(received: Received<'_>) -> Parse {
         Framing::Connection => false,
     };
     let may_show = stays && fits && matches!(status, 200..=299 | 301..=399 | 401..=404);
-    if !received.ended && (if may_show { read.used.is_none() } else { awaits_body(&header, status, body) }) {
+    let is_text = is_text(header("content-type").as_deref());
+    let is_enough = read.used.is_some() || (!may_show && (!is_text || read.content.len() >= ENOUGH));
+    if !received.ended && !is_enough {
         return Parse::NeedMore;
     }
+    // Not by what happened to come together with the head: how a page is cut into segments changes nothing.
+    let most = match (may_show, is_text) {
+        (true, _) => 16 * 1024,
+        (false, true) => ENOUGH,
+        (false, false) => 0,
+    };
+    let page = read.content.get(..read.content.len().min(most)).unwrap_or_default();
     let after = read.used.filter(|_| may_show).and_then(|used| body.get(used..));
     let icon = after.map_or(Icon::None, |after| icon(Received { bytes: after, ..received }));
     if icon == Icon::Begun && !received.ended {
@@ -224,14 +232,13 @@ fn status(bytes: &[u8]) -> Option<u16> {
     (100..=999).contains(&code).then_some(code)
 }
 
-/// Whether a title, what an application says in JSON, or the sentence about TLS may still be on its way.
-fn awaits_body(header: &impl Fn(&str) -> Option<String>, status: u16, body: &[u8]) -> bool {
-    const ENOUGH: usize = 8 * 1024;
-    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
-    let text = header("content-type")
-        .is_none_or(|kind| kind.contains("html") || kind.contains("json") || (status == 400 && kind.contains("text")));
-    let bodiless = status < 200 || status == 204 || status == 304;
-    text && !bodiless && body.len() < length.unwrap_or(ENOUGH).min(ENOUGH) && title(body).is_none()
+/// How much of a page is read where no other question follows it: a title, a generator, what an application says in JSON, or the
+/// sentence about TLS stand at its beginning.
+const ENOUGH: usize = 8 * 1024;
+
+/// Whether a body of this type may hold any of that; one that says no type may.
+fn is_text(kind: Option<&str>) -> bool {
+    kind.is_none_or(|kind| ["text", "html", "json", "xml"].iter().any(|part| kind.contains(part)))
 }
 
 /// The page's title, as one line.
@@ -395,12 +402,44 @@ mod tests {
         for (bytes, more) in [
             (b"HTTP/1.1 200 OK\r\nServer: ng".as_slice(), true),
             (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", true),
-            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<title>x</title>", false),
+            // A generator or a form may follow: without a length, the page ends with the connection.
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<title>x</title>", true),
+            (b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 16\r\n\r\n<title>x</title>", false),
             (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", false),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", false),
             (b"HTTP/1.1 204 No Content\r\n\r\n", false),
         ] {
             assert_eq!(parse(Received::open(bytes)) == Parse::NeedMore, more, "{}", bytes.escape_ascii());
+        }
+    }
+
+    /// The first answer to a page that comes in pieces of that many bytes, the end of the connection included.
+    fn in_pieces(page: &[u8], piece: usize) -> Parse {
+        let ends = (1..=page.len()).filter(|end| end % piece == 0 || *end == page.len());
+        let mut said = ends.map(|end| parse(Received::open(page.get(..end).unwrap())));
+        said.find(|parse| *parse != Parse::NeedMore).unwrap_or_else(|| parse(Received::ended(page)))
+    }
+
+    #[test]
+    fn how_a_page_is_cut_changes_nothing() {
+        let long = "x".repeat(20_000);
+        let html = "<title>Zorb</title><meta name=\"generator\" content=\"Zorb 2\"><input type=\"password\">";
+        for (head, body) in [
+            ("HTTP/1.0 200 OK\r\nContent-Type: text/html", html.to_owned()),
+            ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 87", html.to_owned()),
+            ("HTTP/1.1 500 No\r\nContent-Type: text/html\r\nContent-Length: 87", html.to_owned()),
+            ("HTTP/1.0 200 OK\r\nContent-Type: text/html", format!("{html}{long}")),
+            ("HTTP/1.0 200 OK\r\nContent-Type: text/html", format!("{}{html}{long}", &long[..8150])),
+            ("HTTP/1.1 400 No\r\nTransfer-Encoding: chunked", format!("57\r\n{html}\r\n0\r\n\r\n")),
+            ("HTTP/1.0 200 OK\r\nContent-Type: image/png", html.to_owned()),
+            ("HTTP/1.0 200 OK\r\nContent-Type: text/plain", html.to_owned()),
+        ] {
+            let page = format!("{head}\r\n\r\n{body}");
+            let whole = in_pieces(page.as_bytes(), page.len());
+            assert!(matches!(whole, Parse::Yes(_)), "{head}");
+            for piece in [1, 7, 61, 536, 1460, 4096] {
+                assert_eq!(in_pieces(page.as_bytes(), piece), whole, "{head}, in pieces of {piece}");
+            }
         }
     }
 

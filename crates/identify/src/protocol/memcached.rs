@@ -46,7 +46,7 @@ fn parse(received: Received<'_>) -> Parse {
     let complained = complaints > 0;
     let rest = Received { bytes, ..received };
     if complaints > 1 && bytes.is_empty() {
-        return Parse::yes(named("memcache"), Strength::Weak, Next::Again);
+        return Parse::yes(named("memcache"), Strength::Weak, Next::Own);
     }
     if let Some(parse) = rest.lacks(b"VERSION ") {
         // Others say no more than that, and are not waited for.

@@ -21,6 +21,8 @@ pub(super) static PROTOCOL: Protocol = Protocol {
         b"-ERR unknown command 'OPTIONS', with args beginning with: 'sip:192.0.2.7' 'SIP/2.0' \r\n",
         b"-NOAUTH Authentication required.\r\n",
         b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n",
+        b"-ERR unknown command '0%'\r\n+PONG\r\n",
+        b"-ERR unknown command 'Via:', with args beginning with: \r\n-NOAUTH Authentication required.\r\n",
         b"$62\r\n# Server\r\nredis_version:7.0.15\r\nos:Linux 6.1.0 x86_64\r\nport:0\r\n\r\n",
     ],
 };
@@ -29,11 +31,14 @@ const QUIT: Next = Next::Farewell(b"QUIT\r\n");
 
 fn parse(received: Received<'_>) -> Parse {
     const REFUSALS: [(&str, &str, Next); 4] = [
-        ("-ERR wrong number of arguments for '", "no", Next::Again),
-        ("-ERR unknown command ", "no", Next::Again),
+        (COMPLAINTS[0], "no", Next::Own),
+        (COMPLAINTS[1], "no", Next::Own),
         ("-NOAUTH ", "required", QUIT),
         ("-DENIED Redis ", "protected mode", Next::Nothing),
     ];
+    // Asked something else before, it has complained of that, line by line.
+    let told = after_complaints(received.bytes);
+    let received = if told.is_empty() { received } else { Received { bytes: told, ..received } };
     if received.bytes.first() == Some(&b'$') {
         return bulk(received);
     }
@@ -49,6 +54,23 @@ fn parse(received: Received<'_>) -> Parse {
     service.banner = Some(text::printable(line));
     note(&mut service, "redis.authentication", *authentication);
     Parse::yes(service, Strength::Grammar, *next)
+}
+
+const COMPLAINTS: [&str; 2] = ["-ERR wrong number of arguments for '", "-ERR unknown command "];
+
+/// What follows complaints, and answers to a `PING` among them, where something else does.
+fn after_complaints(bytes: &[u8]) -> &[u8] {
+    let is_complaint = |bytes: &[u8]| COMPLAINTS.iter().any(|prefix| bytes.starts_with(prefix.as_bytes()));
+    let mut reader = Reader::new(bytes);
+    let mut rest = bytes;
+    while is_complaint(rest) || (rest.len() < bytes.len() && rest.starts_with(b"+PONG\r")) {
+        if reader.line().is_none() {
+            break;
+        }
+        rest = reader.rest();
+    }
+    let is_answer = [b"$".as_slice(), b"-NOAUTH ", b"-DENIED "].iter().any(|prefix| rest.starts_with(prefix));
+    if is_answer { rest } else { &[] }
 }
 
 /// A bulk string with the section `Server`.
@@ -88,10 +110,15 @@ mod tests {
 
     #[test]
     fn what_it_tells_everybody() {
-        let Parse::Yes(answer) = parse(Received::open(PROTOCOL.samples[4])) else { panic!() };
+        let Parse::Yes(answer) = parse(Received::open(PROTOCOL.samples[6])) else { panic!() };
         assert_eq!(answer.service.product.as_deref(), Some("Redis"));
         assert_eq!(answer.service.version.as_deref(), Some("7.0.15"));
         assert_eq!(answer.service.os.unwrap().family, "linux");
+        let late = [PROTOCOL.samples[4], PROTOCOL.samples[6]].concat();
+        let Parse::Yes(answer) = parse(Received::open(&late)) else { panic!() };
+        assert_eq!((answer.service.version.as_deref(), answer.next), (Some("7.0.15"), QUIT));
+        let Parse::Yes(answer) = parse(Received::open(PROTOCOL.samples[5])) else { panic!() };
+        assert_eq!(answer.service.facts["redis.authentication"], "required");
         let valkey = b"$58\r\n# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.0.1\r\na:b\r\n\r\n";
         let Parse::Yes(answer) = parse(Received::open(valkey)) else { panic!() };
         assert_eq!(answer.service.product.as_deref(), Some("Valkey"));

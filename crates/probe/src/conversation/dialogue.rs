@@ -74,7 +74,7 @@ where
         return line.told(heard);
     }
     let question = match approach {
-        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) | Approach::Briefly(protocol)
+        Approach::Ask(protocol) | Approach::ListenThenAsk(protocol) | Approach::Briefly(protocol, _)
             if protocol.request.is_some() =>
         {
             Some(protocol)
@@ -82,7 +82,7 @@ where
         _ => identify::by_name(Transport::Tcp, "http"),
     };
     let listen_until = match approach {
-        Approach::Ask(_) | Approach::Briefly(_) => Instant::now(),
+        Approach::Ask(_) | Approach::Briefly(..) => Instant::now(),
         Approach::Listen => budget.patience(),
         Approach::Hush | Approach::ListenThenAsk(_) | Approach::Unknown => budget.greeting(),
     };
@@ -94,10 +94,24 @@ where
             line.say(&words.unwrap_or_default(), budget).await;
         }
         let patience = match approach {
-            Approach::Briefly(_) | Approach::Unknown => budget.brief(),
+            Approach::Briefly(..) | Approach::Unknown => budget.brief(),
             _ => budget.answer(),
         };
         answer = line.listen(0, patience, budget).await;
+    }
+    if answer.is_none()
+        && line.open
+        && line.heard.is_empty()
+        && let Approach::Briefly(_, Some(lines)) = approach
+    {
+        line.asked = Some(lines);
+        let words = lines.request.map(|request| request(asking)).unwrap_or_default();
+        // What was asked before may stand there as a line that has not ended.
+        line.say(&[b"\r\n".as_slice(), &words].concat(), budget).await;
+        answer = line.listen(0, budget.brief(), budget).await;
+    }
+    if let Some(complaint) = answer.take_if(|answer| answer.next == Next::Own) {
+        answer = Some(line.ask_own(complaint, asking, budget).await);
     }
     let mut answer = match answer {
         // Understood before it broke: what is missing would have said no more.
@@ -152,7 +166,7 @@ where
     let farewell = match answer.next {
         Next::Farewell(words) => Some(words),
         Next::Ehlo => Some(b"QUIT\r\n".as_slice()),
-        Next::Nothing | Next::Say(_) | Next::Favicon | Next::Again | Next::HostKey | Next::Tls => None,
+        Next::Nothing | Next::Say(_) | Next::Favicon | Next::Again | Next::Own | Next::HostKey | Next::Tls => None,
     };
     if let Some(words) = farewell.filter(|_| line.open) {
         leave(line.stream, words, budget.quiet()).await;
@@ -230,6 +244,10 @@ pub(super) fn interjection(bytes: &[u8]) -> Heard {
     let greets = identify::by_name(Transport::Tcp, &answer.service.name)
         .is_some_and(|protocol| protocol.speaker == Speaker::Server);
     let is_said_to_strangers = greets && answer.strength > Strength::Weak && answer.next == Next::Nothing;
+    // This connection has a handshake on it.
+    if answer.next == Next::Own {
+        answer.next = Next::Again;
+    }
     if is_said_to_strangers || answer.next == Next::Again { Heard::Answer(answer) } else { Heard::Nothing }
 }
 
@@ -278,7 +296,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
                 match parsed {
                     Parse::Yes(answer) if answer.strength > Strength::Weak => return Some(answer),
                     Parse::Yes(answer)
-                        if before == 0 && matches!(answer.next, Next::Ehlo | Next::Say(_) | Next::Again) =>
+                        if before == 0
+                            && matches!(answer.next, Next::Ehlo | Next::Say(_) | Next::Again | Next::Own) =>
                     {
                         return Some(answer);
                     }
@@ -307,6 +326,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<'_, S> {
             answer.heard = received.bytes.to_vec();
         }
         parsed
+    }
+
+    /// Asks one that has complained of another's question its own. Where that comes to nothing, it is to be asked on a connection
+    /// of its own.
+    async fn ask_own(&mut self, mut complaint: Box<Answer>, asking: &Asking<'_>, budget: &Budget) -> Box<Answer> {
+        let own = identify::opening(&complaint.service.name);
+        complaint.next = Next::Again;
+        let Some((own, request)) = own.and_then(|own| Some((own, own.request?))) else { return complaint };
+        if !self.open || self.asked.is_some_and(|asked| asked.name == own.name) {
+            return complaint;
+        }
+        self.say(&request(asking), budget).await;
+        let until = budget.answer();
+        while self.open {
+            // Complaints of the first question may still be on their way.
+            match self.listen(self.heard.len(), until, budget).await {
+                Some(told) if told.service.name != own.name => break,
+                Some(told) if told.next != Next::Own => {
+                    self.asked = Some(own);
+                    return told;
+                }
+                Some(_) if Instant::now() < until => {}
+                _ => break,
+            }
+        }
+        // It was understood before whatever happened then.
+        self.unfinished = false;
+        complaint
     }
 
     /// Exchanges keys with an SSH server as far as it takes to see its own, and leaves. None where it has not shown it in time.

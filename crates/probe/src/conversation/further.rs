@@ -16,7 +16,9 @@ impl Interview<'_> {
         if layer == Layer::Tls && self.is_kept_out() {
             return true;
         }
-        let mut questions = plan::further(self.endpoint.port, layer, self.ending, self.shaken);
+        let taken = plan::Taken { plain: self.ending_in_clear, ending: self.ending, shaken: self.shaken };
+        let mut questions = plan::further(self.endpoint.port, layer, taken);
+        let mut lines = plan::in_lines();
         // What only takes long comes last: TLS of one that has not been asked for it, and a slow answer to the general question.
         let slow = self.ignored || (layer == Layer::Tls && self.ending == Ending::Open);
         let reserve = usize::from(slow) + usize::from(self.ignored && layer == Layer::Plain);
@@ -25,7 +27,10 @@ impl Interview<'_> {
             if before.asks(question) {
                 continue;
             }
-            let Some(heard) = self.visit(layer, Approach::Briefly(question)).await else { return false };
+            let Some(heard) = self.visit(layer, Approach::Briefly(question, lines)).await else { return false };
+            if self.ending == Ending::Open {
+                lines = None;
+            }
             let heard = self.ask_properly(layer, heard).await;
             if let Heard::Answer(mut answer) = heard {
                 self.finish_upgrade(&mut answer).await;

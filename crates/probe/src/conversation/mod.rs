@@ -128,6 +128,8 @@ struct Interview<'a> {
     offer_http: bool,
     /// How the last question was taken, in the clear or within TLS.
     ending: dialogue::Ending,
+    /// How the last question in the clear was taken.
+    ending_in_clear: dialogue::Ending,
     /// How a handshake was taken, where there was one and it was not understood.
     shaken: Option<dialogue::Ending>,
     /// The general question was left without a word on a connection that stayed open.
@@ -178,6 +180,7 @@ impl<'a> Interview<'a> {
             tls: None,
             offer_http: true,
             ending: dialogue::Ending::default(),
+            ending_in_clear: dialogue::Ending::default(),
             shaken: None,
             ignored: false,
             denied_tls: false,
@@ -345,7 +348,7 @@ impl<'a> Interview<'a> {
                         Layer::Plain => {
                             let mut conn = conn;
                             let talked = self.talk(&mut conn, approach, false).await;
-                            self.ending = talked.ending;
+                            (self.ending, self.ending_in_clear) = (talked.ending, talked.ending);
                             let is_ignored =
                                 matches!((&talked.heard, talked.ending), (Heard::Nothing, dialogue::Ending::Open));
                             self.ignored |= is_ignored && matches!(approach, Approach::Unknown) && !self.has_prior();

@@ -20,8 +20,9 @@ pub(super) enum Approach {
     Listen,
     /// It has answered to this before: ask at once.
     Ask(&'static Protocol),
-    /// One of several questions to a server that has answered none: ask at once, and wait no longer than an answer takes.
-    Briefly(&'static Protocol),
+    /// One of several questions to a server that has answered none: ask at once, and wait no longer than an answer takes. Who
+    /// listens on without a word may be waiting for the end of a line, and is given one with the second question in it.
+    Briefly(&'static Protocol, Option<&'static Protocol>),
     /// Listen for a moment, then ask this.
     ListenThenAsk(&'static Protocol),
     /// Listen for a moment, then ask what most would answer to; and if that takes longer than usual, ask other things before
@@ -37,7 +38,7 @@ impl Approach {
     /// Whether it comes to this question.
     pub(super) fn asks(self, question: &Protocol) -> bool {
         match self {
-            Self::Ask(protocol) | Self::Briefly(protocol) | Self::ListenThenAsk(protocol) => {
+            Self::Ask(protocol) | Self::Briefly(protocol, _) | Self::ListenThenAsk(protocol) => {
                 protocol.name == question.name
             }
             Self::Hush | Self::Listen | Self::Unknown => false,
@@ -49,7 +50,7 @@ impl Approach {
         match self {
             Self::Listen | Self::Unknown => true,
             Self::Hush => false,
-            Self::Ask(protocol) | Self::Briefly(protocol) | Self::ListenThenAsk(protocol) => protocol.name == "http",
+            Self::Ask(protocol) | Self::Briefly(protocol, _) | Self::ListenThenAsk(protocol) => protocol.name == "http",
         }
     }
 }
@@ -76,15 +77,26 @@ pub(super) fn make(port: u16, prior: Option<&Service>, prior_tls: bool) -> Plan 
     Plan { layers, approach }
 }
 
+/// How a server that has made nothing of it took what it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// The last question in the clear.
+    pub(super) plain: Ending,
+    /// The general question, in the clear or within TLS.
+    pub(super) ending: Ending,
+    /// A handshake, if there was one; within TLS, there is no other than the one that was understood.
+    pub(super) shaken: Option<Ending>,
+}
+
+/// The second question to one who listens on after a first that was not of lines: any server of IRC complains of it, Redis answers
+/// it, and others that read lines complain of the first.
+pub(super) fn in_lines() -> Option<&'static Protocol> {
+    identify::opening("irc")
+}
+
 /// What to ask a server that has made nothing of the general question nor of a handshake, the likeliest first: what the port
-/// suggests, then what commonly answers neither and takes it like this. `ending` is how the general question was taken, and
-/// `shaken` how a handshake was, if there was one; within TLS, there is no other than the one that was understood.
-pub(super) fn further(
-    port: u16,
-    layer: Layer,
-    ending: Ending,
-    shaken: Option<Ending>,
-) -> impl Iterator<Item = &'static Protocol> {
+/// suggests, then what commonly answers neither and takes it like this.
+pub(super) fn further(port: u16, layer: Layer, taken: Taken) -> impl Iterator<Item = &'static Protocol> {
     // SIP's question is one of lines, and names whoever complains of lines that he does not know; that of DNS serves Erlang's
     // port mapper too. Those that read a length first wait for what it promises; those that understand lines leave those that
     // speak HTTP and go on reading a handshake until its line ends; others look at what they read and leave; and some leave with
@@ -95,12 +107,15 @@ pub(super) fn further(
     const CUT: &[&str] = &["mqtt", "ms-wbt-server", "git", "ldap", "sunrpc", "zookeeper", "postgresql"];
     const OPEN_WITHIN: &[&str] = &["domain", "irc"];
     const CLOSED_WITHIN: &[&str] = &["ldap", "mqtt", "redis", "sip"];
-    let common = match (layer, ending, shaken) {
+    // In the clear its library looked at the first bytes only.
+    const CUT_WITHIN: &[&str] = &["mqtt", "redis", "ldap", "sip"];
+    let common = match (layer, taken.ending, taken.shaken) {
         (Layer::Plain, Ending::Open, _) => OPEN,
         (Layer::Plain, _, Some(Ending::Open)) => LINES,
         (Layer::Plain, Ending::Left, _) => LEFT,
         (Layer::Plain, Ending::Cut, _) => CUT,
         (Layer::Tls, Ending::Open, _) => OPEN_WITHIN,
+        (Layer::Tls, Ending::Left | Ending::Cut, _) if taken.plain == Ending::Cut => CUT_WITHIN,
         (Layer::Tls, Ending::Left | Ending::Cut, _) => CLOSED_WITHIN,
     };
     let suggested = identify::suggested(Transport::Tcp, port).filter(|protocol| protocol.request.is_some());
@@ -116,7 +131,7 @@ mod tests {
         let approach = match plan.approach {
             Approach::Hush => "hush".to_owned(),
             Approach::Listen => "listen".to_owned(),
-            Approach::Ask(protocol) | Approach::Briefly(protocol) => format!("ask {}", protocol.name),
+            Approach::Ask(protocol) | Approach::Briefly(protocol, _) => format!("ask {}", protocol.name),
             Approach::ListenThenAsk(protocol) => format!("listen, ask {}", protocol.name),
             Approach::Unknown => "unknown".to_owned(),
         };

@@ -59,6 +59,22 @@ exec redis-server --bind "$IP" --port 0 --tls-port "$PORT" --tls-cert-file "$CER
         script: r#"exec memcached -u nobody -l "$IP" -p "$PORT" -U 0"#,
     },
     Server {
+        package: "beanstalkd",
+        protocol: "beanstalkd",
+        product: "beanstalkd",
+        tells: Tells::Version,
+        tls: false,
+        script: r#"exec beanstalkd -l "$IP" -p "$PORT""#,
+    },
+    Server {
+        package: "gearman-job-server",
+        protocol: "gearman",
+        product: "gearmand",
+        tells: Tells::Version,
+        tls: false,
+        script: r#"exec gearmand -L "$IP" -p "$PORT" -l stderr"#,
+    },
+    Server {
         package: "mosquitto",
         protocol: "mqtt",
         product: "Mosquitto",
@@ -105,6 +121,7 @@ exec mosquitto -c "$DIR/mosquitto.conf"
         script: r#"
 cat >agent.conf <<END
 LogType=console
+PidFile=$DIR/agent.pid
 ListenIP=$IP
 ListenPort=$PORT
 Server=0.0.0.0/0

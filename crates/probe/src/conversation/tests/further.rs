@@ -52,6 +52,14 @@ const IRC: Reticent = Reticent {
     ],
     otherwise: Otherwise::Waits,
 };
+/// Reads lines, whatever stands in them.
+const IRC_IN_LINES: Reticent = Reticent {
+    knows: &[
+        (b"\r\nPING\r\n", b":irc.example.org 461 * PING :Not enough parameters.\r\n"),
+        (b"STARTTLS\r\n", b":irc.example.org 461 * PING :Not enough parameters.\r\n"),
+    ],
+    otherwise: Otherwise::Waits,
+};
 const GIT: Reticent = Reticent {
     knows: &[(b"001egit", b"0033ERR access denied or repository not exported: /")],
     otherwise: Otherwise::Resets,
@@ -93,6 +101,16 @@ const REDIS: Reticent = Reticent {
     otherwise: Otherwise::Leaves,
 };
 
+/// It hangs up on a web browser without a word, and on nobody else.
+const REDIS_OF_TODAY: Reticent = Reticent {
+    knows: &[
+        (b"OPTIONS ", b"-ERR unknown command 'OPTIONS'\r\n-ERR unknown command 'Via:'\r\n"),
+        (b"INFO server\r\n", b"$35\r\n# Server\r\nredis_version:7.0.15\r\n\r\n\r\n"),
+        (b"\x16\x03", b""),
+    ],
+    otherwise: Otherwise::Leaves,
+};
+
 #[tokio::test]
 async fn servers_that_understand_only_their_own_question() {
     let cases = [
@@ -102,6 +120,7 @@ async fn servers_that_understand_only_their_own_question() {
         (SOCKS, "socks", None, 2),
         (DNS, "domain", None, 2),
         (IRC, "irc", None, 5),
+        (IRC_IN_LINES, "irc", None, 2),
         (GIT, "git", None, 6),
         (ZABBIX, "zabbix-agent", Some("6.0.14"), 6),
         (MOSQUITTO, "mqtt", None, 4),
@@ -110,6 +129,7 @@ async fn servers_that_understand_only_their_own_question() {
         (EPMD, "epmd", None, 3),
         (RABBITMQ, "amqp", None, 2),
         (REDIS, "redis", Some("7.0.15"), 2),
+        (REDIS_OF_TODAY, "redis", Some("7.0.15"), 3),
     ];
     let asked = cases.into_iter().map(|(kind, name, version, most)| async move {
         let server = Server::start(move |stream| reticent(stream, kind)).await;
