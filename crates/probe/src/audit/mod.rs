@@ -124,6 +124,7 @@ impl From<NoCall> for Incomplete {
 
 struct Auditor<'a> {
     dialer: &'a Dialer,
+    endpoint: Endpoint,
     caller: Caller<'a>,
     shown: Shown,
     incomplete: Option<Incomplete>,
@@ -133,15 +134,16 @@ struct Auditor<'a> {
 
 impl<'a> Auditor<'a> {
     fn new(dialer: &'a Dialer, subject: Subject<'a>) -> Self {
+        let endpoint = subject.endpoint;
         let is_sparing = subject.starttls.is_some_and(Protocol::counts_broken_handshakes);
         let caller = Caller::new(dialer, subject, WHOLE, if is_sparing { MOST_BROKEN } else { u8::MAX });
-        Self { dialer, caller, shown: Shown::default(), incomplete: None, is_sparing }
+        Self { dialer, endpoint, caller, shown: Shown::default(), incomplete: None, is_sparing }
     }
 
     async fn report(mut self, depth: Depth) -> Report {
         let mut checks = Vec::new();
         let mut connections = None;
-        let dialer = self.dialer;
+        let (dialer, ip) = (self.dialer, self.endpoint.ip);
         let asked = async {
             let run = match depth {
                 Depth::All | Depth::Posture => self.run().await,
@@ -162,6 +164,8 @@ impl<'a> Auditor<'a> {
             biased;
             () = dialer.halted() => true,
             () = asked => false,
+            // Comes last: where it was so from the start, the attempt says so.
+            () = dialer.excluded(ip) => true,
         };
         let all = self.caller.connections();
         let connections = connections.unwrap_or(all);

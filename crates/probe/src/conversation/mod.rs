@@ -199,9 +199,10 @@ impl<'a> Interview<'a> {
     }
 
     async fn hold(mut self) -> Conversation {
+        let (dialer, ip) = (self.dialer, self.endpoint.ip);
         let complete = tokio::select! {
             biased;
-            () = self.dialer.halted() => false,
+            () = dialer.halted() => false,
             complete = async {
                 let complete = self.run().await;
                 if complete {
@@ -209,6 +210,8 @@ impl<'a> Interview<'a> {
                 }
                 complete
             } => complete,
+            // Comes last: where it was so from the start, the attempt says so.
+            () = dialer.excluded(ip) => false,
         };
         self.conclude(complete)
     }

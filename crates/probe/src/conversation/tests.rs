@@ -545,6 +545,24 @@ async fn halting_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn a_scope_that_excludes_the_server_ends_it_at_once() {
+    let server = Server::start(|stream| greet(stream, b"")).await;
+    let dialer = dialer();
+    let roots = Roots::public();
+    let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: Timeouts::default() };
+    let excluding = async {
+        while server.used() == 0 {
+            tokio::task::yield_now().await;
+        }
+        dialer.scope().replace(scope::Scope::new(Vec::new(), model::AddressSet::empty()));
+        tokio::time::Instant::now()
+    };
+    let (conversation, excluded) = tokio::join!(identify(&dialer, server.endpoint, ask), excluding);
+    assert!(excluded.elapsed() < Duration::from_millis(500));
+    assert!(conversation.observation.is_none(), "what was not asked is not known");
+}
+
+#[tokio::test]
 async fn datagrams() {
     assert_eq!(udp_payload(9), None);
     let at = SystemClock.now();

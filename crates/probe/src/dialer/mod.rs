@@ -230,6 +230,20 @@ impl Dialer {
         Ok(self.0.raw.get_or_init(|| raw).clone())
     }
 
+    /// Returns, with why, once nothing more may be said to an address: halted, or excluded by another scope.
+    pub(crate) async fn stopped(&self, ip: IpAddr) -> NotProbed {
+        tokio::select! {
+            biased;
+            () = self.halted() => NotProbed::Halted,
+            () = self.excluded(ip) => NotProbed::OutOfScope,
+        }
+    }
+
+    /// Returns once another scope has excluded an address: at once where it has already.
+    pub(crate) async fn excluded(&self, ip: IpAddr) {
+        self.0.scope.withdrawn(ip, || self.0.clock.now()).await;
+    }
+
     /// What asks by raw packets, where anything does.
     pub fn raw(&self) -> Option<&Raw> {
         self.0.raw.get()

@@ -260,7 +260,7 @@ impl Dialer {
         let stream = TcpStream::from_std(socket.into()).map_err(ours)?;
         let ready = tokio::select! {
             biased;
-            () = self.halted() => return Err(Outcome::NotProbed(NotProbed::Halted)),
+            why = self.stopped(endpoint.ip) => return Err(Outcome::NotProbed(why)),
             ready = timeout_at(begun + timeout, self.writable(&stream, endpoint.ip, begun)) => ready,
         };
         let rtt = begun.elapsed();

@@ -287,6 +287,28 @@ async fn halting_drops_what_is_under_way_and_lets_nothing_leave() {
     assert_eq!(dialer.probe(closed, SECOND).await.outcome, Outcome::Closed(ClosedReason::Refused));
 }
 
+/// The kernel would repeat its SYN.
+#[tokio::test]
+async fn a_scope_that_excludes_it_drops_a_connection_under_way() {
+    let scope = ScopeHandle::new(scope_of(&["127.0.0.0/8"]));
+    let dialer = Dialer::with_concurrency(scope.clone(), Arc::new(SystemClock), settings(1_000), 16);
+    let (endpoint, _listener, _waiting) = unanswered().await;
+    let question = tokio::spawn({
+        let dialer = dialer.clone();
+        async move { dialer.probe(target(&dialer, endpoint), DEADLINE).await.outcome }
+    });
+    while dialer.counters().attempts == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Another scope that has it goes on.
+    scope.replace(scope_of(&["127.0.0.1"]));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!question.is_finished());
+    scope.replace(scope_of(&["127.0.0.2"]));
+    let dropped = timeout(SECOND, question).await.expect("within a second").expect("no panic");
+    assert_eq!(dropped, Outcome::NotProbed(NotProbed::OutOfScope));
+}
+
 #[tokio::test]
 async fn whoever_waits_for_a_turn_is_halted_too() {
     let scope = ScopeHandle::new(scope_of(&["127.0.0.1"]));

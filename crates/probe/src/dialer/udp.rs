@@ -33,7 +33,7 @@ impl Datagrams<'_> {
         let mut buffer = vec![0; LARGEST_DATAGRAM];
         tokio::select! {
             biased;
-            () = self.dialer.halted() => Err(Outcome::NotProbed(NotProbed::Halted)),
+            why = self.dialer.stopped(self.endpoint.get().ip) => Err(Outcome::NotProbed(why)),
             received = tokio::time::timeout_at(limit, self.socket.recv(&mut buffer)) => match received {
                 Ok(Ok(length)) => {
                     buffer.truncate(length);
