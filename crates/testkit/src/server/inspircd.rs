@@ -25,6 +25,8 @@ impl Inspircd {
         let path = host.write("inspircd.conf", &configuration);
         let mut command = host.server_command("inspircd");
         command.args(["--runasroot", "--nofork", "--config"]).arg(path);
+        // Told to end it crashes, asked or not, and sees to it that an image of its memory is written where it runs.
+        command.current_dir(host.dir());
         let mut process = host.start("inspircd", &mut command);
         wait_until_listening(host, &mut process, "-lt", 6667);
         Self { _process: process }
