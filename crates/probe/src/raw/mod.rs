@@ -159,8 +159,9 @@ impl Drop for Cancel {
 
 /// The attempt that knocks are; questions are counted from 1.
 pub(crate) const KNOCKS: u8 = 0;
-/// Linux repeats a SYN after one second, and again after two more.
-const REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Linux repeats a SYN after one second, and again after two more; but an answer, too. Where that was lost it need not be asked for: it
+/// comes by itself a second after the first, and so much sooner than the question is repeated that long ways are no matter.
+const REPEATS: [Duration; 2] = [Duration::from_millis(1_400), Duration::from_secs(3)];
 
 impl Raw {
     /// Starts the threads. Nothing is sent before there are ways: see [`Raw::follow`].
