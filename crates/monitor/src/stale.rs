@@ -41,6 +41,10 @@ impl Stale {
     ) -> Turn {
         let key = (profile.clone(), lane);
         let is_late = age > limit(period);
+        // The clock was set back: a pass that ends now must not have ended before it.
+        if let Some(since) = self.0.get_mut(&key) {
+            *since = now.min(*since);
+        }
         match self.0.get(&key) {
             None if is_late => {
                 self.0.insert(key, now);
@@ -106,6 +110,21 @@ mod tests {
             let told = stale.look(&profile, Lane::Known, Duration::from_mins(10), seen, at(minute));
             assert_eq!(told, turn, "{minute}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_hides_no_recovery() {
+        let mut stale = Stale::default();
+        let profile: Arc<str> = "dmz".into();
+        let at = |minute: i64| Timestamp::from_second(minute * 60).expect("in range");
+        let mut look = |age: u64, completed: Option<i64>, minute: i64| {
+            let seen = (Duration::from_mins(age), completed.map(at));
+            stale.look(&profile, Lane::Known, Duration::from_mins(10), seen, at(minute))
+        };
+        assert_eq!(look(31, None, 1_000), Turn::Stale);
+        assert_eq!(look(40, None, 100), Turn::Same);
+        assert_eq!(look(1, Some(109), 110), Turn::Recovered(at(100)));
+        assert_eq!(look(31, Some(109), 140), Turn::Stale, "and it may be late again");
     }
 
     #[test]

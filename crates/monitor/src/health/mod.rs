@@ -217,6 +217,13 @@ impl Health {
         self.troubles.keys().any(|kind| matches!(kind, Kind::Link | Kind::Canaries | Kind::Blocked))
     }
 
+    /// Whether a trouble stands that can keep lanes from coming round. One that concerns single hosts, or makes the sensor do less than
+    /// it could, does not: it may last for ever, and a lane that is late meanwhile is late.
+    pub(crate) fn holds_up_lanes(&self) -> bool {
+        let is_borne = |kind: &Kind| matches!(kind, Kind::Banned | Kind::Bans | Kind::Shut | Kind::Handicap);
+        !self.troubles.keys().all(is_borne)
+    }
+
     fn is_void(&self, begun: Instant) -> bool {
         self.void_before.is_some_and(|end| begun < end)
     }

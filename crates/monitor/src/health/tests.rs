@@ -175,7 +175,7 @@ fn a_handicap_is_told_once_with_its_end_and_casts_no_doubt() {
     assert_eq!(sentence, "raw packets by eth0 get no answer");
     health.handicaps(&dropped, at);
     assert_eq!(health.turn(at.instant), None);
-    assert!(!health.doubts_everything());
+    assert!(!health.doubts_everything() && !health.holds_up_lanes());
     // Who is silent is silent.
     let mut one = vec![slice(1, Outcome::Silent)];
     assert_eq!((look(&mut health, &mut one, 0, 1), one.len()), (None, 1));
@@ -189,6 +189,7 @@ fn a_handicap_is_told_once_with_its_end_and_casts_no_doubt() {
     // Another trouble on top of it is the same one.
     let outage = doubted(&mut health, &mut Vec::new(), dead(&[]), at);
     assert_eq!(outage, (false, None));
+    assert!(health.holds_up_lanes());
     health.handicaps(&[], at);
     assert_eq!(health.turn(at.instant), None, "the outage still stands");
 }

@@ -149,3 +149,13 @@ fn a_part_of_a_prefix_holds_its_own_and_is_known_with_the_whole() {
     }
     assert!(mirages.has_others(mirage("192.0.2.0/28 port 9")) && !mirages.has_others(mirage("192.0.3.0/24")));
 }
+
+#[test]
+fn a_clock_that_is_set_back_leaves_none_unlooked_at() {
+    let at = |hour: i64| Timestamp::from_second(hour * 3_600).expect("in range");
+    let mirages = Mirages::default();
+    let mirage = Mirage::Host(Ipv4Addr::new(192, 0, 2, 1).into());
+    mirages.restore(mirage, Known { since: at(10), seen: at(10) });
+    let is_due = |now: i64| !mirages.not_seen_for(Duration::from_hours(1), at(now)).is_empty();
+    assert_eq!([10, 11, 5].map(is_due), [false, true, true]);
+}

@@ -24,13 +24,14 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
-    /// `SCAN_STALE` and `SCAN_RECOVERED`, once each for every lane. A halted sensor is not late, nor is one in trouble.
+    /// `SCAN_STALE` and `SCAN_RECOVERED`, once each for every lane. A halted sensor is not late, nor is one whose trouble
+    /// holds it up.
     pub(super) fn look_for_stale_lanes(&mut self, now: Timestamp, batch: &mut Batch) {
         if self.halted {
             return;
         }
         // What a trouble of the sensor holds up is told with the trouble.
-        if self.health.sentences().next().is_some() {
+        if self.health.holds_up_lanes() {
             self.lanes.iter_mut().for_each(|state| state.rested(now));
             return;
         }
