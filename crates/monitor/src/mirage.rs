@@ -276,7 +276,8 @@ impl Mirages {
 
     /// Those last seen at least so long ago; or later than now, by a clock that was set back since.
     pub(crate) fn not_seen_for(&self, age: Duration, now: Timestamp) -> Vec<(Mirage, Known)> {
-        let is_old = |known: &Known| Duration::try_from(now.duration_since(known.seen)).map_or(true, |since| since >= age);
+        let is_old =
+            |known: &Known| Duration::try_from(now.duration_since(known.seen)).map_or(true, |since| since >= age);
         self.read().iter().filter(|(_, known)| is_old(known)).map(|(mirage, known)| (*mirage, *known)).collect()
     }
 
