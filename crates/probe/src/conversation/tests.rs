@@ -526,40 +526,26 @@ async fn a_closed_port_is_a_failure() {
 }
 
 #[tokio::test]
-async fn halting_ends_it_at_once() {
-    let server = Server::start(|stream| greet(stream, b"")).await;
-    let dialer = dialer();
-    let roots = Roots::public();
-    let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: Timeouts::default() };
-    let halting = async {
-        while server.used() == 0 {
-            tokio::task::yield_now().await;
-        }
-        dialer.halt(true);
-        tokio::time::Instant::now()
-    };
-    let (conversation, halted) = tokio::join!(identify(&dialer, server.endpoint, ask), halting);
-    assert!(halted.elapsed() < Duration::from_millis(500));
-    assert!(conversation.observation.is_none(), "what was not asked is not known");
-    assert_eq!(conversation.ports.len(), 1, "but it was open");
-}
-
-#[tokio::test]
-async fn a_scope_that_excludes_the_server_ends_it_at_once() {
-    let server = Server::start(|stream| greet(stream, b"")).await;
-    let dialer = dialer();
-    let roots = Roots::public();
-    let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: Timeouts::default() };
-    let excluding = async {
-        while server.used() == 0 {
-            tokio::task::yield_now().await;
-        }
-        dialer.scope().replace(scope::Scope::new(Vec::new(), model::AddressSet::empty()));
-        tokio::time::Instant::now()
-    };
-    let (conversation, excluded) = tokio::join!(identify(&dialer, server.endpoint, ask), excluding);
-    assert!(excluded.elapsed() < Duration::from_millis(500));
-    assert!(conversation.observation.is_none(), "what was not asked is not known");
+async fn a_halt_and_a_scope_without_the_server_end_it_at_once() {
+    let halt = |dialer: &Dialer| dialer.halt(true);
+    let exclude = |dialer: &Dialer| dialer.scope().replace(scope::Scope::new(Vec::new(), model::AddressSet::empty()));
+    for end in [halt, exclude] {
+        let server = Server::start(|stream| greet(stream, b"")).await;
+        let dialer = dialer();
+        let roots = Roots::public();
+        let ask = Ask { name: None, prior: None, prior_tls: false, roots: &roots, timeouts: Timeouts::default() };
+        let ending = async {
+            while server.used() == 0 {
+                tokio::task::yield_now().await;
+            }
+            end(&dialer);
+            tokio::time::Instant::now()
+        };
+        let (conversation, ended) = tokio::join!(identify(&dialer, server.endpoint, ask), ending);
+        assert!(ended.elapsed() < Duration::from_millis(500));
+        assert!(conversation.observation.is_none(), "what was not asked is not known");
+        assert_eq!(conversation.ports.len(), 1, "but it was open");
+    }
 }
 
 #[tokio::test]
