@@ -10,6 +10,8 @@ const DAY: i64 = 86_400;
 const THRESHOLDS: [u16; 6] = [60, 30, 14, 7, 3, 1];
 /// A certificate that lives no longer than this also tells when its last third begins.
 const SHORT_LIFE: i64 = 90 * DAY;
+/// By how many seconds a clock may be set without anything that was told being taken back.
+const SLACK: i64 = 3_600;
 /// How long a certificate that is served nowhere is remembered, so that its return is no news.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(90 * DAY);
 /// The same for one that was only ever seen as an unconfirmed replacement.
@@ -87,6 +89,23 @@ impl Inventory {
         }
         self.end_flapping(now, &mut change);
         self.judge_pools(now, &mut change);
+        change
+    }
+
+    /// Takes back what can only have been told by a clock that was ahead: otherwise the true thresholds would never be told.
+    /// For when the clock was set, and for a start.
+    pub fn untell_expiries(&self, now: Timestamp) -> Change {
+        let mut change = Change::default();
+        for state in self.certificates.values().filter(|state| state.expired_told || state.expiry_told.is_some()) {
+            // What is due within the hour may stay told: clocks are set by a little all the time.
+            let left = state.certificate.not_after.duration_since(now).as_secs().saturating_sub(SLACK);
+            let expired_told = state.expired_told && left <= 0;
+            let crossed = tightest(state, left).map(|due| due.days);
+            let expiry_told = state.expiry_told.and_then(|told| crossed.map(|crossed| crossed.max(told)));
+            if (expired_told, expiry_told) != (state.expired_told, state.expiry_told) {
+                change.certificates.push(CertificateState { expiry_told, expired_told, ..state.clone() });
+            }
+        }
         change
     }
 

@@ -199,6 +199,19 @@ impl Decider {
         self.absorb(change, now, batch);
     }
 
+    /// Takes back what a clock that was ahead made of certificates.
+    pub(crate) fn untell_expiries(&mut self, now: Timestamp, batch: &mut Batch) {
+        let change = self.inventory().untell_expiries(now);
+        if !change.certificates.is_empty() {
+            let certificates = change.certificates.len();
+            tracing::warn!(
+                certificates,
+                "a clock that was ahead had their ends told too early; they are told again in time"
+            );
+        }
+        self.absorb(change, now, batch);
+    }
+
     pub(crate) fn lease_moved(
         &mut self,
         name: &ServiceName,

@@ -75,6 +75,16 @@ pub(crate) fn lanes(config: &Config, ledger: &[PassRecord], now: Timestamp) -> V
     lanes
 }
 
+/// Lets the lanes of a new configuration go on where those of the old one are: a reload brings no lane round, and takes back
+/// nothing that was asked for. Reloads that come often would hide for ever that a lane is late.
+pub(crate) fn succeed(lanes: &mut [LaneState], old: &[LaneState]) {
+    for lane in lanes {
+        if let Some(old) = old.iter().find(|old| old.lane == lane.lane && old.profile == lane.profile) {
+            lane.succeed(old);
+        }
+    }
+}
+
 /// A lane's period and ports; none where the profile has it switched off or gives it nothing to ask.
 fn work(profile: &Profile, lane: Lane) -> Option<(Duration, PortSet, PortSet)> {
     let scan = &profile.scan;
@@ -103,13 +113,14 @@ impl LaneState {
     /// The ledger row of the pass to begin now: one that an earlier run left unfinished goes on where it was, if it was to
     /// ask the same.
     pub(crate) fn begin(&mut self, ground: &Ground, seed: u64, id: PassId, now: Timestamp) -> PassRecord {
-        self.wanted = false;
         let fingerprint = self.fingerprint(ground);
         let alike = self.last.take().filter(|last| last.fingerprint == fingerprint);
         // The same order as last time: every endpoint is asked one period after it was, not up to two.
         let seed = alike.as_ref().map_or(seed, |last| last.seed);
         let unfinished =
             alike.filter(|last| !last.complete && last.groups_done < last.groups && self.lane != Lane::Known);
+        // Where the rest of one is asked only the rest is as new as somebody may want all of it.
+        self.wanted &= unfinished.is_some();
         unfinished.unwrap_or_else(|| PassRecord {
             id,
             profile: self.profile.clone(),
@@ -176,6 +187,14 @@ impl LaneState {
     pub(crate) fn rested(&mut self, now: Timestamp) {
         self.since = now;
         self.fresh = Instant::now();
+    }
+
+    fn succeed(&mut self, old: &Self) {
+        self.wanted = old.wanted;
+        // Where it is to come round more often than before, it has the time for that from now on.
+        if old.period <= self.period {
+            (self.since, self.fresh) = (old.since, old.fresh);
+        }
     }
 
     /// How long the pass that begins now may take.

@@ -334,6 +334,14 @@ impl Mirages {
         hosts.filter(|ip| addresses.contains(*ip)).map(AddressRange::single).collect()
     }
 
+    /// Hosts of these behind a mirage of their own, found of late, that are or will be heard on every one of these ports.
+    pub(crate) fn to_be_heard_out(&self, addresses: &AddressSet, tcp: &PortSet, now: Timestamp) -> AddressSet {
+        if tcp.is_empty() || tcp.len() > MOST_PORTS_HEARD {
+            return AddressSet::empty();
+        }
+        self.hosts_among(addresses).intersection(&self.unheard(now))
+    }
+
     /// Hosts of these behind a mirage of their own that were heard on every one of these ports: what speaks there later is new.
     pub(crate) fn heard_out(&self, addresses: &AddressSet, tcp: &PortSet) -> AddressSet {
         if tcp.len() > MOST_PORTS_HEARD {

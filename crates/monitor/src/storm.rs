@@ -64,6 +64,7 @@ impl Storms {
             return Admission::Told;
         }
         let weather = self.0.entry(profile.to_owned()).or_default();
+        weather.mind(now);
         weather.recent.push_back(now);
         while weather.recent.len() > most.max(1) {
             weather.recent.pop_front();
@@ -88,6 +89,7 @@ impl Storms {
     pub(crate) fn abated(&mut self, most: impl Fn(&str) -> usize, now: Timestamp) -> Vec<(String, Storm)> {
         let mut over = Vec::new();
         for (profile, weather) in &mut self.0 {
+            weather.mind(now);
             let half = (most(profile) / 2).max(1);
             let place = weather.recent.len().checked_sub(half);
             let is_young = weather.restored.is_some_and(|at| since(at, now) <= WINDOW);
@@ -115,6 +117,28 @@ impl Storms {
 
     pub(crate) fn under_way(&self) -> impl Iterator<Item = (&str, &Storm)> {
         self.0.iter().filter_map(|(profile, weather)| Some((profile.as_str(), weather.storm.as_ref()?)))
+    }
+}
+
+impl Weather {
+    /// Where the clock was set back, what lies ahead of it now is taken to have come before now, in the distances in which it came:
+    /// otherwise a storm lasts until the clock has caught up, and a trickle looks like one.
+    fn mind(&mut self, now: Timestamp) {
+        let storm = self.storm.as_ref().map(|storm| storm.last);
+        let Some(latest) = [self.recent.back().copied(), storm, self.restored].into_iter().flatten().max() else {
+            return;
+        };
+        if latest <= now {
+            return;
+        }
+        let mut last = self.recent.iter().rev();
+        let distance = last.next().zip(last.next()).map_or(Duration::ZERO, |(last, before)| since(*before, *last));
+        let back = latest.duration_since(now).saturating_add(distance.try_into().unwrap_or_default());
+        let back = |at: &mut Timestamp| *at = at.checked_sub(back).unwrap_or(Timestamp::MIN);
+        self.recent.iter_mut().chain(&mut self.restored).for_each(back);
+        if let Some(storm) = &mut self.storm {
+            [&mut storm.since, &mut storm.last].into_iter().for_each(back);
+        }
     }
 }
 
@@ -182,6 +206,27 @@ mod tests {
         for minute in 0..1_000 {
             assert_eq!(storms.admit("dmz", EventType::PortOpen, 10, at(minute * 70)), Admission::Told);
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_storm_and_keeps_none() {
+        let mut storms = Storms::default();
+        for minute in 0..20 {
+            assert_eq!(storms.admit("dmz", EventType::PortOpen, 10, at(minute * 70)), Admission::Told);
+        }
+        // By a day.
+        for minute in 0..20 {
+            let told = storms.admit("dmz", EventType::PortOpen, 10, at(minute * 70 - 86_400));
+            assert_eq!(told, Admission::Told, "{minute}");
+        }
+        let mut storms = Storms::default();
+        for second in 0..10 {
+            storms.admit("dmz", EventType::HostLost, 10, at(second));
+        }
+        storms.begin("dmz", id(), EventType::HostLost, at(9));
+        assert_eq!(storms.abated(|_| 10, at(-86_400)), []);
+        assert!(matches!(storms.admit("dmz", EventType::HostLost, 10, at(-86_390)), Admission::Held(_)));
+        assert_eq!(storms.abated(|_| 10, at(-85_700)).len(), 1, "ten quiet minutes later");
     }
 
     #[test]

@@ -166,6 +166,39 @@ async fn what_was_crossed_while_it_was_down_is_told_by_the_tightest() {
     daemon.stop().await.expect("it ends cleanly");
 }
 
+/// The clock of the machine is months ahead for an hour, as after a dead battery: what that had told is told again in time.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_hides_no_threshold() {
+    // Set back while the daemon is up, and while it is down.
+    for down in [false, true] {
+        let (world, wound) = world(LONG_AGO, END);
+        let disk = Disk::default();
+        let mut daemon = Daemon::start(CONFIG, &world, &disk).await;
+        pass(HOUR).await;
+        wound.set(2 * 86_400);
+        pass(HOUR).await;
+        assert_eq!(crossed(&disk), [60]);
+        wound.set(100 * 86_400);
+        pass(HOUR).await;
+        assert_eq!(crossed(&disk), [60, 0]);
+        if down {
+            daemon.kill().await;
+            wound.set(2 * 86_400);
+            daemon = Daemon::start(CONFIG, &world, &disk).await;
+        } else {
+            wound.set(2 * 86_400);
+        }
+        pass(HOUR).await;
+        assert_eq!(crossed(&disk), [60, 0], "60 days were told in time");
+        for threshold in [30, 1, 0] {
+            skip_to(&wound, threshold, 0, 4 * HOUR);
+            pass(HOUR).await;
+        }
+        assert_eq!(crossed(&disk), [60, 0, 30, 1, 0], "down: {down}");
+        daemon.stop().await.expect("it ends cleanly");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_short_life_is_told_of_at_its_last_third() {
     // 45 days: the last third are 15, and of the thresholds those are left that lie within it.

@@ -134,6 +134,38 @@ jsonl = "-"
 every = "immediate"
 "#;
 
+/// Whenever it opens after the baseline was told, it is news.
+#[tokio::test(start_paused = true)]
+async fn who_begins_to_speak_behind_such_a_host_after_the_baseline_is_told() {
+    const QUICK: &str = r#"hot = "5s", known = "5s", likely = "never", full = "never", hot_ports = "21,22,25,80,110,143,443", identify = "10s""#;
+    let usual =
+        r#"hot = "1m", known = "1m", likely = "never", full = "never", hot_ports = "22,80,443", identify = "5m""#;
+    assert!(CONFIG.contains(usual));
+    for tenths in 0..20 {
+        let (world, disk) = (World::new(clock()), Disk::default());
+        for (port, said) in [(21, "ftp vsftpd/3.0.3"), (22, "ssh OpenSSH/9.2p1"), (25, "smtp Postfix/3.7")] {
+            world.open("10.0.0.9", port, said);
+        }
+        world.put_a_proxy_before(&["10.0.0.9".to_owned()], None);
+        let daemon = Daemon::start(&CONFIG.replace(usual, QUICK), &world, &disk).await;
+        let is_done = || disk.events().iter().any(|event| event.kind == EventType::BaselineDone);
+        for _ in 0..1_200 {
+            if is_done() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        }
+        assert!(is_done(), "within five minutes");
+        tokio::time::sleep(std::time::Duration::from_millis(tenths * 100)).await;
+        world.open("10.0.0.9", 110, "pop3 Dovecot/2.3");
+        pass(120).await;
+        let opened: Vec<_> =
+            of(&disk, EventType::PortOpen).iter().map(|event| event.endpoint.map(|at| at.port)).collect();
+        assert_eq!(opened, [Some(110)], "{tenths} tenths of a second after the baseline");
+        daemon.stop().await.expect("it ends cleanly");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn few_answers_are_looked_at_before_it_is_known_and_then_very_many_ports_are_asked_no_more() {
     let (world, disk) = (World::new(clock()), Disk::default());

@@ -3,7 +3,7 @@
 mod world;
 
 use model::{Event, EventType};
-use world::{Daemon, Disk, World, clock, pass};
+use world::{Daemon, Disk, World, clock, configured, pass};
 
 const CONFIG: &str = r#"
 [sensor]
@@ -97,5 +97,51 @@ async fn a_lane_that_does_not_come_round_is_told_once() {
     let events = disk.events();
     let reason = events.iter().find(|event| event.kind == EventType::ScanStale).and_then(|event| event.reason.clone());
     assert!(reason.is_some_and(|reason| reason.starts_with("the hot lane has had no complete pass for ")));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloads_hide_no_lane_that_does_not_come_round() {
+    let (world, disk, _) = hosts(3);
+    let daemon = learnt(&world, &disk).await;
+    world.hold_up(true);
+    for _ in 0..6 {
+        pass(600).await;
+        daemon.handle.reload(configured(CONFIG)).await.expect("it listens");
+    }
+    let stale = of(&disk.events(), EventType::ScanStale).len();
+    assert_eq!(stale, 2, "hot and likely");
+    // A lane that is to come round more often than before has the time for that.
+    daemon.stop().await.expect("it ends cleanly");
+    let (world, disk, _) = hosts(3);
+    let slow =
+        CONFIG.replace(r#"hot = "10s", known = "10s", likely = "1m""#, r#"hot = "1d", known = "1d", likely = "1d""#);
+    assert_ne!(slow, CONFIG);
+    let daemon = Daemon::start(&slow, &world, &disk).await;
+    pass(20 * 3_600).await;
+    daemon.handle.reload(configured(CONFIG)).await.expect("it listens");
+    pass(3_600).await;
+    let kinds: Vec<_> = disk.events().iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventType::BaselineDone, EventType::ConfigReloaded]);
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_takes_back_no_scan_now() {
+    let (world, disk, _) = hosts(3);
+    let slow =
+        CONFIG.replace(r#"hot = "10s", known = "10s", likely = "1m""#, r#"hot = "1d", known = "1d", likely = "1d""#);
+    let daemon = Daemon::start(&slow, &world, &disk).await;
+    pass(600).await;
+    // One that begins at once and one that waits for it to end.
+    world.hold_up(true);
+    daemon.handle.scan_now("dmz").await.expect("it listens").expect("such a profile");
+    pass(10).await;
+    daemon.handle.scan_now("dmz").await.expect("it listens").expect("such a profile");
+    daemon.handle.reload(configured(&slow)).await.expect("it listens");
+    let before = world.asked();
+    world.hold_up(false);
+    pass(600).await;
+    assert!(world.asked() >= before + 2 * 32 * 100, "{} asked", world.asked() - before);
     daemon.stop().await.expect("it ends cleanly");
 }

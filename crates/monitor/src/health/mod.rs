@@ -201,15 +201,20 @@ impl Health {
         trouble.clean = 0;
     }
 
-    /// What is in scope no more is not asked again, so it cannot show that a trouble is over: one that showed only there ends.
-    pub(crate) fn keep_to(&mut self, scope: impl FnOnce() -> AddressSet) {
-        let Some(trouble) = self.troubles.get_mut(&Kind::Local).filter(|trouble| !trouble.doubted.is_empty()) else {
-            return;
-        };
-        trouble.doubted = trouble.doubted.intersection(&scope());
-        if trouble.doubted.is_empty() {
-            self.troubles.remove(&Kind::Local);
-        }
+    /// Whether a trouble stands that can only be seen to end where it showed.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.troubles.iter().any(|(kind, trouble)| kind.is_confined() && !trouble.doubted.is_empty())
+    }
+
+    /// What is watched no more is not asked again, so it cannot show that a trouble is over: one that showed only there ends.
+    pub(crate) fn keep_to(&mut self, watched: &AddressSet) {
+        self.troubles.retain(|kind, trouble| {
+            if !kind.is_confined() || trouble.doubted.is_empty() {
+                return true;
+            }
+            trouble.doubted = trouble.doubted.intersection(watched);
+            !trouble.doubted.is_empty()
+        });
     }
 
     /// Whether nothing negative is believed of anybody.

@@ -25,6 +25,9 @@ struct Kept {
     doubted: AddressSet,
     /// Whether an event was raised for its kind.
     told: bool,
+    /// Whether what was told is more than that single hosts refuse.
+    #[serde(default)]
+    general: bool,
 }
 
 impl Health {
@@ -44,6 +47,8 @@ impl Health {
             let lasted = Duration::try_from(now.wall.duration_since(kept.began)).unwrap_or_default();
             let told = if kind.is_blocked() { &mut health.told.blocked } else { &mut health.told.degraded };
             *told |= kept.told;
+            // Whoever wrote it without saying so meant what its kind means.
+            health.told.general |= kept.general || (kept.told && kind != Kind::Bans);
             health.shut.confirmed |= kind == Kind::Shut && kept.told;
             let trouble = Trouble {
                 sentence: kept.sentence,
@@ -72,6 +77,7 @@ impl Health {
                 began: trouble.began,
                 doubted: trouble.doubted.clone(),
                 told: if kind.is_blocked() { self.told.blocked } else { self.told.degraded },
+                general: self.told.general,
             };
             match serde_json::to_string(&kept) {
                 Ok(value) => drop(standing.insert(kind.as_str(), value)),

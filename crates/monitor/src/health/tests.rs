@@ -228,13 +228,29 @@ fn what_left_the_scope_keeps_no_trouble_alive() {
         let tally = Tally { covered: &NOTHING, spoilt: doubted, local_errors: 20, probes: 20 };
         health.examine(&mut Vec::new(), &tally, &Worth::fine(Instant::now()), &known(), now());
         assert!(matches!(health.turn(Instant::now()), Some(Turn::Degraded(_))));
-        health.keep_to(|| gone.union(&kept));
+        health.keep_to(&gone.union(&kept));
         assert_eq!(health.turn(Instant::now()), None, "it is asked again");
-        health.keep_to(|| kept.clone());
+        health.keep_to(&kept);
         assert_eq!(health.turn(Instant::now()).is_none(), stands, "{doubted:?}");
-        health.keep_to(|| kept.clone());
+        health.keep_to(&kept);
         assert_eq!(health.turn(Instant::now()), None);
     }
+}
+
+#[test]
+fn a_silence_ends_with_what_was_watched_there() {
+    let mut health = Health::default();
+    let tally = Tally { covered: &NOTHING, spoilt: &NOTHING, local_errors: 0, probes: 8 };
+    health.examine(&mut slices(8, Outcome::Silent), &tally, &Worth::fine(Instant::now()), &known(), now());
+    assert!(matches!(health.turn(Instant::now()), Some(Turn::Degraded(_))));
+    assert!(health.is_confined());
+    let all =
+        |range: std::ops::Range<u8>| range.map(|last| AddressRange::single(address(last))).collect::<AddressSet>();
+    health.keep_to(&all(4..100));
+    assert_eq!(health.turn(Instant::now()), None, "four of them are watched");
+    health.keep_to(&all(50..100));
+    assert!(matches!(health.turn(Instant::now()), Some(Turn::Recovered(_))));
+    assert!(!health.is_confined());
 }
 
 #[test]
@@ -392,6 +408,17 @@ fn a_restart_tells_nothing_again() {
     }
     assert!(matches!(again.turn(then.instant), Some(Turn::Recovered(_))));
     assert_eq!(again.notes(), [crate::Note { value: None, ..notes[0].clone() }]);
+}
+
+#[test]
+fn a_restart_changes_nothing_about_how_its_end_is_told() {
+    let mut health = Health::default();
+    let begin = now();
+    health.handicaps(&["packets of its own are dropped".to_owned()], begin);
+    assert!(matches!(health.turn(begin.instant), Some(Turn::Degraded(_))));
+    let mut again = Health::restore(&health.notes(), std::collections::BTreeSet::new(), begin);
+    again.handicaps(&[], begin);
+    assert!(matches!(again.turn(begin.instant), Some(Turn::Recovered(_))), "not as that of single hosts");
 }
 
 #[test]

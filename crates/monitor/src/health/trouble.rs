@@ -82,6 +82,11 @@ impl Kind {
         matches!(self, Self::Banned | Self::Blocked | Self::Bans | Self::Shut)
     }
 
+    /// Whether it concerns some hosts, and only they can show that it is over.
+    pub(super) fn is_confined(self) -> bool {
+        matches!(self, Self::Local | Self::Silence)
+    }
+
     pub(super) fn is_degraded(self) -> bool {
         !self.is_blocked()
     }

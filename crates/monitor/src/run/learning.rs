@@ -1,7 +1,7 @@
 //! When a profile has learnt what is there, and when what was added to it later has been learnt too.
 
 use super::{INTRODUCED_BY, Monitor};
-use crate::{Batch, Journal, Note, lanes::LaneState};
+use crate::{Batch, Journal, Note, lanes::LaneState, schedule};
 use config::Config;
 use jiff::Timestamp;
 use model::{AddressSet, PortSet, Target};
@@ -110,12 +110,30 @@ impl<J: Journal> Monitor<J> {
             let since = *self.learning.been_round.entry(profile.clone()).or_insert_with(Instant::now);
             let (extent, mirages) = (ground.extent(), &self.tools.mirages);
             let is_meeting = || self.tools.conversations.is_meeting(&extent, |endpoint| mirages.was_heard(endpoint));
-            if since.elapsed() >= INTRODUCED_BY || !is_meeting() {
+            if since.elapsed() >= INTRODUCED_BY || !(is_meeting() || self.looks_behind_hosts(&profile, &extent, now)) {
                 self.learning.been_round.remove(&profile);
                 self.decider.baseline_done(&profile, is_extension, now, batch);
                 self.remember_learnt(&profile, batch);
             }
         }
+    }
+
+    /// Whether who is behind a host that answers on every port is still being found out. What is met there until then is learnt, and
+    /// whoever was told that all is learnt takes it for known.
+    fn looks_behind_hosts(&self, profile: &Arc<str>, extent: &AddressSet, now: Timestamp) -> bool {
+        let lanes = self.lanes.iter().filter(|state| state.profile == *profile && schedule::sweeps(state.lane));
+        let mut unheard = lanes
+            .map(|state| (state.lane, self.tools.mirages.to_be_heard_out(extent, &state.tcp, now)))
+            .filter(|(_, hosts)| !hosts.is_empty())
+            .peekable();
+        if unheard.peek().is_none() {
+            return false;
+        }
+        let inventory = self.decider.inventory();
+        unheard.any(|(lane, hosts)| {
+            let region = inventory.regions().find(|region| region.profile == *profile && region.lane == lane);
+            !hosts.ranges().iter().all(|host| region.is_some_and(|region| region.covers_address(host.first())))
+        })
     }
 
     fn remember_learnt(&mut self, profile: &Arc<str>, batch: &mut Batch) {

@@ -253,6 +253,7 @@ impl<J: Journal> Monitor<J> {
     /// Watches until `shutdown`. Then the passes are cancelled and what they had is committed, within a few seconds.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), MonitorError> {
         let mut batch = Batch::default();
+        self.decider.untell_expiries(self.clock.now(), &mut batch);
         self.retire_out_of_scope(&mut batch);
         self.dissolve_pools(&mut batch);
         self.look_after_itself(&mut batch);

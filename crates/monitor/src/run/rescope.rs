@@ -97,6 +97,12 @@ impl<J: Journal> Monitor<J> {
         self.decider.retire(&gone, now, batch);
     }
 
+    /// What may be asked now or again: a name whose records have run out is asked once it has an address.
+    pub(super) fn watched(&self, now: Timestamp) -> AddressSet {
+        let leased = self.leased().into_iter().map(AddressRange::single).collect();
+        self.scope.load().space(now).union(&leased)
+    }
+
     /// The addresses of all host names, with living records or not.
     fn leased(&self) -> HashSet<IpAddr> {
         self.leases.for_scope().into_iter().flat_map(|lease| lease.addresses).collect()
@@ -134,7 +140,8 @@ impl<J: Journal> Monitor<J> {
         self.decider.reconfigure(config.clone());
         self.leases.retain(&scope_of(&config));
         self.rescope();
-        self.lanes = lanes::lanes(&config, &self.ledger, now);
+        let old = std::mem::replace(&mut self.lanes, lanes::lanes(&config, &self.ledger, now));
+        lanes::succeed(&mut self.lanes, &old);
         self.learning.configure(&config, &self.lanes);
         self.choice.reset(Instant::now());
         let mut batch = Batch { leases: Some(self.leases.records()), ..Batch::default() };

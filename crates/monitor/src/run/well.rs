@@ -22,7 +22,9 @@ impl<J: Journal> Monitor<J> {
         self.mind_the_clocks(now, batch);
         let around = self.tools.network.surroundings();
         self.health.links(&around.faults, now);
-        self.health.keep_to(|| self.scope.load().space(now.wall));
+        if self.health.is_confined() {
+            self.health.keep_to(&self.watched(now.wall));
+        }
         let (first, second) = self.tools.network.sources();
         self.health.note_sources(first, second);
         self.health.judge_line(self.tools.canaries.bad_since(now.instant), now);
@@ -46,6 +48,7 @@ impl<J: Journal> Monitor<J> {
         if self.health.clock_jumped(now) {
             tracing::warn!("the clock jumped: what was found silent around this moment does not count");
             self.decider.forget_doubts(now.wall, batch);
+            self.decider.untell_expiries(now.wall, batch);
         }
     }
 
