@@ -2,9 +2,9 @@
 
 use super::{HostResult, MOST_ATTEMPTS, SweepCounts, SweepOutcome, bits::Bits, run::Work};
 use crate::dialer::is_shortage;
-use model::{ClosedReason, Outcome, PortObservation, Transport};
+use model::{ClosedReason, Outcome, PortObservation};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet},
     net::IpAddr,
     ops::Range,
     sync::{
@@ -72,7 +72,9 @@ struct Host {
     /// The latest attempt that one of its endpoints answered to which had been silent before.
     late: u8,
     answers_everything: bool,
-    listed: BTreeMap<(Transport, u16), PortObservation>,
+    /// As they came: of an endpoint that is there more than once, the last one counts. Most hosts have few to show, and there may be
+    /// a million hosts.
+    listed: Vec<PortObservation>,
     first_answer: Option<Box<PortObservation>>,
 }
 
@@ -88,6 +90,30 @@ impl Host {
         self.answered > 0 && (self.silent <= few.silent || self.answered >= self.silent)
     }
 
+    fn list(&mut self, observation: &PortObservation) {
+        if self.listed.is_empty() {
+            self.listed.reserve_exact(1);
+        }
+        self.listed.push(observation.clone());
+    }
+
+    /// What came of each endpoint that is listed, ascending by time.
+    fn ports(&self) -> Vec<PortObservation> {
+        let mut latest: Vec<&PortObservation> = self.listed.iter().rev().collect();
+        let key = |port: &PortObservation| (port.endpoint.transport, port.endpoint.port);
+        latest.sort_by_key(|port| key(port));
+        latest.dedup_by_key(|port| key(port));
+        let mut ports: Vec<PortObservation> = latest.into_iter().cloned().collect();
+        if self.opens == 0
+            && let Some(first) = self.first_answer.as_deref()
+            && !ports.contains(first)
+        {
+            ports.push(first.clone());
+        }
+        ports.sort_by_key(|port| port.at);
+        ports
+    }
+
     /// Lists an open endpoint. False where there are too many of them.
     fn accept(&mut self, observation: &PortObservation) -> bool {
         if self.opens >= MOST_OPEN {
@@ -95,7 +121,7 @@ impl Host {
             return false;
         }
         self.opens += 1;
-        self.listed.insert((observation.endpoint.transport, observation.endpoint.port), observation.clone());
+        self.list(observation);
         true
     }
 
@@ -149,7 +175,6 @@ impl Progress {
         let mut host = lock(host);
         let mut counts = lock(&self.counts);
         let outcome = observation.outcome;
-        let key = (observation.endpoint.transport, observation.endpoint.port);
         if self.refused.get(number) {
             counts.attempts += u64::from(outcome.is_evidence());
             // Whatever else comes of it, the refusal stays what is known of it.
@@ -170,7 +195,7 @@ impl Progress {
                 _ => self.spoilt.set(number, false),
             }
             if known && !self.silent.get(number) {
-                host.listed.insert(key, observation.clone());
+                host.list(observation);
             }
             if matches!(outcome, Outcome::LocalError(kind) if !is_shortage(kind)) && !self.silent.get(number) {
                 counts.local_errors += 1;
@@ -232,7 +257,7 @@ impl Progress {
             return host.accept(observation);
         }
         if known {
-            host.listed.insert(key, observation.clone());
+            host.list(observation);
         }
         false
     }
@@ -426,8 +451,7 @@ impl Progress {
                 counts.known_asked += 1;
                 counts.known_missed_first += 1;
                 lock(&self.known_silent).insert(*number);
-                let key = (observation.endpoint.transport, observation.endpoint.port);
-                host.listed.insert(key, observation.clone());
+                host.list(observation);
             }
         }
     }
@@ -541,14 +565,7 @@ impl Progress {
             if !complete {
                 outcome.incomplete.push(ip);
             }
-            let mut ports: Vec<PortObservation> = host.listed.values().cloned().collect();
-            if host.opens == 0
-                && let Some(first) = host.first_answer.as_deref()
-                && !ports.contains(first)
-            {
-                ports.push(first.clone());
-            }
-            ports.sort_by_key(|port| port.at);
+            let ports = host.ports();
             if !ports.is_empty() {
                 let answers_everything = host.answers_everything;
                 outcome.hosts.push(HostResult { ip, ports, complete, answers_everything });

@@ -38,7 +38,7 @@ impl EndpointLine {
         if let Some(tls) = &mut self.tls {
             tls.weak = line.weak.iter().map(ToString::to_string).collect();
         }
-        self.audit = Some(line);
+        self.audit = Some(Box::new(line));
     }
 }
 

@@ -38,11 +38,12 @@ pub(super) struct EndpointLine {
     pub reason: &'static str,
     /// What it was asked under.
     pub name: Option<String>,
-    pub service: Option<ServiceLine>,
-    pub tls: Option<TlsLine>,
+    // Large, and most endpoints of a large scan have none: the table keeps all of them until the end.
+    pub service: Option<Box<ServiceLine>>,
+    pub tls: Option<Box<TlsLine>>,
     /// Only where an audit was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub audit: Option<AuditLine>,
+    pub audit: Option<Box<AuditLine>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -167,10 +168,10 @@ impl EndpointLine {
                 other => other.as_str(),
             },
             name: service.and_then(|service| service.name.as_ref()).map(ToString::to_string),
-            service: service.and_then(|service| service.service.as_ref()).map(ServiceLine::from),
+            service: service.and_then(|service| service.service.as_ref()).map(|service| Box::new(service.into())),
             tls: service.and_then(|service| {
                 let sni = service.name.as_ref().map(ToString::to_string);
-                service.tls.as_ref().map(|tls| TlsLine::new(tls, sni))
+                service.tls.as_ref().map(|tls| Box::new(TlsLine::new(tls, sni)))
             }),
             audit: None,
         }
