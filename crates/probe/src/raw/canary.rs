@@ -162,8 +162,10 @@ impl Inner {
         (Duration::from_secs_f64(2.0 * (usual + 4.0 * varies)) + SHORTEST_WAIT).min(LONGEST_WAIT)
     }
 
-    /// RFC 6298 §2.
+    /// RFC 6298 §2. What came much later than is usual is taken for little more than that: it may be an answer that was repeated after a
+    /// second, and one of those must not make every verdict late. Should all come so late, they soon count for what they are.
     fn smooth(&mut self, rtt: f64) {
+        let rtt = self.smoothed.map_or(rtt, |(usual, _)| rtt.min(2.0 * usual + SHORTEST_WAIT.as_secs_f64()));
         self.smoothed = Some(match self.smoothed {
             None => (rtt, rtt / 2.0),
             Some((usual, varies)) => (usual + (rtt - usual) / 8.0, varies + ((rtt - usual).abs() - varies) / 4.0),

@@ -13,6 +13,7 @@ mod allowance;
 mod asides;
 mod canary;
 mod exit;
+mod lasting;
 mod losses;
 mod near;
 mod neighbours;
@@ -344,9 +345,12 @@ impl Raw {
         (state.limiting == Limiting::Path).then_some(model::Loss { asked, missed })
     }
 
-    /// Whether packets were lost by our own doing while, or soon after, a stretch was sent.
+    /// Whether packets were, or may have been, lost by our own doing while, or soon after, a stretch was sent.
     pub(crate) fn lost_some(&self, stretch: &Stretch, patience: Duration) -> bool {
-        self.0.shared.losses.any(stretch.began, (stretch.ended + patience).min(Instant::now()))
+        let end = (stretch.ended + patience).min(Instant::now());
+        let doubted = self.0.shared.state().doubted;
+        self.0.shared.losses.any(stretch.began, end)
+            || doubted.is_some_and(|doubted| doubted.from <= end && stretch.began <= doubted.to)
     }
 
     /// False where nobody hears it: the thread has died of a bug.

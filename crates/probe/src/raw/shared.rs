@@ -7,7 +7,7 @@ use super::{
     neighbours::Neighbours,
     proof::Proofs,
     questions::Questions,
-    rate::{Limiting, Verdicts},
+    rate::{Limiting, Overload, Verdicts},
     volley::{Answer, Knock, Sink},
 };
 use arc_swap::ArcSwapOption;
@@ -70,6 +70,8 @@ pub(super) struct State {
     /// Every verdict there was, and those of times in which no speed was to blame for what was lost.
     pub(super) canaries: Verdicts,
     pub(super) settled: Verdicts,
+    /// When more may have been sent than the way carries; it is not known yet.
+    pub(super) doubted: Option<Overload>,
 }
 
 /// One answer in so many becomes a canary, when there may be one for its address already.

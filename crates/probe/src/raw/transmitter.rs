@@ -464,6 +464,7 @@ impl Running {
             rate: self.controller.rate(),
             limiting,
             settled: self.controller.settled(),
+            doubted: self.controller.doubted(),
             ..state
         });
         if self.was_busy && rate > 0.0 {

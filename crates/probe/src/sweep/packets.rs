@@ -33,7 +33,7 @@ const MUCH_LOST: f64 = 0.025;
 /// A sweep with third questions may cost a tenth of itself more than two questions to each, canaries (one for 64 questions) included.
 const ALLOWED_BESIDES: u64 = 16;
 /// Of the open ports, where every question costs time.
-const MISSED_ON_A_NARROW_WAY: f64 = 5e-4;
+const MISSED_ON_A_NARROW_WAY: f64 = 7e-4;
 /// How often it is looked whether everything has answered already, and how seldom while nobody answers at all.
 const LOOK: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(100);
@@ -463,10 +463,7 @@ impl Sweep {
     /// How many of them are worth a second question: all, except where the way carries less than is wanted. There nothing is sent that
     /// what is lost of a canary does not call for.
     fn worth_asking_the_dark_twice(&self) -> u64 {
-        let Some(seen) = self.dialer.raw().and_then(Raw::seen_on_a_narrow_way) else { return u64::MAX };
-        // One that was not missed among so many is taken for one that was.
-        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        let lost = (seen.missed as f64 + 1.0) / (seen.asked as f64 + 1.0);
+        let Some(lost) = self.lost_on_a_narrow_way() else { return u64::MAX };
         let dark = self.order.len().saturating_sub(self.progress.has_heard_of());
         #[expect(
             clippy::cast_precision_loss,
@@ -478,6 +475,15 @@ impl Sweep {
         most
     }
 
+    /// What is lost of canaries, where the way carries less than is wanted.
+    fn lost_on_a_narrow_way(&self) -> Option<f64> {
+        let seen = self.dialer.raw().and_then(Raw::seen_on_a_narrow_way)?;
+        // One that was not missed among so many is taken for one that was.
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let lost = (seen.missed as f64 + 1.0) / (seen.asked as f64 + 1.0);
+        Some(lost)
+    }
+
     /// How many of them are worth another question: none where so many before leave hardly a chance that all were lost, and no
     /// more than the cost of a sweep allows.
     fn worth_asking_the_dark(&self, attempt: u8) -> u64 {
@@ -486,7 +492,11 @@ impl Sweep {
         let [first, second, ..] = counts.open_at;
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
         let lost = ((second as f64 + 1.0) / (first as f64 + 1.0)).min(1.0);
-        if first < FEW_OPEN || lost.powi(i32::from(attempt) - 1) <= MISSED_AT_MOST {
+        let before = i32::from(attempt) - 1;
+        if first < FEW_OPEN || lost.powi(before) <= MISSED_AT_MOST {
+            return 0;
+        }
+        if self.lost_on_a_narrow_way().is_some_and(|lost| lost.powi(before) <= MISSED_ON_A_NARROW_WAY) {
             return 0;
         }
         let total = self.order.len();
