@@ -6,6 +6,7 @@ mod job;
 mod progress;
 mod report;
 mod run;
+mod slots;
 mod traps;
 
 use super::{Format, Global};

@@ -5,6 +5,7 @@ use super::{
     job::Job,
     progress::Progress,
     report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
+    slots::{Opening, Slots},
     traps::{self, Traps},
 };
 use crate::{
@@ -49,10 +50,8 @@ const FEW_PORTS: u32 = 64;
 const MANY_PORTS: u32 = 24;
 /// Questions that confirm what was just found open.
 const CONFIRMATIONS: u8 = 3;
-/// Conversations under way at once: over everything, on one host, and on ourselves.
+/// Conversations under way at once, over everything.
 const CONVERSATIONS: usize = 128;
-const PER_HOST: usize = 4;
-const PER_LOOPBACK: usize = 32;
 /// Ports of one host that are asked who they are. Beyond it, something answers for all of them.
 const MOST_IDENTIFIED: usize = 512;
 /// Conversations at once with a host that answers everything: most of its ports say nothing, and that takes its time.
@@ -259,8 +258,15 @@ async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: onesho
                 traps.all_are_swept();
             }
             Some(found) = found.recv(), if running.len() < 4 * CONVERSATIONS => {
-                let opening = slots.of(found.observation.endpoint.ip);
-                running.spawn(confirm(Arc::clone(job), Arc::clone(&traps), found, opening, Arc::clone(&slots.all)));
+                let endpoint = found.observation.endpoint;
+                let number = slots.count(endpoint.ip);
+                if speaks_for_itself(job, &found, number) && traps.may_examine(endpoint) {
+                    let confirmed = Confirmed { port: Some(found.observation), ..Confirmed::of(endpoint) };
+                    take(confirmed, &mut common.tally(), &mut systems, progress, *json)?;
+                } else {
+                    let opening = Opening { host: slots.of(endpoint.ip), number };
+                    running.spawn(confirm(Arc::clone(job), Arc::clone(&traps), found, opening, Arc::clone(&slots.all)));
+                }
             }
             Some(confirmed) = running.join_next() => {
                 let confirmed = confirmed.map_err(|error| Failure::World(error.into()))?;
@@ -311,30 +317,14 @@ async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: onesho
     Ok(())
 }
 
-/// Room for conversations.
-#[derive(Debug)]
-struct Slots {
-    all: Arc<Semaphore>,
-    hosts: HashMap<IpAddr, (Arc<Semaphore>, usize)>,
-}
-
-impl Slots {
-    /// The host's room, and how many of its ports have opened so far.
-    fn of(&mut self, ip: IpAddr) -> Opening {
-        let room = if ip.is_loopback() { PER_LOOPBACK } else { PER_HOST };
-        let (host, ports) = self.hosts.entry(ip).or_insert_with(|| (Arc::new(Semaphore::new(room)), 0));
-        *ports += 1;
-        Opening { host: Arc::clone(host), number: *ports }
-    }
-}
-
-/// One port of a host that opened.
-#[derive(Debug)]
-struct Opening {
-    /// Room for conversations with the host.
-    host: Arc<Semaphore>,
-    /// Its how-manieth.
-    number: usize,
+/// Whether there is nothing to ask about what was found open, its host's `number`th: by far the most of a large scan that is not to say who
+/// is there. A task for each of them would be most of its work, and would leave memory in pieces.
+fn speaks_for_itself(job: &Job, found: &Found, number: usize) -> bool {
+    found.observation.endpoint.transport == Transport::Tcp
+        && !job.identify
+        && job.tcp.len() < traps::MANY_PORTS
+        && number < traps::MANY_OPEN
+        && has_proved_itself(found)
 }
 
 /// A second look at what was found open: who it is where that is asked for, or else only whether it is still open; and whether
