@@ -1,6 +1,6 @@
 //! What is wrong with a chain as it was served, each reason by itself.
 
-use crate::{Roots, certificate, certificate::Details, read_staple};
+use crate::{Roots, certificate, certificate::Details, read_staple, staple::is_about};
 use jiff::{SignedDuration, Timestamp};
 use model::{Certificate, Sha256, Staple, StapleStatus, TrustPath, Verdict};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -68,17 +68,13 @@ pub fn assess(served: Served<'_>, roots: &Roots, now: Timestamp) -> Assessment {
     if leaf.malformed {
         verdicts.insert(Verdict::Malformed);
     }
-    if assessment.staple.as_ref().is_some_and(|staple| staple.status == StapleStatus::Revoked) {
+    // One that has had its day says nothing of today, and neither does one about another certificate.
+    let is_of_today = |staple: &&Staple| staple.next_update.is_none_or(|next| now <= next);
+    let staple = assessment.staple.as_ref().filter(is_of_today);
+    if staple.is_some_and(|staple| staple.status == StapleStatus::Revoked)
+        && served.staple.is_some_and(|staple| is_about(staple, &leaf.certificate.serial))
+    {
         verdicts.insert(Verdict::Revoked);
-    }
-    // A root's own signature proves nothing and is nobody's weakness; everyone's key is.
-    for one in std::iter::once(&leaf).chain(&presented) {
-        if weak_key(one) {
-            verdicts.insert(Verdict::WeakKey);
-        }
-        if weak_signature(&one.certificate.signature) && !one.certificate.self_signed {
-            verdicts.insert(Verdict::WeakSignature);
-        }
     }
     let self_signed = leaf.certificate.self_signed;
     if self_signed && weak_signature(&leaf.certificate.signature) {
@@ -108,6 +104,20 @@ pub fn assess(served: Served<'_>, roots: &Roots, now: Timestamp) -> Assessment {
                 }
             }
             Err(verdict) => verdicts.extend(verdict),
+        }
+    }
+    // A root's own signature proves nothing and is nobody's weakness; everyone's key is. What was presented beside the path that verifies
+    // is nobody's business.
+    let on_path = |one: &&Details<'_>| {
+        let path = assessment.path.as_ref();
+        path.is_none_or(|path| path.issuers.iter().any(|issuer| issuer.sha256 == one.certificate.sha256))
+    };
+    for one in std::iter::once(&leaf).chain(presented.iter().filter(on_path)) {
+        if weak_key(one) {
+            verdicts.insert(Verdict::WeakKey);
+        }
+        if weak_signature(&one.certificate.signature) && !one.certificate.self_signed {
+            verdicts.insert(Verdict::WeakSignature);
         }
     }
     // Both ends belong to the period (RFC 5280 §4.1.2.5). An authority's lives longer, and has no business here anyway.

@@ -4,17 +4,27 @@ use crate::{Reader, certificate};
 use model::{Staple, StapleStatus};
 
 const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
 const OCTETS: u8 = 0x04;
 const OBJECT: u8 = 0x06;
 const ENUMERATED: u8 = 0x0a;
 const TIME: u8 = 0x18;
 
-/// Reads an `OCSPResponse`. The first of its single responses counts: what is stapled is about the leaf.
+/// Reads an `OCSPResponse`. The first of its single responses counts: what is stapled is about the leaf, or should be.
 pub fn read_staple(bytes: &[u8]) -> Staple {
-    read(bytes).unwrap_or(Staple { status: StapleStatus::Unreadable, this_update: None, next_update: None })
+    let unreadable = Staple { status: StapleStatus::Unreadable, this_update: None, next_update: None };
+    read(bytes).map_or(unreadable, |(staple, _)| staple)
 }
 
-fn read(bytes: &[u8]) -> Option<Staple> {
+/// Whether it is about the certificate of that serial number (in hexadecimal, as it is written in the certificate). Servers go on with the
+/// staple of the one before.
+pub(crate) fn is_about(bytes: &[u8], serial: &str) -> bool {
+    let written = |serial: &[u8]| serial.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    read(bytes).is_some_and(|(_, said)| written(said).eq_ignore_ascii_case(serial))
+}
+
+/// With the serial number it is about.
+fn read(bytes: &[u8]) -> Option<(Staple, &[u8])> {
     /// `id-pkix-ocsp-basic`.
     const BASIC: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
     let mut response = Reader::new(Reader::new(bytes).expect(SEQUENCE)?);
@@ -29,7 +39,11 @@ fn read(bytes: &[u8]) -> Option<Staple> {
     data.element().filter(|responder| matches!(responder.tag, 0xa1 | 0xa2))?;
     data.expect(TIME)?;
     let mut single = Reader::new(Reader::new(data.expect(SEQUENCE)?).expect(SEQUENCE)?);
-    single.expect(SEQUENCE)?;
+    let mut about = Reader::new(single.expect(SEQUENCE)?);
+    about.expect(SEQUENCE)?;
+    about.expect(OCTETS)?;
+    about.expect(OCTETS)?;
+    let serial = about.expect(INTEGER)?;
     let status = match single.element()?.tag {
         0x80 => StapleStatus::Good,
         0xa1 => StapleStatus::Revoked,
@@ -38,7 +52,7 @@ fn read(bytes: &[u8]) -> Option<Staple> {
     };
     let this_update = single.element().and_then(certificate::time);
     let next_update = single.expect(0xa0).and_then(|next| Reader::new(next).element()).and_then(certificate::time);
-    Some(Staple { status, this_update, next_update })
+    Some((Staple { status, this_update, next_update }, serial))
 }
 
 #[cfg(test)]
@@ -78,6 +92,9 @@ mod tests {
             assert_eq!(staple.status, expect);
             assert_eq!(staple.this_update.expect("a time").to_string(), "2026-11-22T00:00:00Z");
             assert_eq!(staple.next_update.expect("a time").to_string(), "2026-11-29T00:00:00Z");
+        }
+        for (serial, expect) in [("07", true), ("08", false), ("0707", false), ("", false)] {
+            assert_eq!(is_about(&answer(&[0x80, 0]), serial), expect, "{serial}");
         }
         let refused = [0x30, 3, 0x0a, 1, 3];
         for bytes in [&b""[..], b"junk", &refused] {

@@ -68,6 +68,7 @@ impl Plan<'_> {
             return self.adopt_leaf(endpoint, state, leaf, !endpoint.learnt, told);
         };
         self.note_leaf(leaf);
+        let was_restless = tls.is_restless();
         let mut pending = state.pending_certificate.take();
         let is_member = |sha256: &Sha256| *sha256 == primary || tls.alternates.contains_key(sha256);
         let is_stranger = !is_member(&sha256);
@@ -109,8 +110,18 @@ impl Plan<'_> {
                 *missed = missed.saturating_add(1);
             }
         }
+        let too_many = tls.drop_oldest(&BTreeSet::new());
+        if let Some(pending) = &mut pending {
+            pending.missed.retain(|member, _| !too_many.contains(member));
+        }
+        let is_restless = tls.is_restless();
         state.pending_certificate = pending.filter(|pending| !pending.is_over());
-        if let Some((member, _, verdicts)) = joined
+        let place = (self.host.endpoint_at(endpoint), state.name.clone());
+        for member in &too_many {
+            self.unserve(&place, member);
+        }
+        // Where nearly every handshake shows another one, none of them is news, and none is waited for.
+        if let Some((member, _, verdicts)) = joined.filter(|_| !was_restless)
             && let Some(known) = self.known(member)
         {
             let member = Leaf::remembered(&known, verdicts, leaf.at);
@@ -131,6 +142,8 @@ impl Plan<'_> {
         if pending.evidence.satisfies(&rule) {
             let evidence = pending.evidence.clone();
             self.replace_leaf(endpoint, state, leaf, &evidence, BTreeMap::new(), told);
+        } else if is_restless {
+            pending.evidence.due = confirm::after(self.now, self.policy.identify);
         } else {
             pending.evidence.schedule(&rule, self.now);
         }
@@ -196,11 +209,8 @@ impl Plan<'_> {
         };
         let mut gone: BTreeSet<Sha256> =
             tls.alternates.iter().filter(|(member, last)| is_gone(member, **last)).map(|(member, _)| *member).collect();
-        while tls.alternates.len() - gone.len() > MOST_TURNS {
-            let rest = tls.alternates.iter().filter(|(member, _)| Some(**member) != primary && !gone.contains(*member));
-            let Some((oldest, _)) = rest.min_by_key(|(member, last)| (**last, **member)) else { break };
-            gone.insert(*oldest);
-        }
+        let oldest = tls.drop_oldest(&gone);
+        gone.extend(oldest);
         tls.alternates.retain(|member, _| !gone.contains(member));
         if tls.alternates.len() <= 1 && primary == Some(leaf.certificate.sha256) {
             tls.alternates.clear();
@@ -242,10 +252,11 @@ impl Plan<'_> {
             self.unserve(&service, member);
         }
         let old = tls.certificate.and_then(|sha256| self.known(&sha256));
+        let distrusted = renewal::distrusted(&tls.verdicts, leaf.verdicts);
         tls.show(leaf);
         tls.alternates = if rest.len() > 1 { rest } else { BTreeMap::new() };
         state.tls = Some(tls);
-        let mut event = self.changed_leaf(endpoint, state, old.as_ref(), leaf);
+        let mut event = self.changed_leaf(endpoint, state, old.as_ref(), distrusted, leaf);
         event.evidence.extend(event::gathered(evidence));
         told.push(event);
         self.serve(endpoint, state, leaf, false, told);
@@ -263,11 +274,13 @@ impl Plan<'_> {
             .collect();
         // The one whose renewal it is, if it is anybody's.
         let nearest = members.iter().min_by_key(|old| {
-            let (_, severity) = renewal::what_changed(&old.certificate, leaf.certificate, true, leaf.at);
+            let (_, severity) = renewal::what_changed(&old.certificate, leaf.certificate, true, None, leaf.at);
             (severity, old.certificate.sans != leaf.certificate.sans, Some(old.certificate.sha256) != tls.certificate)
         });
-        let mut event = self.changed_leaf(endpoint, state, nearest, leaf);
-        event.reason = event.reason.map(|reason| format!("{reason}; takes turns with {}", members.len()));
+        let distrusted = renewal::distrusted(&tls.verdicts, leaf.verdicts);
+        let mut event = self.changed_leaf(endpoint, state, nearest, distrusted, leaf);
+        let further = if tls.is_restless() { "; it shows ever new ones: further ones are not told" } else { "" };
+        event.reason = event.reason.map(|reason| format!("{reason}; takes turns with {}{further}", members.len()));
         told.push(event);
     }
 
@@ -277,6 +290,7 @@ impl Plan<'_> {
         endpoint: &EndpointState,
         state: &ServiceState,
         old: Option<&CertificateState>,
+        distrusted: Option<Verdict>,
         leaf: Leaf<'_>,
     ) -> Event {
         let sha256 = leaf.certificate.sha256;
@@ -302,7 +316,8 @@ impl Plan<'_> {
         event.old = Some(old.certificate.sha256.to_string());
         let mut carriers = self.inventory.carriers(&leaf.certificate.spki_sha256);
         let is_known_key = carriers.any(|carrier| carrier.certificate.sha256 != sha256);
-        let (reason, severity) = renewal::what_changed(&old.certificate, leaf.certificate, is_known_key, leaf.at);
+        let (reason, severity) =
+            renewal::what_changed(&old.certificate, leaf.certificate, is_known_key, distrusted, leaf.at);
         event.reason = Some(reason);
         event.severity = severity;
         event
@@ -413,6 +428,11 @@ impl Plan<'_> {
                 return None;
             }
             let (place, name) = before.endpoints.first()?;
+            let here = self.host.endpoints.iter().filter(|it| (it.transport, it.port) == (place.transport, place.port));
+            let mut services = here.flat_map(|endpoint| &endpoint.services).filter(|service| service.name == *name);
+            if services.any(|service| service.tls.as_ref().is_some_and(|tls| tls.is_restless())) {
+                return None;
+            }
             let at = Some(EventEndpoint { transport: place.transport, port: place.port });
             let name = name.as_ref().map(ToString::to_string);
             let mut changes = events.iter().filter(|event| event.kind == EventType::SslChanged);
@@ -461,6 +481,30 @@ impl PendingCertificate {
 }
 
 impl TlsState {
+    /// Whether more certificates took turns than any balancer has: one that is made anew for each handshake, say. The one too many is kept
+    /// as the sign of it.
+    fn is_restless(&self) -> bool {
+        self.alternates.len() > MOST_TURNS
+    }
+
+    /// Drops those that were met longest ago, but never the one in force, until one too many is left beside those that are `gone`. Gives
+    /// those dropped.
+    fn drop_oldest(&mut self, gone: &BTreeSet<Sha256>) -> Vec<Sha256> {
+        let mut dropped = Vec::new();
+        while self.alternates.len() - gone.len() > MOST_TURNS + 1 {
+            let rest = self
+                .alternates
+                .iter()
+                .filter(|(member, _)| Some(**member) != self.certificate && !gone.contains(*member));
+            let Some(oldest) = rest.min_by_key(|(member, last)| (**last, **member)).map(|(member, _)| *member) else {
+                break;
+            };
+            self.alternates.remove(&oldest);
+            dropped.push(oldest);
+        }
+        dropped
+    }
+
     /// That one is in force.
     fn show(&mut self, leaf: Leaf<'_>) {
         self.certificate = Some(leaf.certificate.sha256);

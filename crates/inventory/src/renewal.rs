@@ -2,7 +2,7 @@
 
 use crate::confirm;
 use jiff::Timestamp;
-use model::{Certificate, EventType, Severity};
+use model::{Certificate, EventType, Severity, Verdict};
 use std::collections::BTreeSet;
 
 /// In words, and how much it matters. `is_known_key`: some other certificate in the inventory has the new one's key.
@@ -10,10 +10,14 @@ use std::collections::BTreeSet;
 /// A renewal is the same names from the same organisation, for longer, in the last third of the old one's life: information.
 /// The same with a key that was seen before is a reissue. Everything else is worth a look, and most of all a key never seen
 /// before while nobody had to renew: that is what a certificate obtained behind one's back looks like, whoever signed it.
+///
+/// What a certificate says of its issuer anybody can write: one that nobody vouches for, where somebody did for the old one (`distrusted`),
+/// is no renewal whatever it says.
 pub(crate) fn what_changed(
     old: &Certificate,
     new: &Certificate,
     is_known_key: bool,
+    distrusted: Option<Verdict>,
     at: Timestamp,
 ) -> (String, Severity) {
     let set = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<BTreeSet<_>>();
@@ -22,7 +26,8 @@ pub(crate) fn what_changed(
     let life = confirm::between(old.not_before, old.not_after);
     let left = confirm::between(at, old.not_after);
     let in_window = left <= life / 3;
-    let is_successor = same_issuer && old_names == new_names && new.not_after > old.not_after && !new.self_signed;
+    let is_like_it = same_issuer && old_names == new_names && new.not_after > old.not_after && !new.self_signed;
+    let is_successor = is_like_it && distrusted.is_none();
     let same_key = old.spki_sha256 == new.spki_sha256;
     let is_renewal = is_successor && in_window;
     let mut parts = Vec::new();
@@ -30,6 +35,9 @@ pub(crate) fn what_changed(
         parts.push("renewal by the same issuer".to_owned());
     } else if !same_issuer {
         parts.push(format!("another issuer ({} instead of {})", new.issuer, old.issuer));
+    }
+    if let Some(verdict) = distrusted.filter(|_| !new.self_signed) {
+        parts.push(format!("nobody vouches for it as for the one before ({})", verdict.as_str()));
     }
     if new.self_signed && !old.self_signed {
         parts.push("self-signed instead of issued by an authority".to_owned());
@@ -65,6 +73,14 @@ pub(crate) fn what_changed(
         EventType::SslChanged.default_severity()
     };
     (parts.join("; "), severity)
+}
+
+/// Why nobody vouches for a new certificate, by its verdicts, where by the verdicts of the old one somebody did for that.
+pub(crate) fn distrusted(old: &[Verdict], new: &[Verdict]) -> Option<Verdict> {
+    let is_distrust = |verdict: &Verdict| {
+        matches!(verdict, Verdict::SelfSigned | Verdict::UntrustedRoot | Verdict::IncompleteChain | Verdict::Revoked)
+    };
+    if old.iter().any(is_distrust) { None } else { new.iter().copied().find(is_distrust) }
 }
 
 /// The same organisation, where both are somebody's: public authorities issue from several certificates in turn.

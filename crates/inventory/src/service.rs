@@ -517,14 +517,14 @@ fn merged(old: Option<&Arc<Service>>, new: Option<&Service>) -> Option<Arc<Servi
         service.version.clone_from(&old.version);
         service.cpe.clone_from(&old.cpe);
     }
-    if service.version == old.version
-        && product(&service) == product(old)
-        && let Some(revision) = old.facts.get(REVISION)
-    {
-        service.facts.entry(REVISION.to_owned()).or_insert_with(|| revision.clone());
+    // What another product, or another version of it, runs on is for that one to say.
+    if service.version == old.version && product(&service) == product(old) {
+        if let Some(revision) = old.facts.get(REVISION) {
+            service.facts.entry(REVISION.to_owned()).or_insert_with(|| revision.clone());
+        }
+        service.os = service.os.or_else(|| old.os.clone());
     }
     keep_behind(&mut service, old);
-    service.os = service.os.or_else(|| old.os.clone());
     // Another key than the known one is judged apart.
     service.ssh_key = old.ssh_key.clone().or(service.ssh_key);
     Some(if service == **old { old.clone() } else { Arc::new(service) })

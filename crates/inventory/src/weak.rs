@@ -18,6 +18,7 @@ const AGREED: u16 = 2;
 const GONE_AFTER: u8 = 3;
 /// The fact of a service that went over to TLS.
 const STARTTLS: &str = "starttls";
+const SUBMISSION: u16 = 587;
 /// The same self-signed certificate on so many addresses of one family is on more than one machine.
 const SHARED_BY: usize = 3;
 
@@ -31,7 +32,7 @@ impl Plan<'_> {
         at: Timestamp,
         told: &mut Vec<Event>,
     ) {
-        let is_opportunistic = is_opportunistic(state);
+        let is_opportunistic = is_opportunistic(endpoint.port, state);
         let Some(tls) = &mut state.tls else { return };
         let before: Vec<Weakness> = tls.weaknesses.keys().copied().collect();
         let asked = audit.asked.union(&audit.found);
@@ -162,7 +163,11 @@ impl Inventory {
 
 /// Mail servers encrypt to each other wherever they can, authenticate nobody and fall back to plain text (RFC 3207, RFC 7435): old
 /// versions and weak ciphers take nothing away there. SSL 2.0 does: with it the key's other uses are attacked (DROWN).
-fn is_opportunistic(state: &ServiceState) -> bool {
+/// Submission (RFC 6409) is no such thing: users' passwords go there.
+fn is_opportunistic(port: u16, state: &ServiceState) -> bool {
+    if port == SUBMISSION {
+        return false;
+    }
     let service = state.service.as_deref();
     service
         .is_some_and(|service| matches!(service.name.as_str(), "smtp" | "lmtp") && service.facts.contains_key(STARTTLS))
@@ -192,9 +197,13 @@ mod tests {
 
     #[test]
     fn only_mail_that_may_be_encrypted_is_opportunistic() {
-        for (name, upgraded, expect) in
-            [("smtp", true, true), ("lmtp", true, true), ("smtp", false, false), ("imap", true, false)]
-        {
+        for (name, port, upgraded, expect) in [
+            ("smtp", 25, true, true),
+            ("lmtp", 24, true, true),
+            ("smtp", 587, true, false),
+            ("smtp", 465, false, false),
+            ("imap", 143, true, false),
+        ] {
             let facts = upgraded.then(|| (STARTTLS.to_owned(), name.to_owned())).into_iter().collect();
             let service = Service { name: name.into(), facts, ..Service::default() };
             let at = Timestamp::UNIX_EPOCH;
@@ -211,7 +220,7 @@ mod tests {
                 pending_key: None,
                 learnt: false,
             };
-            assert_eq!(is_opportunistic(&state), expect, "{name} {upgraded}");
+            assert_eq!(is_opportunistic(port, &state), expect, "{name} {port}");
         }
     }
 }

@@ -84,6 +84,45 @@ fn a_roll_out_to_two_new_certificates_is_told_once_for_each() {
     assert_eq!(world.inventory.counts().certificates, 2);
 }
 
+/// Some make one for each handshake: that is told of for a while, takes no memory, and is not asked for again and again.
+#[test]
+fn a_server_that_shows_ever_new_certificates_is_no_stream_of_news() {
+    let leaf = |number| [open(443), tls(443, "http", &certificate(number, "O=Example CA Inc", 800))];
+    for age in [1, 30] {
+        let mut world = usual();
+        for hour in 0..age {
+            world.sees(1 + hour * HOUR, IP, &leaf(1));
+        }
+        world.cover("192.0.2.0/24", "1-1024");
+        let mut told = Vec::new();
+        for number in 2..=250 {
+            told.extend(world.sees((age + i64::from(number)) * HOUR, IP, &leaf(number)));
+        }
+        assert!(told.len() <= 17, "{age}: {told:?}");
+        assert!(world.inventory.counts().certificates <= 18, "{}", world.inventory.counts().certificates);
+        let now = time((age + 250) * HOUR);
+        let soonest = world.inventory.pending().iter().map(|request| request.at).min();
+        assert!(
+            soonest.is_none_or(|at| at >= now + world.policy.identify),
+            "asked {soonest:?} at {now}, every {:?}",
+            world.policy.identify
+        );
+        if age > 1 {
+            let last = world.events.iter().rev().find(|event| event.kind == EventType::SslChanged).expect("told");
+            assert!(
+                last.reason.as_deref().is_some_and(|reason| reason.contains("further ones are not told")),
+                "{last:?}"
+            );
+        }
+        // One that stays is told, as that of any other server.
+        let mut told = Vec::new();
+        for n in 0..200 {
+            told.extend(world.sees((age + 251 + n) * HOUR, IP, &leaf(251)));
+        }
+        assert_eq!(told, ["SSL_CHANGED"], "{age}");
+    }
+}
+
 /// One of so many, by chance; the sequence follows from the state.
 fn draw(state: &mut u64, of: u64) -> u8 {
     *state ^= *state << 13;

@@ -130,6 +130,33 @@ fn renewals_and_what_is_none() {
     check("self-signed", 31, &own, Severity::MEDIUM, "self-signed instead of issued by an authority");
 }
 
+/// What a certificate says of its issuer anybody can write.
+#[test]
+fn what_only_says_that_the_same_issuer_renewed_it_is_no_renewal() {
+    let (old, new) = (certificate(1, OURS, 90), certificate(2, OURS, 180));
+    for (before, after, severity) in [
+        (&[][..], &[][..], Severity::INFO),
+        (&[], &[Verdict::UntrustedRoot], Severity::MEDIUM),
+        (&[], &[Verdict::Revoked], Severity::MEDIUM),
+        (&[Verdict::Expired], &[Verdict::IncompleteChain], Severity::MEDIUM),
+        // Of somebody whose root was never trusted here.
+        (&[Verdict::UntrustedRoot], &[Verdict::UntrustedRoot], Severity::INFO),
+    ] {
+        let mut world = World::covered();
+        for hour in 0..31 * 24 {
+            world.sees(hour * HOUR, IP, &judged(&old, before));
+        }
+        world.events.clear();
+        for look in 0..20 {
+            world.sees(31 * DAY + look * 600, IP, &judged(&new, after));
+        }
+        let changed = world.events.iter().find(|event| event.kind == EventType::SslChanged).expect("it was replaced");
+        assert_eq!(changed.severity, severity, "{before:?} {after:?}: {:?}", changed.reason);
+        let says_why = changed.reason.as_deref().is_some_and(|reason| reason.contains("nobody vouches for it"));
+        assert_eq!(says_why, severity == Severity::MEDIUM, "{:?}", changed.reason);
+    }
+}
+
 /// One certificate on 400 endpoints is one alert, whatever is told of it.
 #[test]
 fn one_certificate_on_400_endpoints() {

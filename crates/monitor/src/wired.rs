@@ -62,7 +62,7 @@ impl Wired {
         let report = audit::posture(&self.dialer, Subject { endpoint, name: name.as_ref(), starttls }).await;
         let not_asked = |outcome: Outcome| !outcome.is_evidence();
         match report.incomplete {
-            Some(Incomplete::Halted) => return None,
+            Some(Incomplete::Halted | Incomplete::Fragile) => return None,
             Some(Incomplete::Failed(outcome)) if report.connections == 0 && not_asked(outcome) => return None,
             Some(why) => tracing::debug!(%endpoint, ?why, "an audit did not ask everything"),
             None => {}

@@ -62,6 +62,8 @@ pub enum Incomplete {
     /// It did not go over from its own protocol to TLS.
     NoTls,
     Halted,
+    /// Nothing but listening is allowed on its port: those behind it may take harm.
+    Fragile,
 }
 
 /// Of an audit without its checks, whatever happens.
@@ -141,6 +143,10 @@ impl<'a> Auditor<'a> {
     }
 
     async fn report(mut self, depth: Depth) -> Report {
+        if !self.dialer.may_ask(self.endpoint.port) {
+            let incomplete = Some(Incomplete::Fragile);
+            return Report { shown: self.shown, checks: Vec::new(), connections: 0, check_connections: 0, incomplete };
+        }
         let mut checks = Vec::new();
         let mut connections = None;
         let (dialer, ip) = (self.dialer, self.endpoint.ip);
@@ -239,24 +245,37 @@ impl<'a> Auditor<'a> {
         Ok(())
     }
 
+    /// In the newest version first; what that has none of is asked for once more in the oldest, since several libraries have export
+    /// ciphers up to TLS 1.0 alone (RFC 4346 §A.5) and DES up to TLS 1.1 (RFC 5246 §A.5).
     async fn weak_ciphers(&mut self) -> Result<(), NoCall> {
-        // Each answer takes one kind at least out of the game.
-        for _ in 0..=Weak::ALL.len() {
+        let versions = self.shown.tls_versions().into_iter().filter(|version| *version < Version::TLS1_3);
+        let versions: Vec<Version> = versions.collect();
+        let mut version = versions.last().copied().unwrap_or(Version::TLS1_2);
+        let oldest = versions.first().copied().filter(|oldest| *oldest < Version::TLS1_2 && !self.is_sparing);
+        // Each answer takes one kind at least out of the game, but for the one that leads to the oldest version.
+        for _ in 0..=Weak::ALL.len() + 1 {
             let open: Vec<Weak> = Weak::ALL.into_iter().filter(|weak| !self.shown.weak.contains_key(weak)).collect();
             if open.is_empty() {
                 break;
             }
             let wanted = |cipher: Cipher| !cipher.is(Class::SharedSecret) && open.iter().any(|weak| weak.holds(cipher));
-            let answer = self.ask_highest(|hello| hello.only(wanted)).await?;
+            let answer = self.ask(version, |hello| hello.only(wanted)).await?;
             let told = answer.takes == Takes::Yes && open.iter().any(|weak| self.shown.weak.contains_key(weak));
-            if !told {
-                // It took something that was not offered, which says nothing of what was.
-                let takes = if answer.takes == Takes::Yes { Takes::Unknown } else { answer.takes };
-                for weak in open {
-                    self.shown.weak.insert(weak, takes);
-                }
-                break;
+            if told {
+                continue;
             }
+            if answer.takes == Takes::No
+                && let Some(oldest) = oldest.filter(|oldest| *oldest < version)
+            {
+                version = oldest;
+                continue;
+            }
+            // It took something that was not offered, which says nothing of what was.
+            let takes = if answer.takes == Takes::Yes { Takes::Unknown } else { answer.takes };
+            for weak in open {
+                self.shown.weak.insert(weak, takes);
+            }
+            break;
         }
         Ok(())
     }

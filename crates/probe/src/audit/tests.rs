@@ -25,6 +25,8 @@ struct Policy {
     versions: Vec<Version>,
     ssl2: bool,
     ciphers: Vec<u16>,
+    /// Those of them that it has up to TLS 1.0 alone.
+    only_old: Vec<u16>,
     dh_bits: u16,
     knows_fallback: bool,
     secure_renegotiation: bool,
@@ -71,6 +73,7 @@ impl Policy {
             versions: vec![Version::TLS1_2, Version::TLS1_3],
             ssl2: false,
             ciphers: vec![0x1301, 0xc02f, 0xc030],
+            only_old: vec![],
             dh_bits: 2048,
             knows_fallback: true,
             secure_renegotiation: true,
@@ -93,7 +96,8 @@ impl Policy {
             return refuse(86);
         }
         let is_13 = |id: u16| id >> 8 == 0x13;
-        let fits = |id: &u16| offer.ciphers.contains(id) && is_13(*id) == (version == Version::TLS1_3);
+        let has = |id: &u16| version <= Version::TLS1_0 || !self.only_old.contains(id);
+        let fits = |id: &u16| offer.ciphers.contains(id) && has(id) && is_13(*id) == (version == Version::TLS1_3);
         let Some(cipher) = self.ciphers.iter().copied().find(fits) else { return refuse(40) };
         let mut hello = version.min(Version::TLS1_2).0.to_be_bytes().to_vec();
         hello.extend([9; 32]);
@@ -237,6 +241,7 @@ async fn everything_weak_is_found_within_sixteen_connections() {
         ssl2: true,
         // RC4 for export by RSA and by DH, without authentication, without encryption, DES, 3DES, RC4, DHE, RSA.
         ciphers: vec![0x0035, 0x0033, 0x0003, 0x0014, 0x0018, 0x0002, 0x0009, 0x000a, 0x0005],
+        only_old: vec![],
         dh_bits: 512,
         knows_fallback: false,
         secure_renegotiation: false,
@@ -264,6 +269,33 @@ async fn everything_weak_is_found_within_sixteen_connections() {
         ]
     );
     assert_eq!(report.shown.ssl2.len(), 2);
+}
+
+/// RFC 4346 and RFC 5246 did away with them, and several libraries have them in the versions before.
+#[tokio::test]
+async fn ciphers_of_old_versions_alone_are_found() {
+    let policy = Policy {
+        versions: vec![Version::TLS1_0, Version::TLS1_1, Version::TLS1_2],
+        ciphers: vec![0xc02f, 0x002f, 0x0003, 0x0009],
+        only_old: vec![0x0003, 0x0009],
+        ..Policy::modern()
+    };
+    let report = of(&policy).await;
+    assert!(report.shown.weaknesses().found.contains(&Weakness::ExportCipher), "{:?}", report.shown.weaknesses());
+    assert!(vulnerable(&report).contains(&"tls/freak"), "{:?}", report.checks);
+    let sound = of(&Policy { ciphers: vec![0xc02f, 0x002f], ..policy }).await;
+    assert!(
+        !vulnerable(&sound).contains(&"tls/freak") && !sound.shown.weaknesses().found.contains(&Weakness::ExportCipher)
+    );
+}
+
+/// Printers print what they are sent, and machine controllers do worse.
+#[tokio::test]
+async fn who_may_only_be_listened_to_is_not_audited() {
+    let endpoint = Endpoint::tcp(Ipv4Addr::LOCALHOST.into(), 9_100);
+    let report = audit(&dialer(), Subject { endpoint, name: None, starttls: None }).await;
+    assert_eq!((report.incomplete, report.connections, report.check_connections), (Some(Incomplete::Fragile), 0, 0));
+    assert!(report.checks.is_empty());
 }
 
 /// As it goes over to TLS in `MySQL`.

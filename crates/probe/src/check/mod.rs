@@ -70,6 +70,8 @@ pub enum Reason {
     NoAnswer,
     /// One connection said this, another that.
     Contradiction,
+    /// It chose something else of what was offered, which tells nothing of the rest.
+    Preference,
     /// The connection did not come about, or our time was up.
     NoConnection,
 }
@@ -165,6 +167,7 @@ impl fmt::Display for Reason {
             Self::NoHandshake => "no handshake that the check is about",
             Self::NoAnswer => "no answer",
             Self::Contradiction => "connections that contradict each other",
+            Self::Preference => "another choice was made",
             Self::NoConnection => "no connection",
         })
     }

@@ -119,10 +119,11 @@ fn drown(shown: &Shown) -> Finding {
 fn poodle(shown: &Shown) -> Finding {
     let takes = shown.versions.get(&Version::SSL3).copied();
     let chosen: Vec<_> = shown.chosen.iter().filter(|(version, _)| *version == Version::SSL3).collect();
-    // A server that has chosen a stream cipher in SSL 3.0 was offered block ciphers, and may still have some.
+    // A server that has chosen a stream cipher in SSL 3.0 was offered block ciphers, and may still have some: many preferred RC4 once.
     if takes == Some(Takes::Yes) && !chosen.iter().any(|(_, cipher)| cipher.is(Class::Cbc)) {
-        let evidence = "it takes SSL 3.0, and chose no block cipher of those offered";
-        return Finding::new(Verdict::NotVulnerable, evidence);
+        const EVIDENCE: &str =
+            "it takes SSL 3.0 and prefers another cipher; whether it takes a block cipher too is not known";
+        return Finding::new(Verdict::NotTestable(Reason::Preference), EVIDENCE);
     }
     let names: Vec<String> = chosen.into_iter().map(|(_, cipher)| cipher.to_string()).collect();
     by(takes, format!("it takes SSL 3.0 with {}", names.join(", ")), "it does not take SSL 3.0")

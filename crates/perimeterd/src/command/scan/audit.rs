@@ -61,6 +61,9 @@ impl From<&Report> for AuditLine {
                 Incomplete::Enough => "it would have taken more connections than may be made".to_owned(),
                 Incomplete::NoTls => "it did not go over to TLS".to_owned(),
                 Incomplete::Halted => "halted".to_owned(),
+                Incomplete::Fragile => {
+                    "nothing but listening is allowed on its port (see `[identify] fragile_ports`)".to_owned()
+                }
             }),
         }
     }
