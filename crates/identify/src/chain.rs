@@ -186,16 +186,18 @@ fn trust(
             webpki::Error::RequiredEkuNotFoundContext(_) if leaf.not_for_servers => None,
             webpki::Error::CaUsedAsEndEntity if leaf.authority => None,
             webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => Some(Verdict::WrongUse),
-            _ if issuer_missing(leaf, presented) => Some(Verdict::IncompleteChain),
+            _ if issuer_missing(leaf, presented, roots) => Some(Verdict::IncompleteChain),
             _ => Some(Verdict::UntrustedRoot),
         }),
     }
 }
 
 /// Follows the issuers through what was presented. Where they stop short of a self-signed certificate something may be
-/// missing: surely so when other certificates came but not the leaf's issuer, and most likely when the last one says
-/// where its issuer can be fetched, which public authorities' certificates do and private ones do not.
-fn issuer_missing(leaf: &Details<'_>, presented: &[Details<'_>]) -> bool {
+/// missing: surely so when other certificates came but not the leaf's issuer. Else it is a root nobody trusts that stands above, for roots
+/// need not be sent, or a certificate between that should have been. The certificate that tells where its issuer can be fetched may have
+/// either above it; but one whose issue was logged (RFC 6962) comes from a public authority, whose root would be trusted, and one that
+/// stands alone may well come from the operator's own, where there is one.
+fn issuer_missing(leaf: &Details<'_>, presented: &[Details<'_>], roots: &Roots) -> bool {
     let mut top = leaf;
     for _ in 0..=presented.len() {
         if top.anatomy.subject == top.anatomy.issuer {
@@ -207,7 +209,10 @@ fn issuer_missing(leaf: &Details<'_>, presented: &[Details<'_>]) -> bool {
         }
     }
     let at_leaf = std::ptr::eq(top, leaf);
-    top.tells_issuer || (at_leaf && !presented.is_empty())
+    if at_leaf && !presented.is_empty() {
+        return true;
+    }
+    top.tells_issuer && (leaf.certificate.scts > 0 || (at_leaf && roots.has_own()))
 }
 
 fn matches_name(leaf_der: &[u8], leaf: &Details<'_>, name: &str) -> bool {

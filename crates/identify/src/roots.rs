@@ -65,15 +65,7 @@ impl Roots {
     /// Which roots these are, for people: how many are public authorities', the beginning of a digest of those, by which editions of the
     /// list are told apart, and how many are the operator's own.
     pub fn edition(&self) -> String {
-        let mut hasher = Sha256::new();
-        for anchor in self.anchors.iter().take(self.public) {
-            for part in [&anchor.subject, &anchor.subject_public_key_info] {
-                hasher.update(part.len().to_be_bytes());
-                hasher.update(part);
-            }
-        }
-        let digest: [u8; 32] = hasher.finalize().into();
-        let digest = digest.first_chunk().copied().map(u32::from_be_bytes).unwrap_or_default();
+        let digest = self.digest_of(self.public);
         let own = match self.own.len() {
             0 => String::new(),
             count => format!(", {count} of your own"),
@@ -81,11 +73,34 @@ impl Roots {
         format!("{} public roots of Mozilla's list (edition {digest:08x}){own}", self.public)
     }
 
+    /// Another one where any of them is another, in hexadecimal.
+    pub fn digest(&self) -> String {
+        format!("{:08x}", self.digest_of(self.anchors.len()))
+    }
+
+    /// Of the first so many.
+    fn digest_of(&self, count: usize) -> u32 {
+        let mut hasher = Sha256::new();
+        for anchor in self.anchors.iter().take(count) {
+            for part in [&anchor.subject, &anchor.subject_public_key_info] {
+                hasher.update(part.len().to_be_bytes());
+                hasher.update(part);
+            }
+        }
+        let digest: [u8; 32] = hasher.finalize().into();
+        digest.first_chunk().copied().map(u32::from_be_bytes).unwrap_or_default()
+    }
+
     /// Whether one of [`Roots::anchors`] is a public authority's.
     pub(crate) fn is_public(&self, anchor: &TrustAnchor<'_>) -> bool {
         let (subject, key) = (&anchor.subject, &anchor.subject_public_key_info);
         let mut public = self.anchors.iter().take(self.public);
         public.any(|one| one.subject == *subject && one.subject_public_key_info == *key)
+    }
+
+    /// The operator trusts others than the public ones.
+    pub(crate) fn has_own(&self) -> bool {
+        !self.own.is_empty()
     }
 
     /// The operator trusts this very certificate.
@@ -110,6 +125,9 @@ mod tests {
         let own = rcgen::generate_simple_self_signed(["example.org".to_owned()]).expect("a certificate");
         let with = public.with_pem(own.cert.pem().as_bytes()).expect("a root");
         assert_eq!(with.edition(), format!("{edition}, 1 of your own"));
+        let other = rcgen::generate_simple_self_signed(["example.net".to_owned()]).expect("a certificate");
+        let other = Roots::public().with_pem(other.cert.pem().as_bytes()).expect("a root");
+        assert_eq!((with.digest() == other.digest(), with.edition() == other.edition()), (false, true));
         let fewer = Roots { public: with.public - 1, ..with };
         assert!(!fewer.edition().contains(edition.split_once("edition").expect("has it").1));
     }

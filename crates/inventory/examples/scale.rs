@@ -210,6 +210,7 @@ impl World {
                     pending_service: None,
                     pending_certificate: None,
                     pending_key: None,
+                    pending_trust: None,
                 }],
             }
         };

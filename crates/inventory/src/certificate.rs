@@ -67,6 +67,12 @@ impl Plan<'_> {
         let Some(primary) = tls.certificate else {
             return self.adopt_leaf(endpoint, state, leaf, !endpoint.learnt, told);
         };
+        let settled = if sha256 == primary { self.settle_trust(endpoint, state, leaf, told) } else { None };
+        let leaf = match &settled {
+            Some(verdicts) => Leaf { verdicts, presented: &[], path: None, ..leaf },
+            None => leaf,
+        };
+        let Some(tls) = &mut state.tls else { return };
         self.note_leaf(leaf);
         let was_restless = tls.is_restless();
         let mut pending = state.pending_certificate.take();
@@ -92,7 +98,9 @@ impl Plan<'_> {
                 pending.evidence.count = 0;
             }
         }
-        if sha256 == primary {
+        if settled.is_some() {
+            tls.verdicts = leaf.verdicts.to_vec();
+        } else if sha256 == primary {
             tls.show(leaf);
         } else {
             pending = Some(self.gather(pending, leaf));
@@ -285,7 +293,7 @@ impl Plan<'_> {
     }
 
     /// From the old one to this, on that service. The same change on another endpoint is part of the first.
-    fn changed_leaf(
+    pub(crate) fn changed_leaf(
         &mut self,
         endpoint: &EndpointState,
         state: &ServiceState,
@@ -294,7 +302,7 @@ impl Plan<'_> {
         leaf: Leaf<'_>,
     ) -> Event {
         let sha256 = leaf.certificate.sha256;
-        let step = old.map(|old| format!("{} {}", old.certificate.sha256, self.policy.assets.join(", ")));
+        let step = old.map(|old| self.replacement(&old.certificate.sha256, &sha256));
         let known = self.certificates.get_mut(&sha256);
         let first = known.as_ref().zip(step.as_ref()).and_then(|(known, step)| known.replaced.get(step).copied());
         let place = (first.is_some() || step.is_none()).then(|| (self.host.endpoint_at(endpoint), &state.name));
@@ -340,7 +348,7 @@ impl Plan<'_> {
             crate::allowed::objection(leaf.certificate, leaf.verdicts, asked, list)
         });
         let Some(known) = self.certificates.get_mut(&leaf.certificate.sha256) else { return };
-        known.endpoints.insert(place.clone());
+        let comes_here = known.endpoints.insert(place.clone());
         let unseen = match known.standing {
             Standing::Told => false,
             Standing::Unsettled => true,
@@ -352,10 +360,16 @@ impl Plan<'_> {
         } else if known.standing == Standing::Unsettled {
             known.standing = Standing::Learnt(pass);
         }
+        // Several may have the one that takes turns, some with a chain that verifies and some without.
+        let takes_turns = state.tls.as_ref().is_some_and(|tls| {
+            tls.certificate != Some(leaf.certificate.sha256) && tls.alternates.contains_key(&leaf.certificate.sha256)
+        });
         let is_rogue = if wrong.is_some() {
             known.rogue_told.insert(place)
         } else {
-            known.not_rogue(&place);
+            if !takes_turns {
+                known.not_rogue(&place);
+            }
             false
         };
         let vantage = &self.inventory.vantage;
@@ -381,6 +395,9 @@ impl Plan<'_> {
             event.part_of = first;
             known.rogue.entry(assets).or_insert(PartOf { id: event.id, kind: event.kind });
             told.push(event);
+        }
+        if comes_here {
+            told.extend(self.repeat_expiry(endpoint, state, &leaf.certificate.sha256));
         }
         self.judge_certificate(endpoint, state, leaf, told);
     }
@@ -408,6 +425,21 @@ impl Plan<'_> {
         let state = self.inventory.certificates.get(sha256)?.clone();
         self.certificates.insert(*sha256, state.clone());
         Some(state)
+    }
+
+    /// What took the place of it by itself is news again.
+    pub(crate) fn forget_replacement(&mut self, sha256: Sha256) {
+        let step = self.replacement(&sha256, &sha256);
+        self.known(&sha256);
+        if let Some(known) = self.certificates.get_mut(&sha256) {
+            known.replaced.remove(&step);
+        }
+    }
+
+    /// From one certificate to another, on these assets.
+    fn replacement(&self, old: &Sha256, new: &Sha256) -> String {
+        let same = if old == new { " again" } else { "" };
+        format!("{old}{same} {}", self.policy.assets.join(", "))
     }
 
     fn unserve(&mut self, place: &(Endpoint, Option<ServiceName>), sha256: &Sha256) {

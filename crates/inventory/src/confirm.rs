@@ -113,10 +113,12 @@ pub(crate) fn requests_of(host: &HostState) -> BTreeSet<ConfirmRequest> {
                         && !service.tls.as_ref().is_some_and(|tls| tls.alternates.contains_key(&pending.certificate))
             });
             let rekeyed = service.pending_key.as_ref().filter(|pending| !host.holds(&pending.key));
+            let distrusted = service.pending_trust.as_ref().filter(|pending| pending.evidence.count > 0);
             let evidence = [
                 service.doubt().map(|pending| &pending.evidence),
                 replaced.map(|pending| &pending.evidence),
                 rekeyed.map(|pending| &pending.evidence),
+                distrusted.map(|pending| &pending.evidence),
             ];
             for pending in evidence.into_iter().flatten() {
                 ask(pending, Question::Service { transport, port, name: service.name.clone() });

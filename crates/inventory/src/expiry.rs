@@ -1,10 +1,10 @@
 //! Certificates that run out. Driven by the clock, not by scans: once for each certificate and threshold, wherever and
 //! however often it is served.
 
-use crate::{CertificateState, Change, Inventory, Row, event};
+use crate::{CertificateState, Change, EndpointState, Inventory, Row, ServiceState, apply::Plan, event};
 use jiff::{SignedDuration, Timestamp};
 use model::{Certificate, Endpoint, Event, EventEndpoint, EventType, Evidence, ServiceName, Severity, Sha256};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 const DAY: i64 = 86_400;
 const THRESHOLDS: [u16; 6] = [60, 30, 14, 7, 3, 1];
@@ -171,6 +171,39 @@ impl Inventory {
         event.assets = words(|host| &host.assets);
         event.tags = words(|host| &host.tags);
         event
+    }
+}
+
+impl Plan<'_> {
+    /// What was told of a certificate's end to those who serve it is told once more where it comes to somebody else's assets.
+    pub(crate) fn repeat_expiry(
+        &self,
+        endpoint: &EndpointState,
+        state: &ServiceState,
+        sha256: &Sha256,
+    ) -> Option<Event> {
+        let known = self.certificates.get(sha256).filter(|known| known.expired_told || known.expiry_told.is_some())?;
+        let place = (self.host.endpoint_at(endpoint), state.name.clone());
+        let mut others = known.endpoints.iter().filter(|other| **other != place).peekable();
+        others.peek()?;
+        let is_ours = |ip: &IpAddr| {
+            let host = self.inventory.hosts.get(ip);
+            host.is_some_and(|host| host.assets.iter().any(|asset| self.policy.assets.contains(asset)))
+        };
+        if others.any(|(other, _)| other.ip == place.0.ip || is_ours(&other.ip)) {
+            return None;
+        }
+        let left = known.certificate.not_after.duration_since(self.now).as_secs();
+        let (kind, severity) = match tightest(known, left) {
+            _ if known.expired_told && left <= 0 => (EventType::SslExpired, Severity::HIGH),
+            Some(due) if left > 0 => (EventType::SslExpiry, due.severity),
+            _ => return None,
+        };
+        let mut event =
+            self.inventory.expiry_event(kind, known, &BTreeSet::from([place.clone()]), left, severity, self.now);
+        event.id = Event::new(kind, self.now, &self.inventory.vantage, &(place, sha256)).id;
+        event::on_service(&mut event, endpoint, state);
+        Some(event)
     }
 }
 

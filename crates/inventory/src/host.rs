@@ -250,6 +250,7 @@ impl Plan<'_> {
                 service.pending_service.take_if(|pending| pending.turns.is_empty());
                 service.pending_certificate = None;
                 service.pending_key = None;
+                service.pending_trust = None;
             }
         }
         self.host.pending_os = None;

@@ -42,6 +42,7 @@ mod software;
 mod ssh_key;
 mod state;
 mod table;
+mod trust;
 mod turns;
 mod version;
 mod watch;
@@ -55,7 +56,7 @@ pub use review::Reviewed;
 pub use state::{
     Approval, CertificateState, CoveredPart, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity,
     IdentityKey, NameTurn, NameTurns, PathState, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs,
-    PendingService, PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing, Suspicion, TlsState,
-    Turn, Turnover,
+    PendingService, PendingTrust, PoolOffer, PoolPlace, PoolState, PortStatus, Region, ServiceState, Standing,
+    Suspicion, TlsState, Turn, Turnover,
 };
 pub use table::{Known, Row};

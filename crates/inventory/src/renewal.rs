@@ -1,6 +1,6 @@
 //! What became of a certificate when another took its place: a renewal, or something to look at.
 
-use crate::confirm;
+use crate::{confirm, trust};
 use jiff::Timestamp;
 use model::{Certificate, EventType, Severity, Verdict};
 use std::collections::BTreeSet;
@@ -77,10 +77,7 @@ pub(crate) fn what_changed(
 
 /// Why nobody vouches for a new certificate, by its verdicts, where by the verdicts of the old one somebody did for that.
 pub(crate) fn distrusted(old: &[Verdict], new: &[Verdict]) -> Option<Verdict> {
-    let is_distrust = |verdict: &Verdict| {
-        matches!(verdict, Verdict::SelfSigned | Verdict::UntrustedRoot | Verdict::IncompleteChain | Verdict::Revoked)
-    };
-    if old.iter().any(is_distrust) { None } else { new.iter().copied().find(is_distrust) }
+    if trust::distrust(old).is_some() { None } else { trust::distrust(new) }
 }
 
 /// The same organisation, where both are somebody's: public authorities issue from several certificates in turn.

@@ -55,6 +55,7 @@ impl Plan<'_> {
                     pending_service: None,
                     pending_certificate: None,
                     pending_key: None,
+                    pending_trust: None,
                 };
                 self.fill(endpoint, &mut state, seen, news, told);
                 self.judge_key(endpoint, &mut state, seen, told);
@@ -382,7 +383,9 @@ impl Plan<'_> {
             Some(tls) => Some(tls.certificates().iter().flat_map(|sha256| self.names_on(sha256)).collect()),
             None => Some(BTreeSet::new()),
         };
-        let Some(told) = told else { return };
+        let Some(mut told) = told else { return };
+        // A name that the host goes by otherwise is no worse.
+        told.extend(self.host.all_names().iter().filter_map(|name| name.parse::<ServiceName>().ok()));
         let is_gone = |service: &mut ServiceState| {
             service.learnt && service.name.as_ref().is_none_or(|name| !told.contains(name))
         };

@@ -74,6 +74,7 @@ impl HostState {
                 }
                 service.pending_certificate.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
                 service.pending_key.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
+                service.pending_trust.iter_mut().for_each(|pending| pending_back(&mut pending.evidence));
             }
         }
     }

@@ -231,6 +231,8 @@ pub struct ServiceState {
     pub pending_certificate: Option<Box<PendingCertificate>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending_key: Option<Box<PendingKey>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pending_trust: Option<Box<PendingTrust>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -339,6 +341,16 @@ pub struct PendingCertificate {
     /// While all that take turns are asked for because one joined them: how many conversations more.
     #[serde(skip_serializing_if = "is_none_left", default)]
     pub census: u16,
+}
+
+/// The certificate in force with somebody who vouches for it where nobody did, or the other way round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingTrust {
+    /// Handshakes in a row; a count of nought where it is only remembered that there were some of late.
+    pub evidence: Pending,
+    /// It was so before, and then as it had been.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub wavers: bool,
 }
 
 /// Another SSH host key than the one in the service.

@@ -218,6 +218,7 @@ mod tests {
                 pending_service: None,
                 pending_certificate: None,
                 pending_key: None,
+                pending_trust: None,
                 learnt: false,
             };
             assert_eq!(is_opportunistic(port, &state), expect, "{name} {port}");

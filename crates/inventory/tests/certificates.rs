@@ -313,6 +313,116 @@ fn what_one_audit_saw_is_nothing_until_another_agrees_after_a_while() {
     }
 }
 
+/// Until nothing more is asked about it.
+fn goes_on(world: &mut World, seen: &[Seen]) -> Vec<&'static str> {
+    let from = world.events.len();
+    world.settles(IP, seen);
+    kinds(&world.events[from..])
+}
+
+#[test]
+fn a_chain_that_breaks_under_the_same_certificate_is_told_once_it_is_sure() {
+    for verdict in [Verdict::IncompleteChain, Verdict::Revoked] {
+        let leaf = certificate(1, OURS, 800);
+        let (whole, broken) = (served(&leaf), judged(&leaf, &[verdict]));
+        let mut world = World::covered();
+        world.policy.confirm = model::Confirm::default();
+        world.sees(1, IP, &whole);
+        for hour in 1..30 {
+            world.sees(hour * HOUR, IP, &whole);
+        }
+        world.events.clear();
+        // Once is nothing: it may have been another machine, or a mistake of a moment.
+        assert_eq!(world.sees(30 * HOUR, IP, &broken), NOTHING);
+        assert_eq!(state(&world).verdicts, [], "nor is it shown");
+        assert_eq!(goes_on(&mut world, &whole), NOTHING);
+        assert_eq!(world.sees(80 * HOUR, IP, &broken), NOTHING);
+        assert_eq!(goes_on(&mut world, &broken), ["SSL_CHANGED"]);
+        let event = world.last();
+        assert_eq!((&event.old, event.severity), (&event.new, EventType::SslChanged.default_severity()));
+        let reason = event.reason.as_deref().unwrap_or_default();
+        let expect = format!("nobody vouches for it any more: {}", verdict.as_str());
+        assert!(reason.contains(&expect), "{reason}");
+        assert_eq!(state(&world).verdicts, [verdict]);
+        assert_eq!(world.sees(82 * HOUR, IP, &broken), NOTHING);
+        // Mended in silence, and news when it breaks again.
+        assert_eq!(world.sees(110 * HOUR, IP, &whole), NOTHING);
+        assert_eq!(goes_on(&mut world, &whole), NOTHING);
+        assert_eq!(state(&world).verdicts, []);
+        world.sees(140 * HOUR, IP, &broken);
+        assert_eq!(goes_on(&mut world, &broken), ["SSL_CHANGED"]);
+        assert_eq!(world.last().part_of, None);
+    }
+}
+
+#[test]
+fn machines_with_one_certificate_and_two_chains_are_no_stream_of_alarms() {
+    let leaf = certificate(1, OURS, 800);
+    let (whole, broken) = (served(&leaf), judged(&leaf, &[Verdict::IncompleteChain]));
+    let mut world = guarded();
+    world.policy.confirm = model::Confirm::default();
+    world.policy.identify = std::time::Duration::from_hours(1);
+    world.sees(1, IP, &whole);
+    world.events.clear();
+    for hour in 1..400 {
+        let shown = if hour % 2 == 0 || hour % 7 == 0 { &broken } else { &whole };
+        assert_eq!(world.sees(hour * HOUR, IP, shown), NOTHING, "{hour}");
+        let soonest = world.inventory.pending().iter().map(|request| request.at).min();
+        assert!(hour < 4 || soonest.is_none_or(|at| at >= time((hour + 1) * HOUR)), "asked at {soonest:?}");
+    }
+    // And where one that takes turns with another is sent with and without.
+    let other = certificate(2, OURS, 800);
+    let (other_whole, other_broken) = (served(&other), judged(&other, &[Verdict::IncompleteChain]));
+    for hour in 400..800 {
+        let shown = match hour % 4 {
+            0 => &other_whole,
+            1 => &other_broken,
+            _ => &whole,
+        };
+        world.sees(hour * HOUR, IP, shown);
+    }
+    let rogue = kinds(&world.events).iter().filter(|kind| **kind == "SSL_ROGUE").count();
+    assert!(rogue <= 1, "{:?}", kinds(&world.events));
+}
+
+#[test]
+fn other_roots_are_no_news_of_a_server() {
+    let leaf = certificate(1, OURS, 800);
+    let mut world = World::covered();
+    world.sees(1, IP, &served(&leaf));
+    world.events.clear();
+    let untrusted = judged(&leaf, &[Verdict::UntrustedRoot]);
+    world.policy.roots_since = Some(time(HOUR));
+    assert_eq!(world.sees(2 * HOUR, IP, &untrusted), NOTHING);
+    assert_eq!(goes_on(&mut world, &untrusted), NOTHING);
+    assert_eq!(state(&world).verdicts, [Verdict::UntrustedRoot]);
+    // What becomes of the server itself is told as before.
+    world.sees(3 * HOUR, IP, &served(&leaf));
+    assert_eq!(goes_on(&mut world, &served(&leaf)), NOTHING);
+    world.sees(4 * HOUR, IP, &untrusted);
+    assert_eq!(goes_on(&mut world, &untrusted), ["SSL_CHANGED"]);
+}
+
+#[test]
+fn an_end_that_was_told_is_told_again_to_others_whom_it_concerns() {
+    let leaf = certificate(1, OURS, 40);
+    let mut world = World::new();
+    world.sees(1, IP, &served(&leaf));
+    assert_eq!(world.tick(HOUR), ["SSL_EXPIRY"]);
+    // To another host of the same asset it is the same.
+    assert_eq!(world.sees(2 * HOUR, "192.0.2.8", &served(&leaf)), NOTHING);
+    let ours = std::mem::replace(&mut world.policy.assets, std::sync::Arc::from([std::sync::Arc::from("lab")]));
+    assert_eq!(world.sees(3 * HOUR, "192.0.2.9", &served(&leaf)), ["SSL_EXPIRY"]);
+    let event = world.last();
+    assert_eq!((event.metric, event.assets.clone()), (Some(9), vec!["lab".to_owned()]));
+    assert_eq!(world.sees(4 * HOUR, "192.0.2.9", &served(&leaf)), NOTHING);
+    assert_eq!(world.tick(11 * DAY), ["SSL_EXPIRED"]);
+    world.policy.assets = ours;
+    assert_eq!(world.sees(11 * DAY + HOUR, "192.0.2.10", &served(&leaf)), NOTHING);
+    world.policy.assets = std::sync::Arc::from([std::sync::Arc::from("office")]);
+    assert_eq!(world.sees(11 * DAY + 2 * HOUR, "192.0.2.11", &served(&leaf)), ["SSL_EXPIRED"]);
+}
+
 /// The same server asked under a name that its certificate told.
 fn under(name: &str, text: &str, certificate: &Certificate) -> Seen {
     let mut seen = tls(443, text, certificate);

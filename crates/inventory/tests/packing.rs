@@ -2,8 +2,8 @@
 
 use inventory::{
     Approval, Change, EndpointState, Flap, FlapSubject, HostFinding, HostState, Identity, IdentityKey, Inventory,
-    NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService, PortStatus,
-    ServiceState, Suspicion, TlsState, Turn, Turnover,
+    NameTurn, NameTurns, Pending, PendingCertificate, PendingKey, PendingNames, PendingOs, PendingService,
+    PendingTrust, PortStatus, ServiceState, Suspicion, TlsState, Turn, Turnover,
 };
 use jiff::Timestamp;
 use model::{
@@ -151,42 +151,48 @@ fn seldom<T: std::fmt::Debug>(what: impl Strategy<Value = T>) -> impl Strategy<V
     option::weighted(0.1, what)
 }
 
-fn service_state() -> impl Strategy<Value = ServiceState> {
+/// Boxed, as are its doubts: their trees of values are large, and a test's thread has a small stack.
+fn service_state() -> BoxedStrategy<ServiceState> {
     let name = seldom(Just("www.example.org".parse::<ServiceName>().expect("a name")));
     let doubts = (
         seldom((pending(), option::of(service()), any::<bool>())),
         seldom((pending(), digest())),
         seldom((pending(), key())),
-    );
+        seldom((pending(), any::<bool>())),
+    )
+        .boxed();
     let times = (time(), time(), time(), option::weighted(0.1, time()));
-    (name, option::of(service()), option::of(tls()), times, doubts).prop_map(|(name, service, tls, times, doubts)| {
-        let boxed = |(evidence, service, tls): (Pending, Option<Arc<Service>>, bool)| {
-            let turns = vec![Turn { service: service.clone(), tls: !tls, last: evidence.since, missed: 3 }];
-            Box::new(PendingService { evidence, service, tls, turns })
-        };
-        ServiceState {
-            learnt: name.is_some() && doubts.2.is_some(),
-            name,
-            service,
-            tls,
-            first_seen: times.0,
-            last_seen: times.1,
-            changed_at: times.2,
-            last_observed: times.3.unwrap_or(times.1),
-            pending_service: doubts.0.map(boxed),
-            pending_certificate: doubts.1.map(|(evidence, certificate)| {
-                let missed = BTreeMap::from([(certificate, evidence.count)]);
-                Box::new(PendingCertificate {
-                    census: evidence.count % 40,
-                    evidence,
-                    certificate,
-                    verdicts: Vec::new(),
-                    missed,
-                })
-            }),
-            pending_key: doubts.2.map(|(evidence, key)| Box::new(PendingKey { evidence, key })),
-        }
-    })
+    (name, option::of(service()), option::of(tls()), times, doubts)
+        .prop_map(|(name, service, tls, times, doubts)| {
+            let boxed = |(evidence, service, tls): (Pending, Option<Arc<Service>>, bool)| {
+                let turns = vec![Turn { service: service.clone(), tls: !tls, last: evidence.since, missed: 3 }];
+                Box::new(PendingService { evidence, service, tls, turns })
+            };
+            ServiceState {
+                learnt: name.is_some() && doubts.2.is_some(),
+                name,
+                service,
+                tls,
+                first_seen: times.0,
+                last_seen: times.1,
+                changed_at: times.2,
+                last_observed: times.3.unwrap_or(times.1),
+                pending_service: doubts.0.map(boxed),
+                pending_certificate: doubts.1.map(|(evidence, certificate)| {
+                    let missed = BTreeMap::from([(certificate, evidence.count)]);
+                    Box::new(PendingCertificate {
+                        census: evidence.count % 40,
+                        evidence,
+                        certificate,
+                        verdicts: Vec::new(),
+                        missed,
+                    })
+                }),
+                pending_trust: doubts.3.map(|(evidence, wavers)| Box::new(PendingTrust { evidence, wavers })),
+                pending_key: doubts.2.map(|(evidence, key)| Box::new(PendingKey { evidence, key })),
+            }
+        })
+        .boxed()
 }
 
 fn transport() -> impl Strategy<Value = Transport> {

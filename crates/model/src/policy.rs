@@ -1,4 +1,5 @@
 use crate::Sha256;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 
@@ -63,6 +64,8 @@ pub struct HostPolicy {
     pub identify: Duration,
     /// The allow-lists of those assets that have one, merged; none where no asset has one.
     pub certificates: Option<Arc<AllowList>>,
+    /// Since when chains are judged by the roots of today; none where they have always been.
+    pub roots_since: Option<Timestamp>,
     /// The asset of kind `pool` that contains it, the first by name; none where it is a host of its own.
     pub pool: Option<Arc<str>>,
 }

@@ -139,7 +139,8 @@ impl Conversations {
         answered
     }
 
-    /// The names the endpoint's own certificate tells that lead to it, beside those of the configuration. They are looked up when its
+    /// The names that the host is known by or the endpoint's own certificate tells, and that lead to it, beside those of the configuration. They
+    /// are looked up when its
     /// TLS is looked at a second time; until then, those known are kept.
     async fn learnt(&self, endpoint: Endpoint, configured: &[ServiceName], answered: &Answered) -> Vec<ServiceName> {
         let mut learnt = looks::learnt(&self.index, &endpoint);
@@ -148,7 +149,9 @@ impl Conversations {
         let is_second_look = tls.posture.as_ref().is_some_and(|posture| posture.at.is_some());
         if is_second_look && learnt.len() < MOST_LEARNT {
             let known: Vec<ServiceName> = configured.iter().chain(&learnt).cloned().collect();
-            let more = learn_names(tls, endpoint.ip, &known, &self.network).await;
+            let hints = looks::names_of(&self.index, endpoint.ip);
+            let now = self.network.now();
+            let more = learn_names(tls, endpoint.ip, &known, &hints, now, &self.network).await;
             learnt.extend(more);
             learnt.truncate(MOST_LEARNT);
         }

@@ -33,6 +33,7 @@ pub(crate) struct Decider {
     pub(crate) ahead: Ahead,
     /// Policies by profile and assets, as the configuration gives them: hosts are many, and these few.
     policies: HashMap<(Arc<str>, Vec<Arc<str>>), HostPolicy>,
+    roots_since: Option<Timestamp>,
 }
 
 impl Decider {
@@ -54,7 +55,14 @@ impl Decider {
             storms: Storms::default(),
             ahead: Ahead::default(),
             policies: HashMap::new(),
+            roots_since: None,
         }
+    }
+
+    /// Chains are judged by other roots than before that moment.
+    pub(crate) fn judge_by_roots_since(&mut self, since: Option<Timestamp>) {
+        self.roots_since = since;
+        self.policies.clear();
     }
 
     /// What is known. Not to be held over an `await`, nor while a slice is decided.
@@ -107,6 +115,7 @@ impl Decider {
             confirm,
             identify,
             certificates: allowed.map(Arc::new),
+            roots_since: self.roots_since,
             pool,
         }
     }

@@ -5,6 +5,7 @@ use crate::index::Index;
 use inventory::{ServiceState, TlsState};
 use model::{Endpoint, ServiceName};
 use probe::conversation::{Earlier, MOST_LEARNT, Sighting};
+use std::{collections::BTreeSet, net::IpAddr};
 
 /// What is known of the TLS spoken at an endpoint, under a name or none. None where none is known to be.
 pub(crate) fn earlier(index: &Index, endpoint: &Endpoint, name: Option<&ServiceName>) -> Option<Earlier> {
@@ -33,6 +34,11 @@ pub(crate) fn sighting(index: &Index, endpoint: &Endpoint, name: Option<&Service
 pub(crate) fn learnt(index: &Index, endpoint: &Endpoint) -> Vec<ServiceName> {
     let learnt = services(index, endpoint).into_iter().filter(|service| service.learnt);
     learnt.filter_map(|service| service.name).take(MOST_LEARNT).collect()
+}
+
+/// Every name that the host goes by.
+pub(crate) fn names_of(index: &Index, ip: IpAddr) -> BTreeSet<String> {
+    index.read().row(ip).map(|row| row.unpack().all_names()).unwrap_or_default()
 }
 
 fn services(index: &Index, endpoint: &Endpoint) -> Vec<ServiceState> {

@@ -109,6 +109,11 @@ pub trait Network: std::fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Another one when chains are judged by other roots; none where nobody judges any.
+    fn roots(&self) -> Option<String> {
+        None
+    }
+
     /// What an answer that was kept is taken for today; `certificate` is subject and issuer of the one shown with it. No packet is
     /// sent. None where nobody can tell.
     fn relabel(&self, _transport: Transport, _heard: &Heard, _certificate: Option<(&str, &str)>) -> Option<Service> {

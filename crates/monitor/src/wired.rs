@@ -120,6 +120,10 @@ impl Network for Wired {
         Some(self.dialer.fingerprints().unwrap_or_default().digest())
     }
 
+    fn roots(&self) -> Option<String> {
+        Some(self.roots.digest())
+    }
+
     fn relabel(&self, transport: Transport, heard: &Heard, certificate: Option<(&str, &str)>) -> Option<Service> {
         Some(self.dialer.fingerprints().unwrap_or_default().relabel(transport, heard, certificate))
     }

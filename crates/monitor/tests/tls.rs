@@ -2,7 +2,7 @@
 
 mod world;
 
-use model::{EventType, Weakness};
+use model::{EventType, Verdict, Weakness};
 use std::sync::Arc;
 use world::{Ban, Daemon, Disk, World, Wound, clock, pass};
 
@@ -159,5 +159,30 @@ async fn names_of_the_certificate_that_lead_here_are_asked_for_and_widen_nothing
     assert_eq!(services(&disk), 0);
     assert_eq!(told(&disk, EventType::SslChanged).len(), 1, "{:?}", disk.kinds_since(0));
     assert_eq!(quiet(&disk), 1, "{:?}", disk.kinds_since(0));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_that_breaks_is_told_and_one_that_other_roots_do_not_lead_to_is_not() {
+    let (world, wound) = world();
+    world.open("10.0.0.1", 443, "http nginx/1.22.1");
+    world.tls.serve("10.0.0.1", 443, 1, &[]);
+    world.tls.judge(1, &[], "of last year");
+    let disk = Disk::default();
+    let daemon = Daemon::start(CONFIG, &world, &disk).await;
+    pass(2 * HOUR).await;
+    // An update of ours has other roots.
+    world.tls.judge(1, &[Verdict::UntrustedRoot], "of this year");
+    let daemon = later(daemon, &wound, 2 * DAY, &world, &disk).await;
+    pass(3 * HOUR).await;
+    assert_eq!(told(&disk, EventType::SslChanged), Vec::<String>::new());
+    // The operator adds his own; a restart later the server's chain breaks.
+    world.tls.judge(1, &[], "of this year, and one more");
+    let daemon = later(daemon, &wound, 4 * DAY, &world, &disk).await;
+    pass(3 * HOUR).await;
+    let daemon = later(daemon, &wound, 6 * DAY, &world, &disk).await;
+    world.tls.judge(1, &[Verdict::IncompleteChain], "of this year, and one more");
+    pass(3 * HOUR).await;
+    assert_eq!(told(&disk, EventType::SslChanged).len(), 1, "{:?}", disk.kinds_since(0));
     daemon.stop().await.expect("it ends cleanly");
 }

@@ -36,6 +36,9 @@ pub fn sentence(event: &Event) -> String {
         EventType::PortClosed => format!("{} closed {}{}", host(event), port(event), service(event)),
         EventType::PortChanged => format!("{at} changed its service{}", change(old, new)),
         EventType::SslNew => format!("{at} serves a new certificate{}", described(certificate, ": ")),
+        EventType::SslChanged if event.old.is_some() && event.old == event.new => {
+            format!("nobody vouches any more for the certificate of {at}{}", named(certificate))
+        }
         EventType::SslChanged => format!("{at} replaced its certificate{}", described(certificate, " by ")),
         EventType::SslExpiry => match event.metric {
             Some(days) if days <= 0 => format!("the certificate of {at} expires today{}", named(certificate)),

@@ -165,6 +165,7 @@ fn host(number: u32, round: u32) -> HostState {
                 pending_service: None,
                 pending_certificate: None,
                 pending_key: None,
+                pending_trust: None,
             }],
         }
     };

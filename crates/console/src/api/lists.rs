@@ -7,9 +7,12 @@ use axum::{
     extract::{self, Path, State},
     response::{IntoResponse, Response},
 };
-use model::{Event, HostKey, ServiceKey, Sha256};
+use model::{Event, HostKey, ServiceKey, Sha256, Verdict};
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use store::{
     AlertFilter, AlertRow, CertificateFilter, CertificateState, EventFilter, HostFilter, HostRow, PortStatus,
     ServiceFilter, ServiceRow, SoftwareFilter, SoftwareRow,
@@ -191,7 +194,15 @@ pub(super) async fn software(State(console): State<Arc<Console>>, pairs: Pairs) 
     Ok(Page::new(items, query.limit, |_| Some(skip.saturating_add(query.limit).to_string())))
 }
 
-pub(super) async fn certificates(State(console): State<Arc<Console>>, pairs: Pairs) -> Answer<CertificateState> {
+/// A certificate, and what is wrong with it where it is served.
+#[derive(Debug, Serialize)]
+pub(super) struct CertificateRow {
+    #[serde(flatten)]
+    state: CertificateState,
+    verdicts: BTreeSet<Verdict>,
+}
+
+pub(super) async fn certificates(State(console): State<Arc<Console>>, pairs: Pairs) -> Answer<CertificateRow> {
     let allowed = &["expiring", "subject", "issuer", "sha256", "all", "limit", "after"];
     let now = console.clock.now();
     let query = Query::parse(&pairs, allowed, now)?;
@@ -207,8 +218,15 @@ pub(super) async fn certificates(State(console): State<Arc<Console>>, pairs: Pai
         ..CertificateFilter::default()
     };
     let rows = console.reader.certificates(filter).await.map_err(unreadable)?;
-    Ok(Page::new(rows, query.limit, |row| {
-        Some(cursor::of_certificate(row.certificate.not_after, row.certificate.sha256))
+    let digests = rows.iter().map(|row| row.certificate.sha256).collect();
+    let mut verdicts = console.reader.verdicts(digests).await.map_err(unreadable)?;
+    let rows = rows.into_iter().map(|state| {
+        let verdicts = verdicts.remove(&state.certificate.sha256).unwrap_or_default();
+        CertificateRow { state, verdicts }
+    });
+    Ok(Page::new(rows.collect(), query.limit, |row| {
+        let certificate = &row.state.certificate;
+        Some(cursor::of_certificate(certificate.not_after, certificate.sha256))
     }))
 }
 

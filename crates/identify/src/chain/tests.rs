@@ -55,6 +55,9 @@ fn day(date: &str) -> Timestamp {
     format!("{date}T12:00:00Z").parse().unwrap()
 }
 
+/// RFC 6962 §3.3.
+const SCT_LIST: &[u64] = &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
+
 const TODAY: &str = "2026-06-01";
 
 #[test]
@@ -88,7 +91,22 @@ fn verdicts() {
         "2028-01-01",
         &[Expired, NameMismatch, UntrustedRoot],
     );
-    check("no middle", &[leaf(&middle, tells_issuer)], &trusted, None, TODAY, &[IncompleteChain]);
+    let public = Roots::public();
+    let told = leaf(&middle, tells_issuer);
+    check("no middle", std::slice::from_ref(&told), &trusted, None, TODAY, &[IncompleteChain]);
+    check("nobody's root is known to be missing", &[told], &public, None, TODAY, &[UntrustedRoot]);
+    let mut params = authority_params("Told Middle");
+    tells_issuer(&mut params);
+    let private = Authority::signed_by(params, KeyPair::generate().unwrap(), &own).unwrap();
+    let whole = [leaf(&private, tells_issuer), der(&private)];
+    check("a whole chain of nobody's", &whole, &trusting(&other), None, TODAY, &[UntrustedRoot]);
+    let logged = leaf(&middle, |params| {
+        tells_issuer(params);
+        // One timestamp of a log, of no further content.
+        let list = vec![0x04, 6, 0, 4, 0, 2, 0, 0];
+        params.custom_extensions.push(rcgen::CustomExtension::from_oid_content(SCT_LIST, list));
+    });
+    check("a public one without its middle", &[logged], &public, None, TODAY, &[IncompleteChain]);
     check("private leaf alone", &[good], &trusting(&other), None, TODAY, &[UntrustedRoot]);
     let client = leaf(&own, |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     check("for clients", &[client], &trusted, None, TODAY, &[WrongUse]);

@@ -120,7 +120,10 @@ impl Rare {
 
     fn is_settled(&self) -> bool {
         let settled = |service: &ServiceState| {
-            service.pending_service.is_none() && service.pending_certificate.is_none() && service.pending_key.is_none()
+            service.pending_service.is_none()
+                && service.pending_certificate.is_none()
+                && service.pending_key.is_none()
+                && service.pending_trust.is_none()
         };
         self.state.pending.is_none() && self.state.recovered == 0 && self.state.services.iter().all(settled)
     }

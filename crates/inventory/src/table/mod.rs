@@ -199,6 +199,7 @@ mod tests {
             pending_service: None,
             pending_certificate: None,
             pending_key: None,
+            pending_trust: None,
         }
     }
 

@@ -155,6 +155,7 @@ impl Slot {
             pending_service: None,
             pending_certificate: None,
             pending_key: None,
+            pending_trust: None,
         })
     }
 
@@ -231,6 +232,7 @@ fn is_plain(state: &ServiceState) -> bool {
         && state.pending_service.is_none()
         && state.pending_certificate.is_none()
         && state.pending_key.is_none()
+        && state.pending_trust.is_none()
 }
 
 #[cfg(test)]

@@ -123,6 +123,14 @@ impl Accounted {
         self.network.rules()
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn roots(&self) -> Option<String> {
+        self.network.roots()
+    }
+
     pub(crate) fn relabel(
         &self,
         transport: Transport,

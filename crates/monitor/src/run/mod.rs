@@ -7,6 +7,7 @@ mod mirage;
 mod relabel;
 mod rescope;
 mod reverse;
+mod roots;
 mod show;
 mod stale;
 mod start;
@@ -143,6 +144,8 @@ pub struct Monitor<J> {
     halted: bool,
     /// By which rules everything that is kept was named.
     named_by: Option<String>,
+    /// Since when chains are judged by which roots.
+    judged_by: Option<(Timestamp, String)>,
     learning: Learning,
     counter: u64,
     expiry_at: Timestamp,
@@ -232,6 +235,7 @@ impl<J: Journal> Monitor<J> {
             confirm_slots: Arc::new(Semaphore::new(CONFIRMATIONS_AT_ONCE)),
             halted: restored.halted,
             named_by: None,
+            judged_by: None,
             learning: Learning::restore(&restored.notes),
             counter: 0,
             expiry_at: now,
@@ -242,6 +246,7 @@ impl<J: Journal> Monitor<J> {
         };
         monitor.take_up(&restored.notes);
         monitor.restore_rules(&restored.notes);
+        monitor.restore_roots(&restored.notes);
         monitor.live.update(|live| live.events = restored.events);
         monitor.learning.configure(&monitor.config, &monitor.lanes);
         monitor.rescope();
@@ -259,6 +264,7 @@ impl<J: Journal> Monitor<J> {
         self.look_after_itself(&mut batch);
         self.commit(batch, &shutdown).await?;
         self.relabel_if_due(&shutdown).await?;
+        self.meet_roots(&shutdown).await?;
         loop {
             self.start_due();
             if Instant::now() >= self.show_at {

@@ -334,6 +334,10 @@ const ROUND_TRIP: Duration = Duration::from_millis(5);
 const SLOW: Duration = Duration::from_secs(12);
 
 impl Network for World {
+    fn roots(&self) -> Option<String> {
+        Some(self.tls.roots())
+    }
+
     fn sweep(&self, job: SweepJob, found: mpsc::Sender<Found>, cancel: CancellationToken) -> Answer<'_, SweepOutcome> {
         Box::pin(async move {
             self.at_work.fetch_add(1, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use model::{
     AuditObservation, Certificate, ClientAuth, Endpoint, KeyInfo, Sha256, TlsAudit, TlsObservation, TlsPosture,
-    TlsVersion, TrustPath, Weakness,
+    TlsVersion, TrustPath, Verdict, Weakness,
 };
 use monitor::{AuditRequest, Introduction};
 use std::{
@@ -19,6 +19,10 @@ struct Truth {
     lives: BTreeMap<u8, (Timestamp, Timestamp)>,
     /// Certificates, by number, on whose way to a root there is another, by its number.
     issuers: BTreeMap<u8, u8>,
+    /// What is wrong with certificates, by number.
+    verdicts: BTreeMap<u8, Vec<Verdict>>,
+    /// Which roots chains are judged by.
+    roots: String,
     weak: BTreeMap<Endpoint, BTreeSet<Weakness>>,
     audits: Vec<(Endpoint, Timestamp)>,
     under_way: BTreeSet<IpAddr>,
@@ -64,6 +68,17 @@ impl Tls {
         self.truth().issuers.insert(number, issuer);
     }
 
+    /// What is wrong from now on with the certificate of that number, as these roots have it.
+    pub(crate) fn judge(&self, number: u8, verdicts: &[Verdict], roots: &str) {
+        let mut truth = self.truth();
+        truth.verdicts.insert(number, verdicts.to_vec());
+        roots.clone_into(&mut truth.roots);
+    }
+
+    pub(crate) fn roots(&self) -> String {
+        self.truth().roots.clone()
+    }
+
     /// What audits find from now on.
     pub(crate) fn weaken(&self, ip: &str, port: u16, weak: &[Weakness]) {
         self.truth().weak.insert(place(ip, port), weak.iter().copied().collect());
@@ -106,6 +121,7 @@ impl Tls {
         Some(TlsObservation {
             certificate: Some(truth.certificate(number, names)),
             path,
+            verdicts: truth.verdicts.get(&number).cloned().unwrap_or_default(),
             posture: Some(Box::new(posture)),
             ..TlsObservation::new("TLSv1.3", "TLS_AES_128_GCM_SHA256")
         })

@@ -7,7 +7,7 @@ use crate::{
 use clap::Args;
 use model::{Certificate, Clock, Sha256, SystemClock, format_duration, parse_duration};
 use serde_json::Value;
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct Certificates {
@@ -68,7 +68,7 @@ impl Certificates {
 
 pub(super) fn table(rows: &[Value]) -> Table {
     let now = SystemClock.now();
-    let mut table = Table::new(&["ENDS", "DAYS", "SUBJECT", "ISSUER", "KEY", "WHERE", "SHA-256"]);
+    let mut table = Table::new(&["ENDS", "DAYS", "SUBJECT", "ISSUER", "KEY", "VERDICTS", "WHERE", "SHA-256"]);
     for state in rows {
         let ends = row::timestamp(state, "/certificate/not_after").filter(|ends| *ends < Certificate::NO_END);
         let days = ends.map(|ends| ends.duration_since(now).as_secs().div_euclid(86_400).to_string());
@@ -78,6 +78,7 @@ pub(super) fn table(rows: &[Value]) -> Table {
             row::text(state, "/certificate/subject"),
             row::text(state, "/certificate/issuer"),
             key(state),
+            verdicts(state),
             places(state),
             row::text(state, "/certificate/sha256").chars().take(16).collect(),
         ]);
@@ -93,6 +94,13 @@ fn no_end(state: &Value) -> &'static str {
 fn key(state: &Value) -> String {
     let key = [row::text(state, "/certificate/key/algorithm"), row::text(state, "/certificate/key/bits")];
     key.join(" ").trim().to_owned()
+}
+
+/// What is wrong with it where it is served, and what is weak about it wherever that is.
+fn verdicts(state: &Value) -> String {
+    let all: BTreeSet<String> =
+        row::texts(state, "/verdicts").into_iter().chain(row::texts(state, "/weaknesses")).collect();
+    all.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 fn places(state: &Value) -> String {

@@ -7,7 +7,7 @@ use crate::{
 use clap::Args;
 use model::{Event, SshKey};
 use serde_json::{Map, Value};
-use std::{net::IpAddr, process::ExitCode};
+use std::{collections::BTreeSet, net::IpAddr, process::ExitCode};
 
 #[derive(Debug, Args)]
 pub(crate) struct Host {
@@ -52,7 +52,7 @@ impl Host {
         section(evidence::facts(host))?;
         section(tls::table(detail.get("host").unwrap_or(&Value::Null)))?;
         section(keys(&detail))?;
-        section(certificates::table(row::array(&detail, "/certificates")))?;
+        section(certificates::table(&judged(&detail)))?;
         let mut recent: Vec<Event> = detail
             .get("events")
             .map(|events| serde_json::from_value(events.clone()))
@@ -73,6 +73,23 @@ fn section(table: Table) -> std::io::Result<()> {
     }
     output::line("")?;
     table.print()
+}
+
+/// Its certificates, with what is wrong with each on one of its services.
+fn judged(detail: &Value) -> Vec<Value> {
+    let endpoints = row::array(detail, "/host/endpoints");
+    let services: Vec<&Value> = endpoints.iter().flat_map(|endpoint| row::array(endpoint, "/services")).collect();
+    let judge = |certificate: &Value| {
+        let sha256 = row::text(certificate, "/certificate/sha256");
+        let serving = services.iter().filter(|service| row::text(service, "/tls/certificate") == sha256);
+        let verdicts: BTreeSet<String> = serving.flat_map(|service| row::texts(service, "/tls/verdicts")).collect();
+        let mut certificate = certificate.clone();
+        if let Some(certificate) = certificate.as_object_mut() {
+            certificate.insert("verdicts".to_owned(), verdicts.into_iter().collect());
+        }
+        certificate
+    };
+    row::array(detail, "/certificates").iter().map(judge).collect()
 }
 
 fn ups(history: &Value) -> Table {

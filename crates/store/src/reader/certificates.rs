@@ -5,9 +5,12 @@ use crate::{
 };
 use inventory::CertificateState;
 use jiff::Timestamp;
-use model::Sha256;
+use model::{Sha256, Verdict};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// Which certificates; every part that is set must hold.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +57,25 @@ impl Reader {
                 question.and("(not_after, sha256) > (?, ?)", place);
             }
             question.ask(connection, "not_after, sha256", filter.limit, |row| get_json(row, 0))
+        })
+        .await
+    }
+
+    /// What is wrong with each of these where it is served now, by the last handshakes there. Those with which nothing is are left out.
+    pub async fn verdicts(&self, certificates: Vec<Sha256>) -> Result<BTreeMap<Sha256, BTreeSet<Verdict>>, StoreError> {
+        self.query(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT DISTINCT json_extract(tls, '$.verdicts') FROM service
+                 WHERE certificate = ? AND status = 'open' AND json_extract(tls, '$.verdicts') IS NOT NULL",
+            )?;
+            let mut all = BTreeMap::new();
+            for sha256 in certificates {
+                let rows = statement.query_map(params![sha256.to_string()], |row| get_json::<Vec<Verdict>>(row, 0))?;
+                for verdicts in rows {
+                    all.entry(sha256).or_insert_with(BTreeSet::new).extend(verdicts?);
+                }
+            }
+            Ok(all)
         })
         .await
     }

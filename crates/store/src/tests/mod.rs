@@ -17,7 +17,7 @@ use inventory::{
 use jiff::Timestamp;
 use model::{
     Alert, AlertId, Certificate, ClientAuth, Clock, Event, EventEndpoint, EventHost, EventType, HostKey, KeyInfo, Lane,
-    Os, PassId, Service, Sha256, TlsPosture, TlsVersion, Transport, Weakness,
+    Os, PassId, Service, Sha256, TlsPosture, TlsVersion, Transport, Verdict, Weakness,
 };
 use monitor::{Batch, Journal as _, LeaseRecord, PassRecord, Restored, Violations};
 use notifiers::Owed;
@@ -124,7 +124,8 @@ fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> S
                 alpn: None,
                 certificate: Some(sha256),
                 alternates: std::iter::once((Sha256([9; 32]), at(5))).collect(),
-                verdicts: Vec::new(),
+                // The fixtures' second certificate is not for its name.
+                verdicts: (sha256.0[0] == 2).then_some(Verdict::NameMismatch).into_iter().collect(),
                 chain: Vec::new(),
                 path: None,
                 posture: Some(Box::new(TlsPosture {
@@ -146,6 +147,7 @@ fn asked(name: Option<&str>, service: Service, certificate: Option<Sha256>) -> S
         pending_service: None,
         pending_certificate: None,
         pending_key: None,
+        pending_trust: None,
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::*;
 use inventory::Approval;
-use model::{AddressRange, Severity, Target};
+use model::{AddressRange, Severity, Target, Verdict};
 use monitor::Journal as _;
 use notifiers::Outbox as _;
 
@@ -184,6 +184,10 @@ async fn software_and_certificates() {
         let digests: Vec<u8> = found.iter().map(|state| state.certificate.sha256.0[0]).collect();
         assert_eq!(digests, expected, "{filter:?}");
     }
+    let digests = [1, 2, 7].map(|digest| Sha256([digest; 32]));
+    let verdicts = reader.verdicts(digests.to_vec()).await.expect("reads");
+    let served: Vec<_> = verdicts.iter().map(|(sha256, verdicts)| (sha256.0[0], verdicts.iter().collect())).collect();
+    assert_eq!(served, [(2, vec![&Verdict::NameMismatch])]);
     assert_eq!(reader.certificate_der(Sha256([1; 32])).await.expect("reads"), Some(vec![0x30, 0x82]));
     assert_eq!(reader.certificate_der(Sha256([7; 32])).await.expect("reads"), None);
 }

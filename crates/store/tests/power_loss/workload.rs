@@ -297,6 +297,7 @@ fn host(index: usize, number: usize) -> HostState {
                 pending_service: None,
                 pending_certificate: None,
                 pending_key: None,
+                pending_trust: None,
             }],
         }
     };

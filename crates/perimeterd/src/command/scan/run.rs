@@ -449,7 +449,10 @@ async fn converse(job: &Job, found: &Found, confirmed: &mut Confirmed) {
         confirmed.services.extend(named.observation);
     }
     if let Some((shown, resolver)) = shown.zip(job.resolver.as_ref()) {
-        for name in &conversation::learn_names(&shown, endpoint.ip, &names, resolver).await {
+        let now = SystemClock.now();
+        // By what else the host is known only the daemon learns.
+        let hints = std::collections::BTreeSet::new();
+        for name in &conversation::learn_names(&shown, endpoint.ip, &names, &hints, now, resolver).await {
             let ask = about(job, Some(name), prior.as_ref(), tls);
             let named = conversation::identify_learnt(&job.dialer, endpoint, ask, earlier.clone()).await;
             confirmed.services.extend(named.observation);
