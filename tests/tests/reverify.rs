@@ -1,28 +1,11 @@
 //! A known service is verified again and again without harm: real servers, each asked who it is 150 times an hour apart. Nothing seems
 //! to change, nobody bans or blocks the sensor, each takes one connection, and what it leaves in the logs is counted.
 
-use inventory::Inventory;
-use jiff::{SignedDuration, Timestamp};
-use model::{
-    AddressSet, Clock, Coverage, Endpoint, Event, HostPolicy, HostSlice, Lane, PassId, PassKind, PassRef, PortSet,
-    Vantage,
-};
-use probe::{
-    Dialer, DialerSettings, Identity,
-    conversation::{Ask, Before, Conversation, Earlier, Sighting, Timeouts, identify_again},
-};
-use scope::{AssetScope, Scope, ScopeHandle};
-use std::{
-    collections::BTreeMap,
-    io::Read,
-    net::{IpAddr, TcpStream},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+mod sensor;
+
+use model::Endpoint;
+use sensor::{Sensor, TIMES};
+use std::{collections::BTreeMap, io::Read, net::TcpStream, path::Path, time::Duration};
 use testkit::{
     Authority, Host, Lab, eventually, lacks_root,
     server::{
@@ -55,108 +38,6 @@ const ASKED: [(u16, &str, &str); 19] = [
     (6667, "irc", "inspircd.log"),
     (22, "ssh", "auth.log"),
 ];
-/// How often each is verified, an hour apart by the sensor's clock.
-const TIMES: u32 = 150;
-
-/// The sensor's clock: an hour further on at every round.
-#[derive(Debug)]
-struct Hours {
-    begun: Timestamp,
-    passed: AtomicI64,
-}
-
-impl Clock for Hours {
-    fn now(&self) -> Timestamp {
-        let passed = SignedDuration::from_hours(self.passed.load(Ordering::SeqCst));
-        self.begun.checked_add(passed).expect("a few days")
-    }
-}
-
-fn dialer(clock: Arc<Hours>) -> Dialer {
-    let targets = vec!["10.77.0.0/24".parse().expect("a prefix")];
-    let scope = Scope::new(vec![AssetScope { name: "own".into(), targets, until: None }], AddressSet::default());
-    let rate: model::Rate = "1k/s".parse().expect("a rate");
-    let identity = Identity { sensor: "test".into(), contact: None, version: "1".into() };
-    let settings = DialerSettings { rate, rate_per_host: rate, source: None, identity };
-    Dialer::with_concurrency(ScopeHandle::new(scope), clock, settings, 64)
-}
-
-/// A sensor's memory of these endpoints, and what it told.
-struct Sensor {
-    dialer: Dialer,
-    inventory: Inventory,
-    policy: HostPolicy,
-    rounds: u128,
-    told: Vec<Event>,
-}
-
-impl Sensor {
-    /// Asks all of them at once, takes what they say, and gives it.
-    async fn round(&mut self, endpoints: &[Endpoint]) -> BTreeMap<Endpoint, Conversation> {
-        let roots = identify::Roots::public();
-        let asked = endpoints.iter().map(|&endpoint| {
-            let (dialer, roots) = (&self.dialer, &roots);
-            let known = self.inventory.remembered(&endpoint).unwrap_or_default();
-            let state = self.inventory.row(endpoint.ip).and_then(|row| row.endpoint(endpoint.transport, endpoint.port));
-            let state = state.and_then(|state| state.services.into_iter().find(|service| service.name.is_none()));
-            async move {
-                let tls = state.as_ref().and_then(|state| state.tls.as_ref());
-                let before = Before {
-                    earlier: tls.map(|tls| Earlier {
-                        by_hand: Earlier::takes_a_hand(&tls.version, &tls.cipher),
-                        looked: tls.posture.as_ref().and_then(|posture| posture.at),
-                        certificates: tls.certificate.into_iter().collect(),
-                        agrees_on_nothing: tls.certificate.is_some() && tls.alpn.is_none(),
-                    }),
-                    sighting: state.as_ref().and_then(|state| {
-                        state.service.clone().map(|service| Sighting { at: state.last_observed, service })
-                    }),
-                    is_learnt: false,
-                };
-                let timeouts = Timeouts::default();
-                let prior = known.prior.as_deref();
-                let ask = Ask { name: None, prior, prior_tls: known.tls, roots, timeouts };
-                (endpoint, identify_again(dialer, endpoint, ask, before).await)
-            }
-        });
-        let said: BTreeMap<_, _> = futures_util::future::join_all(asked).await.into_iter().collect();
-        self.rounds += 1;
-        for ip in endpoints.iter().map(|endpoint| endpoint.ip).collect::<std::collections::BTreeSet<_>>() {
-            self.take(ip, &said);
-        }
-        said
-    }
-
-    fn take(&mut self, ip: IpAddr, said: &BTreeMap<Endpoint, Conversation>) {
-        let now = self.dialer.clock().now();
-        let of_host = || said.iter().filter(|(endpoint, _)| endpoint.ip == ip).map(|(_, said)| said);
-        let tcp: PortSet = said.keys().filter(|endpoint| endpoint.ip == ip).map(|endpoint| endpoint.port).collect();
-        let mut ports: Vec<_> = of_host().flat_map(|said| said.ports.clone()).collect();
-        ports.sort_by_key(|port| port.at);
-        let slice = HostSlice {
-            vantage: Vantage::from("test"),
-            ip,
-            pass: PassRef {
-                id: PassId(uuid::Uuid::from_u128(self.rounds)),
-                profile: "lab".into(),
-                lane: Lane::Known,
-                kind: PassKind::Sweep,
-            },
-            at: now,
-            covered: Coverage { tcp: Arc::new(tcp), udp: Arc::default() },
-            ports,
-            services: of_host().filter_map(|said| said.observation.clone()).collect(),
-            audits: Vec::new(),
-            names: Vec::new(),
-            mac: None,
-            presence: None,
-        };
-        let change = self.inventory.apply(&slice, &self.policy, now);
-        self.told.extend(change.events.iter().cloned());
-        self.inventory.install(&change);
-    }
-}
-
 /// Lines in each log, by its name.
 fn lines(hosts: &[&Host]) -> BTreeMap<&'static str, usize> {
     let count = |path: &Path| std::fs::read(path).unwrap_or_default().split(|byte| *byte == b'\n').count();
@@ -205,8 +86,6 @@ fn a_hundred_and_fifty_verifications_change_nothing_and_ban_nobody() {
     let _redis = Redis::start(&host);
     let sshd = GuardedSshd::start(&guarded, 22);
 
-    let begun = model::SystemClock.now();
-    let clock = Arc::new(Hours { begun, passed: AtomicI64::new(0) });
     let address = |port| if port == 22 { GUARDED } else { SERVERS };
     let endpoint = |port| Endpoint::tcp(address(port).parse().expect("an address"), port);
     let endpoints: Vec<Endpoint> = ASKED.iter().map(|(port, ..)| endpoint(*port)).collect();
@@ -216,28 +95,8 @@ fn a_hundred_and_fifty_verifications_change_nothing_and_ban_nobody() {
         let run = watcher.namespace().enter(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let mut sensor = Sensor {
-                    dialer: dialer(clock.clone()),
-                    inventory: Inventory::new(Vantage::from("test")),
-                    policy: HostPolicy { value: 3, identify: Duration::from_hours(1), ..HostPolicy::default() },
-                    rounds: 0,
-                    told: Vec::new(),
-                };
-                let mut used: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-                let mut before = BTreeMap::new();
-                for round in 0..=TIMES {
-                    let said = sensor.round(&asked).await;
-                    if round == 0 {
-                        // The first sight is no verification: what it tells is that they are there.
-                        sensor.told.clear();
-                        before = lines(&hosts.each_ref());
-                    } else {
-                        for (endpoint, said) in &said {
-                            used.entry(endpoint.port).or_default().push(said.ports.len());
-                        }
-                    }
-                    clock.passed.fetch_add(1, Ordering::SeqCst);
-                }
+                let (mut sensor, mut before) = (Sensor::new(), BTreeMap::new());
+                let used = sensor.watch(&asked, || before = lines(&hosts.each_ref())).await;
                 (before, lines(&hosts.each_ref()), sensor, used)
             })
         });
@@ -260,7 +119,7 @@ fn a_hundred_and_fifty_verifications_change_nothing_and_ban_nobody() {
 
     println!("port  protocol       connections a verification   log                   lines in {TIMES} hours   a day");
     for (port, protocol, file) in ASKED {
-        let connections = &used[&port];
+        let connections = &used[&endpoint(port)];
         let sum: usize = connections.iter().sum();
         let lines = after[file].saturating_sub(before[file]);
         #[expect(clippy::cast_precision_loss, reason = "a few thousand lines")]
@@ -286,8 +145,8 @@ fn a_hundred_and_fifty_verifications_change_nothing_and_ban_nobody() {
     eventually("the guard to see a failure", Duration::from_secs(20), || {
         sshd.count("Total failed").filter(|failed| *failed > 0)
     });
-    for (port, connections) in used {
+    for (endpoint, connections) in used {
         let usual = connections.iter().filter(|count| **count == 1).count();
-        assert!(usual * 10 >= connections.len() * 9, "{port}: {connections:?}");
+        assert!(usual * 10 >= connections.len() * 9, "{endpoint}: {connections:?}");
     }
 }

@@ -8,6 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Below this an operating system is a guess: guesses replace each other in silence and never what is known.
 const CONFIDENT: f32 = 0.8;
 
+/// Sure enough to be told, and not to give way to a guess.
+pub(crate) fn is_sure(os: &Os) -> bool {
+    os.confidence >= CONFIDENT
+}
+
 impl Plan<'_> {
     /// The surest of what is said, compared with what is known. The host's endpoints are in place.
     pub(crate) fn judge_os(&mut self) {

@@ -1,10 +1,10 @@
 //! Other rules, other names for the same answers: taken over in silence, because nothing has changed where they were heard.
 
 use crate::{
-    Change, Inventory,
+    Change, Inventory, os,
     service::{is_vague, keep_behind},
 };
-use model::{Service, ServiceName, Transport};
+use model::{Os, Service, ServiceName, Transport};
 use std::{net::IpAddr, sync::Arc};
 
 /// What a service's kept answer is taken for now.
@@ -53,7 +53,12 @@ impl Inventory {
         if count == 0 {
             return (Change::default(), 0);
         }
-        if let Some(os) = host.fused_os() {
+        // Several stacks, or a guess, are no other system than a known one.
+        let is_worse = |os: &Os| {
+            let is_known = host.os.as_ref().is_some_and(os::is_sure);
+            is_known && !os::is_sure(os)
+        };
+        if let Some(os) = host.fused_os().filter(|os| !is_worse(os)) {
             host.os = Some(os);
         }
         host.pending_os = None;

@@ -115,6 +115,21 @@ impl Plan<'_> {
                 return self.fill(endpoint, state, seen, !endpoint.learnt, told);
             }
         }
+        let both_tls = state.tls.is_some() && seen.tls.is_some();
+        if let Some(known) = &state.service
+            && hidden::says_nothing(known, seen.service.as_ref(), both_tls)
+            && let Some(known) = hidden::unseen(known, seen.at)
+        {
+            state.service = Some(known);
+            // What is in doubt is asked for again, but not at once.
+            if let Some(pending) = state.pending_service.as_mut().filter(|pending| pending.is_doubt()) {
+                pending.evidence.due = pending.evidence.due.max(confirm::after(self.now, hidden::AGAIN));
+            }
+            if let Some(tls) = seen.tls.as_ref().filter(|_| both_tls) {
+                self.judge_leaf(endpoint, state, tls, seen.at, told);
+            }
+            return;
+        }
         let answer = Answer { service: merged(state.service.as_ref(), seen.service.as_ref()), tls: seen.tls.is_some() };
         let known = Answer { service: state.service.clone(), tls: state.tls.is_some() };
         let pending = state.pending_service.take();

@@ -158,6 +158,49 @@ fn who_could_not_be_named_for_long_and_says_something_else_now_is_another() {
 }
 
 #[test]
+fn an_outage_behind_a_balancer_and_a_mute_server_are_no_others_until_a_week_has_passed() {
+    const DAY: i64 = 24 * HOUR;
+    let page = |text: &str, status: &str| [open(80), says(80, &facts(text, &[("http.status", status)]))];
+    let leaf = certificate(1, "O=Example CA Inc", 800);
+    let within = |text: &str| {
+        let mut seen = tls(443, text, &leaf);
+        if let Seen::Service(seen) = &mut seen
+            && let Some(service) = seen.service.as_mut().filter(|service| service.name == "tls")
+        {
+            service.banner = None;
+        }
+        [open(443), seen]
+    };
+    let well = [page("http nginx 1.22.1", "200"), within("irc ngIRCd")];
+    let ill = [page("http HAProxy", "503"), within("tls")];
+    for (well, ill) in well.iter().zip(&ill) {
+        let mut world = learnt(well);
+        for hour in 1..48 {
+            world.sees(hour * HOUR, IP, well);
+        }
+        // Six days of it, hour by hour, and it is back.
+        for hour in 48..192 {
+            assert_eq!(world.sees(hour * HOUR, IP, ill), NOTHING, "{hour}");
+        }
+        assert_eq!(world.sees(192 * HOUR, IP, well), NOTHING);
+        let host = world.inventory.host(IP.parse().expect("an address")).expect("known");
+        let known = host.endpoints[0].services[0].service.clone().expect("known");
+        assert!(known.product.is_some() && !known.facts.contains_key("service.unseen"), "{known:?}");
+        // What stays is believed in the end.
+        let mut told = Vec::new();
+        for hour in 193..(193 + 9 * 24) {
+            told.extend(world.sees(hour * HOUR, IP, ill).into_iter().map(|kind| (hour * HOUR / DAY, kind)));
+            told.extend(world.settles(IP, ill).0.into_iter().map(|kind| (hour * HOUR / DAY, kind)));
+        }
+        assert_eq!(told.first(), Some(&(15, "PORT_CHANGED")), "{told:?}");
+    }
+    // A server whose page was broken from the start is judged by it.
+    let mut world = learnt(&page("http nginx 1.22.1", "502"));
+    world.sees(HOUR, IP, &page("http HAProxy", "503"));
+    assert!(world.settles(IP, &page("http HAProxy", "503")).0.contains(&"PORT_CHANGED"));
+}
+
+#[test]
 fn volatile_fields_tell_nothing() {
     let page = |title: &str, banner: &str| {
         let server = facts("http nginx 1.22.1", &[("http.status", "200"), ("http.title", title)]);

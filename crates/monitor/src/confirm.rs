@@ -2,7 +2,7 @@
 
 use crate::{
     control,
-    conversation::Answered,
+    conversation::{Answered, came_of},
     fruitless::LONGEST_WAIT,
     look::{Look, Worth},
     looks,
@@ -143,7 +143,9 @@ async fn ask(tools: &Tools, request: ConfirmRequest, id: PassId) -> HostSlice {
 
 /// Whether conversations with it came to nothing a short while ago. Behind a mirage that says something.
 fn is_to_wait(tools: &Tools, endpoint: Endpoint) -> bool {
-    !tools.mirages.hold(&endpoint) && !tools.conversations.fruitless.may_try(&endpoint, LONGEST_WAIT, tools.clock.now())
+    // What is in doubt is not mute.
+    let may_try = tools.conversations.fruitless.may_try(&endpoint, true, LONGEST_WAIT, tools.clock.now());
+    !tools.mirages.hold(&endpoint) && !may_try
 }
 
 /// Whether an endpoint that was heard before is where an answer proves nothing.
@@ -166,8 +168,9 @@ async fn hear(tools: &Tools, endpoint: Endpoint, name: Option<ServiceName>) -> A
         earlier,
         ..Introduction::first(endpoint)
     };
+    let is_stranger = whom.prior.is_none() && !whom.prior_tls;
     let conversation = tools.network.identify(whom).await;
-    tools.conversations.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
+    tools.conversations.fruitless.note(came_of(&conversation, is_stranger), conversation.ports.last());
     Answered { ports: conversation.ports, services: conversation.observation.into_iter().collect() }
 }
 

@@ -1,6 +1,12 @@
 //! Asking open endpoints who they are, politely: few at a time, and at most two at once on one host.
 
-use crate::{account::Accounted, fruitless::Fruitless, index::Index, looks, network::Introduction};
+use crate::{
+    account::Accounted,
+    fruitless::{Fruitless, Yield},
+    index::Index,
+    looks,
+    network::{Conversation, Introduction},
+};
 use jiff::Timestamp;
 use model::{AddressSet, Endpoint, PortObservation, ServiceName, ServiceObservation, Transport};
 use probe::conversation::{Earlier, MOST_LEARNT, learn_names};
@@ -178,9 +184,10 @@ impl Conversations {
         let _host = host.acquire().await;
         let _slot = self.slots.acquire().await;
         let bare = whom.name.is_none();
+        let is_stranger = whom.prior.is_none() && !whom.prior_tls;
         let conversation = self.network.identify(whom).await;
         if bare {
-            self.fruitless.note(conversation.observation.is_some(), conversation.ports.last());
+            self.fruitless.note(came_of(&conversation, is_stranger), conversation.ports.last());
         }
         answered.ports.extend(conversation.ports);
         let Some(observation) = conversation.observation else { return false };
@@ -193,6 +200,15 @@ impl Conversations {
     /// Whoever connects to a host for long has to have one of its turns meanwhile.
     pub(crate) fn turn(&self, ip: IpAddr) -> Arc<Semaphore> {
         self.hosts.of(ip)
+    }
+}
+
+/// What came of a conversation with somebody, of whom nothing was known if he is a stranger.
+pub(crate) fn came_of(conversation: &Conversation, is_stranger: bool) -> Yield {
+    match &conversation.observation {
+        None => Yield::Nothing,
+        Some(seen) if is_stranger && seen.service.is_none() && seen.tls.is_none() => Yield::Silence,
+        Some(_) => Yield::Something,
     }
 }
 

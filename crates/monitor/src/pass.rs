@@ -346,7 +346,7 @@ pub(crate) fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintanc
         }
         // And where conversations came to nothing, that it is time for another.
         is_due(met, plan.identify, hit.observation.at)
-            && tools.conversations.fruitless.may_try(&endpoint, plan.identify, hit.observation.at)
+            && tools.conversations.fruitless.may_try(&endpoint, is_new(met), plan.identify, hit.observation.at)
     };
     if tools.restraint.borrow().silences(endpoint.ip) || !is_due() {
         return;
@@ -410,6 +410,11 @@ pub(crate) fn introduce(tools: &Tools, plan: &Plan, hit: Found, met: Acquaintanc
             }
         }
     });
+}
+
+/// Whether it was not there, or not open, when it was looked at last.
+fn is_new(met: Acquaintance) -> bool {
+    met.is_none_or(|(open, _)| !open)
 }
 
 /// Whether an endpoint found open should be asked who it is: it is new, it was closed, or the last answer is too old.

@@ -6,18 +6,22 @@
 mod asking;
 mod datagrams;
 mod running;
+#[path = "../sensor/mod.rs"]
+mod sensor;
 mod servers;
 mod strangers;
 mod truth;
 
 use asking::Row;
-use running::{Ports, SEED};
+use model::Endpoint;
+use running::{Ports, Running, SEED};
+use sensor::{Sensor, TIMES};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     time::Duration,
 };
-use testkit::{Authority, Lab, lacks_root};
+use testkit::{Authority, Host, Lab, lacks_root};
 
 fn table(rows: &[Row]) -> String {
     let mut table = String::new();
@@ -70,4 +74,44 @@ fn real_servers_are_named() {
     assert_eq!(wrong, 0, "\n{table}");
     assert!(connections * 10 <= count * 22, "{connections} connections for {count} servers\n{table}");
     assert!(half <= Duration::from_secs(2), "half of them took more than {half:?}\n{table}");
+    let slow = rows.iter().filter(|row| row.took > Duration::from_secs(2)).map(|row| row.port).collect();
+    verified_again_and_again(&watcher, &running, &slow);
+}
+
+/// Each of them [`TIMES`], an hour apart by the sensor's clock: nobody seems to have changed, and one connection is enough. Who takes
+/// seconds to greet would take all day; he is asked as often, and sooner, in `reverify`.
+fn verified_again_and_again(watcher: &Host, running: &[Running], slow: &BTreeSet<u16>) {
+    let asked: Vec<&Running> = running.iter().filter(|one| !slow.contains(&one.port)).collect();
+    let endpoints: Vec<Endpoint> = asked.iter().map(|one| Endpoint::tcp(one.host.address(), one.port)).collect();
+    let rounds = watcher.namespace().enter({
+        let endpoints = endpoints.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            // Each at its own pace.
+            let sensors = endpoints.into_iter().map(|endpoint| async move {
+                let (mut sensor, begun) = (Sensor::new(), std::time::Instant::now());
+                let mut used = sensor.watch(&[endpoint], || ()).await;
+                (sensor, used.remove(&endpoint).unwrap_or_default(), begun.elapsed())
+            });
+            runtime.block_on(futures_util::future::join_all(sensors))
+        }
+    });
+    let sensors = rounds.join().expect("the rounds went through");
+    let mut wrong = Vec::new();
+    for ((one, endpoint), (sensor, connections, took)) in asked.iter().zip(&endpoints).zip(sensors) {
+        let label = one.server.label();
+        let known = sensor.inventory.remembered(endpoint).and_then(|known| known.prior);
+        let name = known.as_ref().map(|service| service.name.as_str());
+        let sum: usize = connections.iter().sum();
+        println!("{label:<36} {TIMES} verifications, {sum} connections, {:.2} s", took.as_secs_f64());
+        if name != Some(one.server.protocol) {
+            wrong.push(format!("{label} is {name:?} in the end"));
+        }
+        if connections.iter().filter(|count| **count == 1).count() * 10 < connections.len() * 9 {
+            wrong.push(format!("{label}: {sum} connections for {TIMES} verifications"));
+        }
+        wrong
+            .extend(sensor.told.iter().map(|event| format!("{label}: {} {:?} {:?}", event.kind, event.old, event.new)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -4,6 +4,9 @@ use super::{Fingerprints, builtin};
 use crate::{Parse, Received, classify, protocol, sha256};
 use model::{Heard, Service, Sha256, Transport};
 
+/// What a service is called that says something nobody understands.
+const UNKNOWN: &str = "unknown";
+
 impl Fingerprints {
     /// Another one when what an answer is taken for may be another: our own rules and parsers, or the operator's files.
     pub fn digest(&self) -> Sha256 {
@@ -31,7 +34,10 @@ impl Fingerprints {
         };
         let parsed = if is_meant(&reply) && (is_known(&reply) || !is_meant(&unasked)) { reply } else { unasked };
         let mut service = match parsed {
-            Parse::Yes(answer) if answer.service.name == heard.base.name => overlaid(&heard.base, answer.service),
+            // Whom nobody knew when it spoke may be known by now.
+            Parse::Yes(answer) if [answer.service.name.as_str(), UNKNOWN].contains(&heard.base.name.as_str()) => {
+                overlaid(&heard.base, answer.service)
+            }
             _ => heard.base.clone(),
         };
         self.label(transport, &mut service, &heard.bytes);
@@ -92,6 +98,17 @@ mod tests {
         kept.base.product = Some("Zorb web 7.1 (be".into());
         let again = none.relabel(Transport::Tcp, &kept, None);
         assert_eq!((again.product.as_deref(), again.facts["starttls"].as_str()), (Some("Zorb web 7.1"), "http"));
+    }
+
+    #[test]
+    fn whom_nobody_knew_is_named_by_later_parsers() {
+        let bytes = b"220 mx.example.org ESMTP Zorb\r\n";
+        let base = Service { name: "unknown".into(), banner: Some("220 mx".into()), ..Service::default() };
+        let named = Fingerprints::default().relabel(Transport::Tcp, &Heard::new(base, bytes), None);
+        assert_eq!(named.name, "smtp");
+        // And who was known for what he is is not taken for another.
+        let base = Service { name: "ftp".into(), ..Service::default() };
+        assert_eq!(Fingerprints::default().relabel(Transport::Tcp, &Heard::new(base, bytes), None).name, "ftp");
     }
 
     #[test]

@@ -13,11 +13,17 @@ pub(super) struct Budget {
     timeouts: Timeouts,
     end: Instant,
     rtt: Duration,
+    /// It has been met, and spoke first: it will again, however long it takes.
+    is_awaited: bool,
 }
+
+/// So many times as long as for an answer a server is awaited that spoke first whenever it was met: mail servers let those wait who send
+/// spam, who do not wait (`greet_pause`, postscreen), and hold it against whoever speaks too soon.
+const AWAITED: u32 = 3;
 
 impl Budget {
     pub(super) fn new(timeouts: Timeouts) -> Self {
-        Self { timeouts, end: Instant::now() + timeouts.whole, rtt: Duration::ZERO }
+        Self { timeouts, end: Instant::now() + timeouts.whole, rtt: Duration::ZERO, is_awaited: false }
     }
 
     /// A connection took this long. Where the way is so slow that the time for everything would end in the middle, there is more of
@@ -26,6 +32,12 @@ impl Budget {
         let more = |rtt: Duration| rtt.saturating_sub(USUAL).min(SLOWEST) * 8;
         self.end += more(self.rtt.max(rtt)).saturating_sub(more(self.rtt));
         self.rtt = self.rtt.max(rtt);
+    }
+
+    /// Whom we are to ask spoke first when it was met, and nothing speaks against that.
+    pub(super) fn await_greeting(&mut self) {
+        self.end += self.most() * (AWAITED - 1);
+        self.is_awaited = true;
     }
 
     /// The longest to wait for an answer or for a handshake, which takes two round trips and may lose a packet.
@@ -60,6 +72,11 @@ impl Budget {
     /// For a server to speak first that is known to, and perhaps looks us up before.
     pub(super) fn patience(&self) -> Instant {
         Instant::now() + self.capped(self.most())
+    }
+
+    /// For the first word of one that is known to speak first, or likely to.
+    pub(super) fn first_word(&self) -> Instant {
+        if self.is_awaited { Instant::now() + self.capped(self.most() * AWAITED) } else { self.patience() }
     }
 
     /// For an answer.

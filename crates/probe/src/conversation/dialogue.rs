@@ -83,7 +83,7 @@ where
     };
     let listen_until = match approach {
         Approach::Ask(_) | Approach::Briefly(..) => Instant::now(),
-        Approach::Listen => budget.patience(),
+        Approach::Listen => budget.first_word(),
         Approach::Hush | Approach::ListenThenAsk(_) | Approach::Unknown => budget.greeting(),
     };
     let mut answer = if listen_until > Instant::now() { line.listen(0, listen_until, budget).await } else { None };

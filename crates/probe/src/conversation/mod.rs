@@ -231,6 +231,9 @@ impl<'a> Interview<'a> {
             return self.only_listen().await;
         }
         let plan = plan::make(self.endpoint.port, self.ask.prior, self.ask.prior_tls);
+        if plan.approach.waits_for_server() && self.sighting.is_some() {
+            self.budget.await_greeting();
+        }
         let mut asked_http = false;
         for layer in plan.layers {
             // Whoever speaks TLS and nothing else does not leave a question in the clear open.

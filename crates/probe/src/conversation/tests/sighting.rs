@@ -79,3 +79,24 @@ async fn postgresql_is_not_made_to_log_a_refusal_every_time() {
     ask_again(&server, &first, 24).await;
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
+
+/// Some let everybody wait before they greet, and hold it against whoever speaks meanwhile.
+#[tokio::test]
+async fn a_mail_server_that_lets_wait_is_waited_for() {
+    let early = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&early);
+    let server = Server::start(move |mut stream| {
+        let count = Arc::clone(&count);
+        async move {
+            let mut word = [0; 64];
+            if tokio::time::timeout(timeouts().answer.1 * 2, stream.read(&mut word)).await.is_ok() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            greet(stream, b"220 mx.example.org ESMTP Zorb\r\n").await;
+        }
+    })
+    .await;
+    let prior = Service { name: "smtp".into(), ..Service::default() };
+    let seen = ask_again(&server, &prior, 0).await;
+    assert_eq!((service(&seen).name.as_str(), early.load(Ordering::SeqCst), server.used()), ("smtp", 0, 1));
+}
