@@ -56,14 +56,17 @@ impl Plan<'_> {
         // It was shown here, then there, then here again, without having gone from here: it is in both places. A machine
         // that moves shows it here and then there. What was shown there at this very time counts from the next time on, so
         // that the order of hosts inside a pass does not matter.
-        let before = before.filter(|_| self.before.is_some_and(|host| host.up && host.still_holds(&identity)))?;
+        let Some(before) = before else { return self.judge_late(key, &others, at) };
+        if !self.before.is_some_and(|host| host.up && host.still_holds(&identity)) {
+            return None;
+        }
         // When it was last shown there before now. Who is judged later in the same pass has shown it now as well, and knows of
         // no earlier time but the first: had there been one in between, it would have been told then.
         let shown = |other: &HostState| {
             let held = other.identity(&identity)?;
             Some(if held.last < at { held.last } else { held.since })
         };
-        let mut sharers: BTreeMap<IpAddr, HostState> = others
+        let sharers: BTreeMap<IpAddr, HostState> = others
             .into_iter()
             .filter(|other| other.up && other.still_holds(&identity))
             // Members of a pool are made from one mould.
@@ -76,6 +79,32 @@ impl Plan<'_> {
         if !sharers.values().any(is_told) {
             return None;
         }
+        Some(self.share(key, sharers, at))
+    }
+
+    /// Of a key not met here before, and perhaps only now found to have been met then (it was in doubt): who showed it before that and after
+    /// it has not given it away.
+    fn judge_late(&mut self, key: &SshKey, others: &[HostState], at: Timestamp) -> Option<Event> {
+        let identity = IdentityKey::Ssh(key.clone());
+        let has_kept = |other: &&HostState| {
+            let held = other.identity(&identity);
+            other.up && other.still_holds(&identity) && held.is_some_and(|held| held.since <= at && at < held.last)
+        };
+        let keeps = others.iter().filter(has_kept);
+        let sharers: BTreeMap<IpAddr, HostState> = keeps
+            .filter(|other| !self.inventory.are_of_one_pool([self.slice.ip, other.key.ip]))
+            .map(|other| (other.key.ip, other.clone()))
+            .collect();
+        if sharers.values().all(|other| is_same_machine(&self.host, other)) {
+            return None;
+        }
+        let last = sharers.values().filter_map(|other| other.identity(&identity)).map(|held| held.last).max();
+        Some(self.share(key, sharers, last.unwrap_or(at)))
+    }
+
+    /// `SHARED_KEY`: this host and those.
+    fn share(&mut self, key: &SshKey, mut sharers: BTreeMap<IpAddr, HostState>, at: Timestamp) -> Event {
+        let id = id_of(key);
         for other in sharers.values_mut() {
             other.findings.push(HostFinding { id: id.clone(), since: at, last_seen: at });
         }
@@ -85,7 +114,7 @@ impl Plan<'_> {
             shared_event(self.inventory, EventType::SharedKey, key, &all, self.now)
         };
         self.others.extend(sharers);
-        Some(event)
+        event
     }
 }
 

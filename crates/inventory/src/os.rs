@@ -8,11 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Below this an operating system is a guess: guesses replace each other in silence and never what is known.
 const CONFIDENT: f32 = 0.8;
 
-/// Sure enough to be told, and not to give way to a guess.
-pub(crate) fn is_sure(os: &Os) -> bool {
-    os.confidence >= CONFIDENT
-}
-
 impl Plan<'_> {
     /// The surest of what is said, compared with what is known. The host's endpoints are in place.
     pub(crate) fn judge_os(&mut self) {
@@ -29,7 +24,7 @@ impl Plan<'_> {
             // What is only remembered speaks against a doubt no more than it did when the doubt arose.
             self.host.pending_os =
                 self.host.pending_os.take().filter(|pending| told_at.is_none() && self.host.is_said(&pending.os));
-            if best.product.is_some() >= known.product.is_some() && best.version.is_some() >= known.version.is_some() {
+            if says_as_much_as(&best, &known) {
                 self.host.os = Some(best);
             }
             return;
@@ -187,6 +182,26 @@ impl HostState {
         fuse(&said)
     }
 
+    /// The system, after other rules have named its services. One that is known gives way to none that says less of it or is a mere
+    /// guess, unless it came of the old names alone (`was_said` by them, and now by nobody): then it was never heard.
+    pub(crate) fn relabel_os(&mut self, was_said: bool) {
+        let Some(fused) = self.fused_os() else { return };
+        let gives_way = self.os.as_ref().is_none_or(|known| {
+            if known.confidence < CONFIDENT {
+                true
+            } else if fused.family == SEVERAL {
+                known.family == SEVERAL
+            } else if is_same(known, &fused) {
+                says_as_much_as(&fused, known)
+            } else {
+                fused.confidence >= CONFIDENT || (was_said && !self.is_said(known))
+            }
+        });
+        if gives_way {
+            self.os = Some(fused);
+        }
+    }
+
     /// Whom to ask for that operating system again: who said so, or might.
     pub(crate) fn tells_os(&self, os: &Os) -> Option<(Transport, u16, Option<ServiceName>)> {
         let services = || self.open().flat_map(|endpoint| endpoint.services.iter().map(move |state| (endpoint, state)));
@@ -197,7 +212,7 @@ impl HostState {
     }
 
     /// Whether a service of this host says so, or might soon.
-    fn is_said(&self, os: &Os) -> bool {
+    pub(crate) fn is_said(&self, os: &Os) -> bool {
         self.open().flat_map(|endpoint| &endpoint.services).any(|state| says(state, os))
     }
 }
@@ -206,6 +221,11 @@ fn says(state: &ServiceState, os: &Os) -> bool {
     let now = state.service.as_ref();
     let next = state.pending_service.as_ref().and_then(|pending| pending.service.as_ref());
     now.into_iter().chain(next).any(|service| service.os.as_ref().is_some_and(|said| is_same(said, os)))
+}
+
+/// As much detail; how sure it is does not matter.
+fn says_as_much_as(one: &Os, other: &Os) -> bool {
+    one.product.is_some() >= other.product.is_some() && one.version.is_some() >= other.version.is_some()
 }
 
 /// One may say less than the other.

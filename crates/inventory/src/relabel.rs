@@ -1,10 +1,10 @@
 //! Other rules, other names for the same answers: taken over in silence, because nothing has changed where they were heard.
 
 use crate::{
-    Change, Inventory, os,
+    Change, Inventory,
     service::{is_vague, keep_behind},
 };
-use model::{Os, Service, ServiceName, Transport};
+use model::{Service, ServiceName, Transport};
 use std::{net::IpAddr, sync::Arc};
 
 /// What a service's kept answer is taken for now.
@@ -23,6 +23,7 @@ impl Inventory {
     pub fn relabel(&self, ip: IpAddr, labels: &[Label]) -> (Change, usize) {
         let Some(mut host) = self.host(ip) else { return (Change::default(), 0) };
         let mut count = 0;
+        let system_was_said = host.os.as_ref().is_some_and(|known| host.is_said(known));
         for label in labels {
             let endpoint = host
                 .endpoints
@@ -53,14 +54,7 @@ impl Inventory {
         if count == 0 {
             return (Change::default(), 0);
         }
-        // Several stacks, or a guess, are no other system than a known one.
-        let is_worse = |os: &Os| {
-            let is_known = host.os.as_ref().is_some_and(os::is_sure);
-            is_known && !os::is_sure(os)
-        };
-        if let Some(os) = host.fused_os().filter(|os| !is_worse(os)) {
-            host.os = Some(os);
-        }
+        host.relabel_os(system_was_said);
         host.pending_os = None;
         (Change { hosts: vec![host], ..Change::default() }, count)
     }

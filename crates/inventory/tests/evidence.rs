@@ -317,3 +317,45 @@ fn other_rules_change_names_and_tell_nothing() {
     world.sees(50 * HOUR, IP, &seen(&newer));
     assert_eq!(world.settles(IP, &seen(&newer)).0, ["SOFTWARE_UPDATED"]);
 }
+
+#[test]
+fn other_rules_put_no_worse_system_in_the_place_of_a_known_one() {
+    let runs_on = |system: Option<(&str, Option<&str>, f32)>| {
+        let os = system.map(|(product, version, confidence)| model::Os {
+            family: "linux".into(),
+            product: Some(product.to_owned()),
+            version: version.map(str::to_owned),
+            confidence,
+        });
+        Service { os, ..service("http Zorb") }
+    };
+    let ip = IP.parse().unwrap();
+    // By the old rules, by the new ones on a second port, what is known then.
+    let debian = ("Debian", Some("12"), 0.9);
+    let cases = [
+        // A guess, and less of the same, beside who still says it: it stays.
+        (runs_on(Some(debian)), runs_on(Some(("Ubuntu", None, 0.5))), "Debian 12"),
+        (runs_on(Some(debian)), runs_on(Some(("Ubuntu", None, 0.8))), "Debian 12"),
+        // It came of the old name alone: it was never heard.
+        (runs_on(None), runs_on(Some(("Ubuntu", None, 0.5))), "Ubuntu"),
+    ];
+    for (first, other, expect) in cases {
+        let before = [open(80), open(81), says(80, &runs_on(Some(debian))), says(81, &runs_on(None))];
+        let mut world = learnt(&before);
+        let label = |port, service| Label { transport: Transport::Tcp, port, name: None, service };
+        let (change, count) = world.inventory.relabel(ip, &[label(80, first), label(81, other)]);
+        assert!(count > 0 && change.events.is_empty());
+        world.inventory.install(&change);
+        let os = world.inventory.host(ip).unwrap().os.clone().unwrap();
+        assert_eq!(os.to_string(), expect);
+    }
+    // A system that its services say no more of is not forgotten for what a page of another one guesses.
+    let mut world = learnt(&[open(80), open(81), says(80, &runs_on(Some(debian))), says(81, &runs_on(None))]);
+    for hour in 1..12 {
+        world.sees(hour * HOUR, IP, &[refused(80), open(81), says(81, &runs_on(None))]);
+    }
+    let guess =
+        Label { transport: Transport::Tcp, port: 81, name: None, service: runs_on(Some(("Ubuntu", None, 0.5))) };
+    let (change, count) = world.inventory.relabel(ip, &[guess]);
+    assert_eq!((count, change.hosts[0].os.as_ref().map(ToString::to_string).as_deref()), (1, Some("Debian 12")));
+}

@@ -89,7 +89,7 @@ fn verified_again_and_again(watcher: &Host, running: &[Running], slow: &BTreeSet
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             // Each at its own pace.
             let sensors = endpoints.into_iter().map(|endpoint| async move {
-                let (mut sensor, begun) = (Sensor::new(), std::time::Instant::now());
+                let (mut sensor, begun) = (Sensor::new(), tokio::time::Instant::now());
                 let mut used = sensor.watch(&[endpoint], || ()).await;
                 (sensor, used.remove(&endpoint).unwrap_or_default(), begun.elapsed())
             });

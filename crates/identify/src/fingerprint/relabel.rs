@@ -4,9 +4,6 @@ use super::{Fingerprints, builtin};
 use crate::{Parse, Received, classify, protocol, sha256};
 use model::{Heard, Service, Sha256, Transport};
 
-/// What a service is called that says something nobody understands.
-const UNKNOWN: &str = "unknown";
-
 impl Fingerprints {
     /// Another one when what an answer is taken for may be another: our own rules and parsers, or the operator's files.
     pub fn digest(&self) -> Sha256 {
@@ -22,6 +19,8 @@ impl Fingerprints {
     /// issuer of the one the service shows. What the conversation learnt by other ways than these bytes stays.
     pub fn relabel(&self, transport: Transport, heard: &Heard, certificate: Option<(&str, &str)>) -> Service {
         let received = Received::ended(&heard.bytes);
+        // Who could not be named then is whoever the answer shows now.
+        let is_unnamed = matches!(heard.base.name.as_str(), "" | super::UNKNOWN);
         let is_meant = |parse: &Parse| matches!(parse, Parse::Yes(answer) if answer.service.name == heard.base.name);
         let asked = protocol::by_name(transport, &heard.base.name);
         let reply = asked.map_or(Parse::No, |asked| protocol::reply_to(asked, received));
@@ -32,10 +31,10 @@ impl Fingerprints {
             Parse::Yes(answer) => answer.service.facts.keys().all(|fact| heard.base.facts.contains_key(fact)),
             Parse::No | Parse::NeedMore => false,
         };
-        let parsed = if is_meant(&reply) && (is_known(&reply) || !is_meant(&unasked)) { reply } else { unasked };
+        let parsed =
+            if !is_unnamed && is_meant(&reply) && (is_known(&reply) || !is_meant(&unasked)) { reply } else { unasked };
         let mut service = match parsed {
-            // Whom nobody knew when it spoke may be known by now.
-            Parse::Yes(answer) if [answer.service.name.as_str(), UNKNOWN].contains(&heard.base.name.as_str()) => {
+            Parse::Yes(answer) if is_unnamed || answer.service.name == heard.base.name => {
                 overlaid(&heard.base, answer.service)
             }
             _ => heard.base.clone(),
@@ -50,7 +49,8 @@ impl Fingerprints {
 
 /// What was read from the bytes anew, with what else the conversation had learnt.
 fn overlaid(base: &Service, mut read: Service) -> Service {
-    if read.product.is_none() {
+    // How sure it was that nobody is known says nothing of who is.
+    if read.product.is_none() && (read.name == base.name || base.product.is_some()) {
         read.vendor.clone_from(&base.vendor);
         read.product.clone_from(&base.product);
         read.version.clone_from(&base.version);
@@ -101,14 +101,26 @@ mod tests {
     }
 
     #[test]
-    fn whom_nobody_knew_is_named_by_later_parsers() {
-        let bytes = b"220 mx.example.org ESMTP Zorb\r\n";
-        let base = Service { name: "unknown".into(), banner: Some("220 mx".into()), ..Service::default() };
-        let named = Fingerprints::default().relabel(Transport::Tcp, &Heard::new(base, bytes), None);
-        assert_eq!(named.name, "smtp");
-        // And who was known for what he is is not taken for another.
-        let base = Service { name: "ftp".into(), ..Service::default() };
-        assert_eq!(Fingerprints::default().relabel(Transport::Tcp, &Heard::new(base, bytes), None).name, "ftp");
+    fn what_no_parser_knew_is_named_once_one_does() {
+        let greeting = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n";
+        let today = heard(greeting);
+        let facts: std::collections::BTreeMap<_, _> = [("starttls".to_owned(), "none".to_owned())].into();
+        for name in ["", "unknown"] {
+            let before = Service {
+                name: name.into(),
+                banner: today.base.banner.clone(),
+                facts: facts.clone(),
+                ..Service::default()
+            };
+            let kept = Heard::new(before, greeting);
+            let named = Fingerprints::default().relabel(Transport::Tcp, &kept, None);
+            assert_eq!((named.name.as_str(), named.version.as_deref()), ("ssh", today.base.version.as_deref()));
+            assert!((named.confidence - today.base.confidence).abs() < f32::EPSILON, "{}", named.confidence);
+            assert_eq!(named.facts["starttls"], "none", "what was learnt beside the bytes stays");
+        }
+        // Who had a name keeps it: what was asked is not kept, and other bytes may look like another's.
+        let other = Heard::new(Service { name: "smtp".into(), ..Service::default() }, greeting);
+        assert_eq!(Fingerprints::default().relabel(Transport::Tcp, &other, None).name, "smtp");
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub(super) static PROTOCOL: Protocol = Protocol {
     name: "irc",
     speaker: Speaker::Client,
     ports: &[6667, 6665, 6666, 6668, 6669, 194, 6697, 7000],
-    request: Some(|_| b"STARTTLS\r\n".to_vec()),
+    // Within TLS nobody goes over to it, and some say nothing at all to that.
+    request: Some(|asking| if asking.tls { b"PING\r\n".to_vec() } else { b"STARTTLS\r\n".to_vec() }),
     parse,
     reply: None,
     #[cfg(test)]

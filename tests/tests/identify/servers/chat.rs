@@ -38,6 +38,9 @@ Listen = $IP
 MotdPhrase = hello
 ServerUID = root
 ServerGID = root
+[Limits]
+# Days pass in seconds here.
+MaxConnectionsIP = 0
 [Options]
 DNS = no
 Ident = no
