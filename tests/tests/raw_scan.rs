@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     process::{Command, Output},
 };
@@ -43,7 +43,9 @@ fn what_a_router_leads_to_is_asked_by_packets() {
     let line = Line::new();
     let _open = Listeners::start(line.far(), &PORTS, "");
     let targets = ["10.0.0.0/30", "fd10::/127"];
-    let arguments = ["--tcp", "1-1024", "--mode", "raw", "--rate", "20k/s"];
+    let record = line.near().dir().join("scan.pcap");
+    let record = record.to_str().expect("a path of text");
+    let arguments = ["--tcp", "1-1024", "--mode", "raw", "--rate", "20k/s", "--pcap", record];
     let (open, summary) = found(&scan(line.near(), &[&targets[..], &arguments].concat()), &["syn-ack"]);
     let hosts = ["10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "fd10::", "fd10::1"];
     let expected = hosts.map(|ip| ip.parse().expect("an address"));
@@ -52,6 +54,28 @@ fn what_a_router_leads_to_is_asked_by_packets() {
     // One question each, and now and then a canary: an answer with a cookie is proof.
     let asked = line.count("asked");
     assert!((6 * 1024..6 * 1024 + 600).contains(&asked), "{:?}", line.counts());
+    // All of it was written down, and every answer.
+    let mut written = BTreeMap::<u8, u64>::new();
+    for flags in tcp_flags(&std::fs::read(record).expect("a record")) {
+        *written.entry(flags).or_default() += 1;
+    }
+    assert_eq!(written[&0x02], asked, "SYN");
+    assert!(written[&0x12] >= 6 * 6 && written[&0x14] >= 6 * 1024 - 600, "{written:?}");
+}
+
+/// The flags of every TCP segment in a pcap file of IP packets.
+fn tcp_flags(file: &[u8]) -> Vec<u8> {
+    assert_eq!(file[..4], 0xa1b2_3c4d_u32.to_le_bytes(), "nanoseconds, in this machine's order");
+    let mut rest = &file[24..];
+    let mut flags = Vec::new();
+    while let Some((header, behind)) = rest.split_first_chunk::<16>() {
+        let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        let (packet, next) = behind.split_at(usize::try_from(length).expect("a length"));
+        rest = next;
+        let (protocol, segment) = if packet[0] >> 4 == 4 { (packet[9], 20) } else { (packet[6], 40) };
+        flags.extend((protocol == 6).then(|| packet[segment + 13]));
+    }
+    flags
 }
 
 #[test]

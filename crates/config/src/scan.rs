@@ -103,8 +103,10 @@ pub(crate) fn read(value: &Value<'_>) -> (Scan, Written) {
         if let Some(value) = table.get(key)
             && value.text().is_some()
         {
-            let title = format!("`{key}` has no effect in this version; lanes run by their periods, day and night");
-            value.sink.push(crate::Diagnostic::warning(value.key, title).label("accepted for later"));
+            // Whoever writes it does not want to be asked at noon: better not at all than against his word.
+            let title = format!("`{key}` cannot be kept yet: lanes run by their periods, day and night");
+            let help = "to probe at certain hours only, let timers run `perimeterd halt` and `perimeterd resume`";
+            value.sink.push(crate::Diagnostic::error(value.key, title).label("take it out").help(help));
         }
     }
     (scan, written)

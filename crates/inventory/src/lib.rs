@@ -50,6 +50,7 @@ mod weak;
 
 pub use change::{Change, ConfirmRequest, Question};
 pub use inventory::{Counts, Inventory};
+pub use os::system_of;
 pub use relabel::Label;
 pub use restoration::Restoration;
 pub use review::Reviewed;

@@ -2,7 +2,7 @@
 
 use crate::{HostState, Pending, PendingOs, ServiceState, apply::Plan, event};
 use jiff::Timestamp;
-use model::{Event, EventType, Os, ServiceName, ServiceObservation, Transport};
+use model::{Event, EventType, Os, Service, ServiceName, ServiceObservation, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Below this an operating system is a guess: guesses replace each other in silence and never what is known.
@@ -172,14 +172,17 @@ fn fuse(said: &[Said<'_>]) -> Option<Os> {
     Some(os)
 }
 
+/// What the services of one host say together of the operating system they run on.
+pub fn system_of<'a>(services: impl IntoIterator<Item = &'a Service>) -> Option<Os> {
+    let said = |service: &'a Service| Some(Said { os: service.os.as_ref()?, group: group(&service.name), at: None });
+    fuse(&services.into_iter().filter_map(said).collect::<Vec<_>>())
+}
+
 impl HostState {
     /// What its services say of the operating system together.
     pub fn fused_os(&self) -> Option<Os> {
-        let services = self.open().flat_map(|endpoint| &endpoint.services).filter_map(|state| state.service.as_deref());
-        let said: Vec<_> = services
-            .filter_map(|service| Some(Said { os: service.os.as_ref()?, group: group(&service.name), at: None }))
-            .collect();
-        fuse(&said)
+        let services = self.open().flat_map(|endpoint| &endpoint.services);
+        system_of(services.filter_map(|state| state.service.as_deref()))
     }
 
     /// The system, after other rules have named its services. One that is known gives way to none that says less of it or is a mere

@@ -45,3 +45,4 @@ pub use sweep::{
     Asked, Discovered, Found, HostResult, Known, MOST_ATTEMPTS, Round, SweepCounts, SweepJob, SweepOutcome, Trap,
     UdpPayload, sweep, sweep_and_tell,
 };
+pub use wire::Recording;

@@ -32,7 +32,7 @@ fn with_raw<T: Send + 'static>(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let dialer = dialer();
-            let access = RawAccess::open(&dialer, Egress::default(), RawSettings::RING, Mode::Raw).await;
+            let access = RawAccess::open(&dialer, Egress::default(), RawSettings::RING, Mode::Raw, None).await;
             ask(dialer, &access.expect("raw packets can be sent")).await
         })
     });

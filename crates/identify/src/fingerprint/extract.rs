@@ -26,6 +26,8 @@ pub(crate) fn fields(service: &Service, heard: &[u8]) -> Vec<(Field, Vec<u8>)> {
         "mysql" => banner(if service.product.is_some() { Field::MysqlVersion } else { Field::MysqlError }, service),
         "domain" => banner(Field::DnsVersion, service),
         "snmp" => banner(Field::SnmpDescription, service),
+        "sip" => banner(Field::SipServer, service),
+        "rtsp" => banner(Field::RtspServer, service),
         "ldap" => vec![(Field::LdapResult, heard.to_vec())],
         _ => Vec::new(),
     };
@@ -197,6 +199,19 @@ mod tests {
             let expect: Vec<(Field, String)> =
                 expect.into_iter().map(|(field, value)| (field, value.trim_start().to_owned())).collect();
             assert_eq!(found, expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_sip_and_rtsp_servers_call_themselves_is_a_field() {
+        let sip = b"SIP/2.0 200 OK\r\nServer: Zorb PBX 7.1\r\nContent-Length: 0\r\n\r\n".as_slice();
+        let rtsp = b"RTSP/1.0 200 OK\r\nServer: Zorbcam/2.1\r\nPublic: PLAY\r\n\r\n".as_slice();
+        for (heard, field, value) in [(sip, Field::SipServer, "Zorb PBX 7.1"), (rtsp, Field::RtspServer, "Zorbcam/2.1")]
+        {
+            let crate::Parse::Yes(answer) = crate::classify(model::Transport::Tcp, Received::ended(heard)) else {
+                panic!("no answer")
+            };
+            assert_eq!(fields(&answer.service, heard), [(field, value.as_bytes().to_vec())]);
         }
     }
 }

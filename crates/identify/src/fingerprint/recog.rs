@@ -126,7 +126,9 @@ impl Database {
             ("rtsp_header.server", Field::RtspServer),
             ("ldap.search_result", Field::LdapResult),
         ];
-        const FURTHER: [(&str, Field); 4] = [
+        const FURTHER: [(&str, Field); 5] = [
+            // What answers calls itself by the one or the other.
+            ("sip_header.user_agent", Field::SipServer),
             ("favicon.md5", Field::HttpFavicon),
             ("ntp.readvar", Field::NtpVariables),
             ("x509.subject", Field::CertificateSubject),

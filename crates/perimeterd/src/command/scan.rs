@@ -7,12 +7,14 @@ mod progress;
 mod report;
 mod run;
 mod slots;
+mod systems;
 mod traps;
 
 use super::{Format, Global};
 use crate::failure::{Failure, Outcome};
 use clap::{Args, ValueEnum};
 use model::{PortSet, Rate, Target, Transport};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct Scan {
@@ -32,6 +34,10 @@ pub(crate) struct Scan {
     /// How to ask
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+    /// Write down every IP packet of our own making and every answer to one, for `tcpdump -r` and Wireshark; connections are the
+    /// kernel's and not in it
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// Only find out what is open, not what it is
     #[arg(long)]
     no_identify: bool,
@@ -70,6 +76,11 @@ impl Scan {
         if self.tls_audit && self.no_identify {
             return Err(Failure::Usage(
                 "`--tls-audit` asks what `--no-identify` leaves out; give one of them only".to_owned(),
+            ));
+        }
+        if self.pcap.is_some() && self.mode == Mode::Connect {
+            return Err(Failure::Usage(
+                "`--pcap` writes down packets of our own making, and `--mode connect` makes none; give one of them only".to_owned(),
             ));
         }
         if self.tcp.is_empty() && self.udp.is_empty() {

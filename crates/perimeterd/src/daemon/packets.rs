@@ -19,7 +19,7 @@ impl Packets {
             return Ok(Self::None("`mode = \"connect\"` is configured".to_owned()));
         }
         let egress = Egress { source: sensor.source, interface: sensor.interface.clone() };
-        let access = match RawAccess::open(dialer, egress, RawSettings::RING, sensor.mode).await {
+        let access = match RawAccess::open(dialer, egress, RawSettings::RING, sensor.mode, None).await {
             Ok(access) => access,
             Err(error) if sensor.mode == Mode::Auto => {
                 let packets = Self::None(error.to_string());

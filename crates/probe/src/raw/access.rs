@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, interval},
 };
-use wire::WireError;
+use wire::{Recording, WireError};
 
 /// Why raw packets are of no use here, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,14 @@ impl RawAccess {
     /// The dialer asks by raw packets from now on what can be reached by them, and by connections what cannot. What that is
     /// changes with routes and scope. Where `auto` is wanted, packets are used on a link as soon as a trial shows that they are
     /// answered there ([`crate::Due`], [`RawAccess::look_first`]), and not before. Fails where this process may not, or cannot, send raw packets
-    /// at all.
-    pub async fn open(dialer: &Dialer, egress: Egress, ring: usize, wanted: Mode) -> Result<Self, RawError> {
+    /// at all. Every packet is written down in `recording`, where there is one.
+    pub async fn open(
+        dialer: &Dialer,
+        egress: Egress,
+        ring: usize,
+        wanted: Mode,
+        recording: Option<Recording>,
+    ) -> Result<Self, RawError> {
         may_send_raw()?;
         let facts = PortFacts::read().map_err(RawError::Routes)?;
         let source = SourcePorts::choose(&facts).ok_or(RawError::Ports)?;
@@ -77,7 +83,8 @@ impl RawAccess {
         let nudged: Vec<Endpoint> =
             routes.unconfirmed().into_iter().filter_map(|target| nudge(dialer, target)).collect();
         routes.settle(SETTLE).await;
-        let raw = dialer.engage(RawSettings { ports: source.block, ring, wanted }).map_err(RawError::Threads)?;
+        let raw =
+            dialer.engage(RawSettings { ports: source.block, ring, wanted, recording }).map_err(RawError::Threads)?;
         for endpoint in nudged {
             raw.0.shared.asides.note(endpoint, false, dialer.clock().now());
         }

@@ -26,6 +26,7 @@ mod shared;
 mod side;
 mod transmitter;
 mod volley;
+mod watched;
 
 pub use access::{RawAccess, RawError};
 pub use asides::Aside;
@@ -64,10 +65,11 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use transmitter::{Command, Transmitter, Volley};
-use wire::{Cookies, Filter, PortBlock, Receive, RingReceive, WireError};
+use watched::Watched;
+use wire::{Cookies, Filter, PortBlock, Recording, RingReceive, WireError};
 
 /// How the engine is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RawSettings {
     /// Where questions leave from.
     pub ports: PortBlock,
@@ -75,6 +77,8 @@ pub struct RawSettings {
     pub ring: usize,
     /// `Raw`: used until they are seen to be dropped. `Auto`: once they are seen to be answered.
     pub wanted: Mode,
+    /// Every packet is written down there.
+    pub recording: Option<Recording>,
 }
 
 impl RawSettings {
@@ -90,6 +94,7 @@ pub struct Raw(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     settings: RawSettings,
+    watched: Watched,
     commands: mpsc::Sender<Command>,
     paths: ArcSwap<Paths>,
     /// How packets fare on them, and which of them are used.
@@ -176,15 +181,18 @@ impl Raw {
         rustix::rand::getrandom(&mut master, rustix::rand::GetRandomFlags::empty())?;
         let shared = Arc::new(Shared::new(Cookies::new(master, settings.ports)));
         let (commands, orders) = mpsc::channel();
+        let watched = Watched { recording: settings.recording.clone(), clock: Arc::clone(&clock) };
+        let links = Links::new(settings.wanted);
         let transmitter = Transmitter { shared: Arc::clone(&shared), pacer, scope, clock, commands: orders };
         thread::Builder::new().name("transmit".to_owned()).spawn(move || transmitter::run(transmitter))?;
         let sweeps: Vec<u8> = (1..15).collect();
         Ok(Self(Arc::new(Inner {
             shared,
             settings,
+            watched,
             commands,
             paths: ArcSwap::default(),
-            links: Links::new(settings.wanted),
+            links,
             near: Mutex::default(),
             heard: Mutex::default(),
             room: Arc::new(Semaphore::new(sweeps.len())),
@@ -221,7 +229,7 @@ impl Raw {
 
     /// A way out for SYNs, by two threads where there are processors for them, and one for everything else.
     fn open(&self, path: &Path) -> Result<(Exit, Side), WireError> {
-        let transmit = || wire::open_transmit(&path.link, path.hop);
+        let transmit = || wire::open_transmit(&path.link, path.hop).map(|transmit| self.0.watched.outward(transmit));
         let is_alone = thread::available_parallelism().is_ok_and(|processors| processors.get() < 2);
         let exit = Exit::new(path, transmit()?);
         let exit = if is_alone { exit } else { exit.with_second(transmit()?) };
@@ -234,8 +242,12 @@ impl Raw {
         if heard.contains_key(&path.link.index) {
             return Ok(());
         }
-        let (RawSettings { ports, ring, .. }, link) = (self.0.settings, path.link.clone());
-        let open = move || RingReceive::open(&link, &Filter { ports }, ring).map(|it| Box::new(it) as Box<dyn Receive>);
+        let (ports, ring) = (self.0.settings.ports, self.0.settings.ring);
+        let (watched, link) = (self.0.watched.clone(), path.link.clone());
+        let open = move || {
+            let receive = RingReceive::open(&link, &Filter { ports }, ring)?;
+            Ok(watched.inward(Box::new(receive)))
+        };
         let (receive, gone) = (open()?, Arc::new(AtomicBool::new(false)));
         let (shared, is_gone) = (Arc::clone(&self.0.shared), Arc::clone(&gone));
         let thread = thread::Builder::new().name(format!("hear-{}", path.link.name));

@@ -7,10 +7,16 @@ use identify::Roots;
 use jiff::Timestamp;
 use model::{AddressSet, Clock, Endpoint, NotEnumerable, PortSet, Rate, ServiceName, SystemClock, Target};
 use probe::{
-    Backend, Choice, Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings, Resolve,
+    Backend, Choice, Dialer, DialerSettings, Egress, HickoryResolver, Identity, Place, RawAccess, RawSettings,
+    Recording, Resolve,
 };
 use scope::{AssetScope, Lease, Scope, ScopeHandle};
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A scan, ready to go.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub(super) struct Job {
     pub identify: bool,
     pub tls_audit: bool,
     pub roots: Roots,
+    /// Where packets are written down.
+    pub pcap: Option<(Recording, PathBuf)>,
     /// None where there is nobody to ask for the addresses of names.
     pub resolver: Option<HickoryResolver>,
 }
@@ -100,9 +108,11 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         dialer.use_fingerprints(fingerprints::load(&config.identify)?);
         dialer.ask_fragile(config.identify.fragile_ports.clone());
     }
+    let pcap = scan.pcap.map(record).transpose()?;
+    let recording = pcap.as_ref().map(|(recording, _)| recording.clone());
     let packets = match scan.mode {
-        Mode::Raw => Ok(raw(&dialer, egress).await?),
-        Mode::Auto => auto(&dialer, egress, &space, &scan.tcp).await?,
+        Mode::Raw => Ok(raw(&dialer, egress, recording).await?),
+        Mode::Auto => auto(&dialer, egress, &space, &scan.tcp, recording).await?,
         Mode::Connect => Err("`--mode connect` says so".to_owned()),
     };
     Ok(Job {
@@ -115,12 +125,25 @@ pub(super) async fn prepare(scan: Scan, global: &Global) -> Result<Job, Failure>
         udp: Arc::new(scan.udp),
         identify: !scan.no_identify,
         tls_audit: scan.tls_audit,
+        pcap,
         roots: roots(installed.config.as_ref())?,
         resolver: HickoryResolver::new(&resolvers).ok(),
     })
 }
 
 impl Job {
+    /// Ends the record of the packets, where there is one.
+    pub(super) fn written_down(&self) -> Result<(), Failure> {
+        let Some((recording, path)) = &self.pcap else { return Ok(()) };
+        let path = path.display();
+        match recording.finish() {
+            Ok(0) => tracing::warn!("{path} holds no packet: {}", self.asked_by().1),
+            Ok(count) => tracing::info!("{path} holds {count} packets"),
+            Err(error) => return Err(Failure::world(format!("{path} is not whole: {error}"))),
+        }
+        Ok(())
+    }
+
     /// What asked TCP, and why.
     pub(super) fn asked_by(&self) -> (Backend, String) {
         let Choice { backend, why, is_proven } = match &self.packets {
@@ -167,11 +190,19 @@ const RING: &str = "PERIMETERD_RING_BYTES";
 const FIRST_HOSTS: u128 = 64;
 const LIKELY: [u16; 3] = [443, 80, 22];
 
-async fn raw(dialer: &Dialer, egress: Egress) -> Result<RawAccess, Failure> {
+fn record(path: PathBuf) -> Result<(Recording, PathBuf), Failure> {
+    match Recording::create(&path) {
+        Ok(recording) => Ok((recording, path)),
+        Err(error) => Err(Failure::world(format!("{}: {error}; nothing was sent", path.display()))),
+    }
+}
+
+async fn raw(dialer: &Dialer, egress: Egress, recording: Option<Recording>) -> Result<RawAccess, Failure> {
     let told = |error: &dyn std::fmt::Display| {
         Failure::world(format!("{error}; `--mode connect` asks by the kernel's own connections"))
     };
-    let access = RawAccess::open(dialer, egress, ring()?, config::Mode::Raw).await.map_err(|error| told(&error))?;
+    let access =
+        RawAccess::open(dialer, egress, ring()?, config::Mode::Raw, recording).await.map_err(|error| told(&error))?;
     if let Some(trouble) = access.trouble() {
         return Err(told(trouble));
     }
@@ -187,6 +218,7 @@ async fn auto(
     egress: Egress,
     space: &AddressSet,
     tcp: &PortSet,
+    recording: Option<Recording>,
 ) -> Result<Result<RawAccess, String>, Failure> {
     if tcp.is_empty() {
         return Ok(Err("only UDP is asked".to_owned()));
@@ -194,7 +226,7 @@ async fn auto(
     if is_loopback(space) {
         return Ok(Err("every target is this machine itself".to_owned()));
     }
-    let access = match RawAccess::open(dialer, egress, ring()?, config::Mode::Auto).await {
+    let access = match RawAccess::open(dialer, egress, ring()?, config::Mode::Auto, recording).await {
         Ok(access) => access,
         Err(error) => return Ok(Err(error.to_string())),
     };

@@ -231,9 +231,22 @@ fn hundredths(confidence: f32) -> f64 {
 }
 
 /// Prints the table, findings and the summary.
-pub(super) fn print(endpoints: &[EndpointLine], findings: &[FindingLine], summary: &SummaryLine) -> io::Result<()> {
+pub(super) fn print(
+    endpoints: &[EndpointLine],
+    systems: &BTreeMap<IpAddr, Os>,
+    findings: &[FindingLine],
+    summary: &SummaryLine,
+) -> io::Result<()> {
     if !endpoints.is_empty() {
         table(endpoints).print()?;
+        output::line("")?;
+    }
+    if !systems.is_empty() {
+        let mut table = Table::new(&["ADDRESS", "SYSTEM", "CONFIDENCE"]);
+        for (ip, os) in systems {
+            table.row([ip.to_string(), os.to_string(), format!("{:.2}", os.confidence)]);
+        }
+        table.print()?;
         output::line("")?;
     }
     for finding in findings {

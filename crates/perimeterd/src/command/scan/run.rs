@@ -6,6 +6,7 @@ use super::{
     progress::Progress,
     report::{self, EndpointLine, FindingLine, HostLine, Line, PacketsLine, SummaryLine},
     slots::{Opening, Slots},
+    systems::Systems,
     traps::{self, Traps},
 };
 use crate::{
@@ -94,6 +95,8 @@ struct Tally {
     incomplete: bool,
     /// Of hosts that answer everything: answers that were looked at before that was known.
     examined: u64,
+    /// Of hosts that are shown in a table.
+    systems: BTreeMap<IpAddr, Os>,
     endpoints: Vec<EndpointLine>,
     findings: Vec<FindingLine>,
 }
@@ -153,8 +156,9 @@ pub(super) async fn run(job: Job, json: bool) -> Outcome {
         output::json(&Line::Summary(summary))?;
     } else {
         tally.endpoints.sort_by(|a, b| (a.ip, a.transport, a.port, &a.name).cmp(&(b.ip, b.transport, b.port, &b.name)));
-        report::print(&tally.endpoints, &tally.findings, &summary)?;
+        report::print(&tally.endpoints, &tally.systems, &tally.findings, &summary)?;
     }
+    job.written_down()?;
     if !tally.incomplete {
         return Ok(ExitCode::SUCCESS);
     }
@@ -242,7 +246,7 @@ async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: onesho
     let mut outcome: Option<SweepOutcome> = None;
     let mut running: JoinSet<Confirmed> = JoinSet::new();
     let mut slots = Slots { all: Arc::clone(&common.conversations), hosts: HashMap::new() };
-    let mut systems: BTreeMap<IpAddr, Os> = BTreeMap::new();
+    let mut systems = Systems::default();
     loop {
         if outcome.is_some() && job.identify {
             for ip in traps.unasked() {
@@ -286,9 +290,12 @@ async fn one_group(common: Common, mut sweep_job: SweepJob, gone_through: onesho
         tally.hosts_up += 1;
         let now = SystemClock.now();
         let names = job.scope.load().names_of(host.ip, now).iter().map(ToString::to_string).collect();
+        let os = systems.of(host.ip);
         if *json {
-            let line = HostLine { ip: host.ip, state: "up", names, os: systems.remove(&host.ip), by: Vec::new() };
+            let line = HostLine { ip: host.ip, state: "up", names, os, by: Vec::new() };
             progress.around(|| output::json(&Line::Host(line)))?;
+        } else {
+            tally.systems.extend(os.map(|os| (host.ip, os)));
         }
     }
     for found in &outcome.discovered {
@@ -493,7 +500,7 @@ async fn audit_tls(job: &Job, endpoint: Endpoint, names: &[ServiceName], confirm
 fn take(
     confirmed: Confirmed,
     tally: &mut Tally,
-    systems: &mut BTreeMap<IpAddr, Os>,
+    systems: &mut Systems,
     progress: &Progress,
     json: bool,
 ) -> Result<(), Failure> {
@@ -507,12 +514,7 @@ fn take(
         return Ok(());
     };
     tally.open += 1;
-    for os in confirmed.services.iter().filter_map(|heard| heard.service.as_ref()?.os.as_ref()) {
-        let known = systems.get(&port.endpoint.ip);
-        if known.is_none_or(|known| known.confidence < os.confidence) {
-            systems.insert(port.endpoint.ip, os.clone());
-        }
-    }
+    systems.hear(port.endpoint.ip, &confirmed.services);
     let mut lines: Vec<EndpointLine> =
         confirmed.services.iter().map(|heard| EndpointLine::new(&port, Some(heard))).collect();
     if lines.is_empty() {

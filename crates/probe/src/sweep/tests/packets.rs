@@ -12,7 +12,7 @@ use wire::PortBlock;
 /// A sweep by packets of an engine that has no way out, begun while this much was in scope.
 async fn sweep_of(dialer: &Dialer, job: SweepJob) -> Arc<Sweep> {
     let ports = PortBlock::new(61_000, 256).expect("a block");
-    let raw = dialer.engage(RawSettings { ports, ring: 0, wanted: Mode::Raw }).expect("a thread");
+    let raw = dialer.engage(RawSettings { ports, ring: 0, wanted: Mode::Raw, recording: None }).expect("a thread");
     let (scope, now) = (dialer.scope().load(), dialer.clock().now());
     let space = scope.space_for(&job.addresses, &job.tcp, &job.udp, now).ok();
     let space = space.filter(|space| space.len() == job.addresses.iter().count() as u64 * u64::from(job.tcp.len()));
