@@ -2,7 +2,7 @@
 
 use crate::rule::RuleSet;
 use jiff::civil::Date;
-use model::{AddressSet, AllowList, Confirm, PortSet, Rate, Severity, Target};
+use model::{AddressSet, AllowList, Confirm, PortSet, Rate, Severity, Target, Windows};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -144,6 +144,8 @@ pub struct Scan {
     /// The lists of the likely lane.
     pub tcp: PortSet,
     pub udp: PortSet,
+    /// When it may ask; none is always.
+    pub windows: Option<Windows>,
 }
 
 /// WHO.

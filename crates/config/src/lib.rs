@@ -13,6 +13,7 @@ mod config;
 mod console;
 mod diagnostic;
 mod file;
+mod hours;
 mod identify;
 mod include;
 mod keys;

@@ -1,7 +1,7 @@
 //! Feasibility: what a configuration will send, whether the ceilings can carry it, and which defaults give way.
 
 use crate::{Config, Diagnostic, Profile, Scan, Span, address::is_unsweepable, names::show, scan::Written};
-use model::{AddressSet, Lane, Rate, Target};
+use model::{AddressSet, Lane, Rate, Target, Windows};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -47,19 +47,23 @@ pub struct ProfilePlan {
     /// Targets too large to be swept.
     pub unsweepable: Vec<Target>,
     pub lanes: Vec<LanePlan>,
+    /// When it may ask; none is always.
+    pub windows: Option<Windows>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct LanePlan {
     pub lane: Lane,
     pub period: Duration,
+    /// Of a period, the time in which it may ask.
+    pub open: Duration,
     /// Ports asked on one address; 0 for the known lane, which asks what was found.
     pub ports: u32,
     /// Addresses × ports.
     pub endpoints: u128,
     /// Probes in one period, without repetitions: one for each endpoint.
     pub probes: u128,
-    /// Probes per second that finish in one period.
+    /// Probes per second that finish in one period, sent while it may ask.
     pub needed_rate: f64,
     /// The same on one host.
     pub host_rate: f64,
@@ -136,6 +140,7 @@ fn of_profile(config: &Config, name: &Arc<str>, profile: &Profile) -> ProfilePla
         host_names: host_names.len(),
         unsweepable,
         lanes: Vec::new(),
+        windows: profile.scan.windows.clone(),
     };
     plan.lanes = Lane::PERIODIC
         .iter()
@@ -143,14 +148,16 @@ fn of_profile(config: &Config, name: &Arc<str>, profile: &Profile) -> ProfilePla
         .map(|(lane, period)| {
             let ports = ports(&profile.scan, lane);
             let endpoints = addresses.saturating_mul(u128::from(ports));
+            let open = profile.scan.open_in(period);
             LanePlan {
                 lane,
                 period,
+                open,
                 ports,
                 endpoints,
                 probes: endpoints,
-                needed_rate: rate(endpoints, period),
-                host_rate: if addresses == 0 { 0.0 } else { rate(u128::from(ports), period) },
+                needed_rate: rate(endpoints, open),
+                host_rate: if addresses == 0 { 0.0 } else { rate(u128::from(ports), open) },
                 reached_rate: lane::ceiling(&plan, (lane, ports), (config.sensor.rate, config.sensor.rate_per_host)),
             }
         })
@@ -268,6 +275,7 @@ fn stretch(config: &mut Config, cadences: &BTreeMap<Arc<str>, Cadence>) -> Vec<D
     for ((name, lane), period) in longer {
         let (Some(profile), Some(cadence)) = (config.profiles.get_mut(&name), cadences.get(&name)) else { continue };
         let default = profile.scan.period(lane).unwrap_or_default();
+        let period = open_for(profile.scan.windows.as_ref(), period);
         profile.scan.set_period(lane, period);
         let title = format!(
             "profile {} sweeps its {lane} lane every {} instead of every {}, which the ceilings cannot carry",
@@ -316,6 +324,20 @@ fn divide(shares: &[Share], ceiling: f64, longer: &mut BTreeMap<(Arc<str>, Lane)
     }
 }
 
+/// The period in which it may ask for so long.
+fn open_for(windows: Option<&Windows>, wanted: Duration) -> Duration {
+    let Some(windows) = windows else { return wanted };
+    let mut period = wanted;
+    while period < crate::scan::TEN_YEARS {
+        let missing = wanted.saturating_sub(windows.open_in(period));
+        if missing.is_zero() {
+            break;
+        }
+        period += missing.max(crate::scan::HOUR);
+    }
+    period.min(crate::scan::TEN_YEARS)
+}
+
 /// To a period that reads well, at most ten years (what needs longer stays over the ceiling and is refused).
 fn round_up(seconds: f64) -> Duration {
     let most = crate::scan::TEN_YEARS.as_secs_f64();
@@ -358,7 +380,7 @@ fn over_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Option<D
     let left = f64::from(plan.ceiling.get()) - others;
     let raise = format!("raise `sensor.rate` to {}/s", render::per_second(plan.total_rate).replace(',', ""));
     #[expect(clippy::cast_precision_loss, reason = "rounded up to what reads well")]
-    let longer = (left > 0.0).then(|| round_up(hungriest.probes as f64 / left));
+    let longer = (left > 0.0).then(|| open_for(profile.windows.as_ref(), round_up(hungriest.probes as f64 / left)));
     Some(diagnostic.help(match longer {
         Some(period) if period < crate::scan::TEN_YEARS => format!(
             "write `{} = \"{}\"`, {raise}, or watch fewer addresses",
@@ -393,7 +415,7 @@ fn over_host_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Opt
             show(&profile.name),
             lane.lane,
             grouped(u128::from(lane.ports)),
-            model::format_duration(lane.period),
+            render::every(lane),
             render::per_second(lane.host_rate)
         ));
     }
@@ -432,7 +454,7 @@ fn over_prefix_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> O
             lane.lane,
             prefix::addresses(profile, busiest.prefix),
             grouped(u128::from(lane.ports)),
-            model::format_duration(lane.period),
+            render::every(lane),
             render::per_second(rate(&(profile, lane)))
         ));
     }
@@ -459,7 +481,10 @@ fn over_lane_ceiling(plan: &Plan, cadences: &BTreeMap<Arc<str>, Cadence>) -> Opt
         lane::hosts(slow.lane, slow.ports)
     );
     #[expect(clippy::cast_precision_loss, reason = "rounded up to what reads well")]
-    let longer = model::format_duration(round_up(slow.probes as f64 / slow.reached_rate.max(1e-3)));
+    let longer = model::format_duration(open_for(
+        profile.windows.as_ref(),
+        round_up(slow.probes as f64 / slow.reached_rate.max(1e-3)),
+    ));
     let help = format!("write `{} = \"{longer}\"`, raise `sensor.rate_per_host`, or list fewer ports", slow.lane);
     let place = place(cadences, &profile.name, slow.lane);
     Some(Diagnostic::error(place, title).label("too often").note(why).help(help))

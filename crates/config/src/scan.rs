@@ -1,7 +1,7 @@
 //! How often and how wide a profile looks, and what it takes to believe that something is gone.
 
 use crate::{
-    Scan, Span,
+    Scan, Span, hours,
     walk::{Table, Value},
 };
 use model::{Confirm, ConfirmRule, Lane, PortSet, Transport};
@@ -41,6 +41,7 @@ impl Default for Scan {
             hot_ports: HOT_PORTS.into_iter().collect(),
             tcp: PortSet::parse(TCP, Transport::Tcp).unwrap_or_default(),
             udp: PortSet::parse(UDP, Transport::Udp).unwrap_or_default(),
+            windows: None,
         }
     }
 }
@@ -54,6 +55,11 @@ impl Scan {
             Lane::Full => self.full,
             Lane::Confirm => None,
         }
+    }
+
+    /// Of a period, the time in which it may ask.
+    pub fn open_in(&self, period: Duration) -> Duration {
+        self.windows.as_ref().map_or(period, |windows| windows.open_in(period))
     }
 
     pub(crate) fn set_period(&mut self, lane: Lane, period: Duration) {
@@ -99,16 +105,14 @@ pub(crate) fn read(value: &Value<'_>) -> (Scan, Written) {
             *slot = ports;
         }
     }
-    for key in ["schedule", "window", "zone"] {
-        if let Some(value) = table.get(key)
-            && value.text().is_some()
-        {
-            // Whoever writes it does not want to be asked at noon: better not at all than against his word.
-            let title = format!("`{key}` cannot be kept yet: lanes run by their periods, day and night");
-            let help = "to probe at certain hours only, let timers run `perimeterd halt` and `perimeterd resume`";
-            value.sink.push(crate::Diagnostic::error(value.key, title).label("take it out").help(help));
-        }
+    if let Some(value) = table.get("schedule")
+        && value.text().is_some()
+    {
+        let title = "`schedule` cannot be kept yet: lanes run by their periods";
+        let help = "`window = \"02:00-06:00\"` lets them begin at two, and asks in those hours only";
+        value.sink.push(crate::Diagnostic::error(value.key, title).label("take it out").help(help));
     }
+    scan.windows = hours::read(&table);
     (scan, written)
 }
 

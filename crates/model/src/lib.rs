@@ -27,6 +27,7 @@ mod severity;
 mod status;
 mod target;
 mod top_ports;
+mod window;
 
 pub use alert::{Alert, AlertId, Delivery, Notice};
 pub use certificate::{
@@ -58,3 +59,4 @@ pub use severity::{Severity, SeverityError};
 pub use status::{CheckState, DeliveryStatus, EngineStatus, LaneStatus, NotEnumerable, StatusReport};
 pub use target::{Target, TargetError};
 pub use top_ports::ranked as ranked_ports;
+pub use window::{Window, WindowError, Windows};

@@ -89,6 +89,9 @@ pub struct LaneStatus {
     pub last_finished: Option<Timestamp>,
     /// How far behind its period it is; 0 when in time.
     pub lag_s: f64,
+    /// Its window is closed, and opens then; none while it may ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens: Option<Timestamp>,
     /// Of the last finished pass: the part of what should have been asked that was asked without a local error, 0 to 1.
     pub coverage: f64,
     /// Endpoints asked in the last finished pass.

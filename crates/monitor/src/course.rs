@@ -7,7 +7,7 @@ use crate::{
     schedule::{self, Cut},
 };
 use model::{AddressSet, Coverage, Lane};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 #[derive(Debug)]
 pub(crate) struct Course {
@@ -28,8 +28,9 @@ pub(crate) struct Step {
 }
 
 impl Course {
-    pub(crate) fn new(ground: &Ground, lane: Lane, ports: &Coverage, seed: u64) -> Self {
-        let cut = cut(lane, ports, &ground.swept);
+    /// `open` is how long the lane may ask in a period.
+    pub(crate) fn new(ground: &Ground, lane: Lane, ports: &Coverage, seed: u64, open: Duration) -> Self {
+        let cut = cut(lane, ports, &ground.swept, open);
         Self { visits: Visits::new(ground, cut, seed), turns: turns(lane, ports), parts: cut.parts }
     }
 
@@ -101,13 +102,13 @@ fn turns(lane: Lane, ports: &Coverage) -> &'static [Turn] {
     if lane == Lane::Likely && likely::is_ordered(ports) { &Turn::ALL } else { &[Turn::Rest] }
 }
 
-fn cut(lane: Lane, ports: &Coverage, swept: &AddressSet) -> Cut {
-    schedule::cut(&ports.tcp, &ports.udp, swept.len(), turns(lane, ports).len() == 1)
+fn cut(lane: Lane, ports: &Coverage, swept: &AddressSet, open: Duration) -> Cut {
+    schedule::cut(&ports.tcp, &ports.udp, swept.len(), turns(lane, ports).len() == 1, open)
 }
 
 /// How a lane's groups are made and gone through: what was begun in another way cannot go on.
-pub(crate) fn manner(lane: Lane, ports: &Coverage, swept: &AddressSet) -> (u8, Cut, usize) {
-    (scope::Permutation::EDITION, cut(lane, ports, swept), turns(lane, ports).len())
+pub(crate) fn manner(lane: Lane, ports: &Coverage, swept: &AddressSet, open: Duration) -> (u8, Cut, usize) {
+    (scope::Permutation::EDITION, cut(lane, ports, swept, open), turns(lane, ports).len())
 }
 
 #[cfg(test)]
@@ -115,6 +116,8 @@ mod tests {
     use super::*;
     use model::{PortSet, Target, Transport};
     use std::sync::Arc;
+
+    const DAY: Duration = Duration::from_hours(24);
 
     fn set(targets: &[&str]) -> AddressSet {
         targets.iter().filter_map(|text| text.parse::<Target>().expect("a target").range()).collect()
@@ -134,7 +137,7 @@ mod tests {
             (Lane::Hot, "top:1000", 1),
             (Lane::Full, "all", 1),
         ] {
-            let course = Course::new(&ground, lane, &ports(list), 7);
+            let course = Course::new(&ground, lane, &ports(list), 7, DAY);
             let groups = course.visits.count();
             if lane == Lane::Full {
                 assert_eq!((groups, course.parts()), (32, 16));
@@ -160,7 +163,7 @@ mod tests {
             tcp: Arc::new(PortSet::all()),
             udp: Arc::new(PortSet::parse("53,123", Transport::Udp).expect("ports")),
         };
-        let course = Course::new(&ground, Lane::Full, &all, 7);
+        let course = Course::new(&ground, Lane::Full, &all, 7, DAY);
         let steps: Vec<Step> = (0..course.steps()).filter_map(|number| course.step(number)).collect();
         let mut everybody = AddressSet::empty();
         for place in steps.chunk_by(|one, other| one.place == other.place) {
@@ -192,7 +195,7 @@ mod tests {
         };
         let ports = ports("top:1000");
         let (before, after) = (ground(&["2001:db8::1"]), ground(&["2001:db8::1:0/117"]));
-        let course = |ground: &Ground| Course::new(ground, Lane::Likely, &ports, 7);
+        let course = |ground: &Ground| Course::new(ground, Lane::Likely, &ports, 7, DAY);
         let (before, after) = (course(&before), course(&after));
         assert!(after.steps() > before.steps());
         let swept = before.visits.count() - 1;

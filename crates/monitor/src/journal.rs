@@ -118,6 +118,9 @@ pub struct PassRecord {
     pub groups: u64,
     /// What it was to cover, in short; a restart under another configuration begins anew.
     pub fingerprint: u64,
+    /// How its groups were made, in short: what was begun in another way begins anew.
+    #[serde(default)]
+    pub manner: u64,
     pub complete: bool,
     pub probes: u64,
     pub attempts: u64,

@@ -8,7 +8,7 @@ use crate::{
 };
 use config::{Config, Profile};
 use jiff::Timestamp;
-use model::{Coverage, Lane, LaneStatus, PassId, PortSet};
+use model::{Coverage, Lane, LaneStatus, PassId, PortSet, Windows};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -26,10 +26,14 @@ pub(crate) struct LaneState {
     pub(crate) tcp: Arc<PortSet>,
     pub(crate) udp: Arc<PortSet>,
     pub(crate) identify: Duration,
-    /// Since when this daemon has known the lane.
-    since: Timestamp,
-    /// When its last complete pass of this daemon ended, or when this daemon came to know it.
-    fresh: Instant,
+    /// When it may ask; none is always.
+    windows: Option<Windows>,
+    /// Of a period, the time in which it may ask.
+    pub(crate) open: Duration,
+    /// For how long the pass that is owed has been due, of the time in which it could have been under way: over restarts.
+    worked: Duration,
+    /// Up to when that was counted.
+    counted: Instant,
     /// The pass under way, as last reported.
     pub(crate) running: Option<Running>,
     /// The last pass that began, finished or not.
@@ -46,10 +50,12 @@ pub(crate) struct LaneState {
 pub(crate) struct Running {
     pub(crate) record: PassRecord,
     pub(crate) cancel: CancellationToken,
+    /// Its window closes then.
+    pub(crate) closes: Option<Timestamp>,
 }
 
 /// The lanes a configuration asks for, with what the ledger remembers of them.
-pub(crate) fn lanes(config: &Config, ledger: &[PassRecord], now: Timestamp) -> Vec<LaneState> {
+pub(crate) fn lanes(config: &Config, ledger: &[PassRecord]) -> Vec<LaneState> {
     let mut lanes = Vec::new();
     for (name, profile) in config.profiles.iter().filter(|(_, profile)| profile.active) {
         for lane in Lane::PERIODIC {
@@ -62,8 +68,10 @@ pub(crate) fn lanes(config: &Config, ledger: &[PassRecord], now: Timestamp) -> V
                 tcp: Arc::new(tcp),
                 udp: Arc::new(udp),
                 identify: profile.scan.identify,
-                since: now,
-                fresh: Instant::now(),
+                windows: profile.scan.windows.clone(),
+                open: profile.scan.open_in(period),
+                worked: Duration::ZERO,
+                counted: Instant::now(),
                 running: None,
                 last: remembered.clone().max_by_key(|record| record.started).cloned(),
                 finished: remembered.filter(|record| record.complete).max_by_key(|record| record.started).cloned(),
@@ -105,16 +113,26 @@ impl LaneState {
             return None;
         }
         if self.wanted || self.last.as_ref().is_some_and(|last| !last.complete) {
-            return Some(now);
+            return Some(self.opens(now));
         }
-        Some(schedule::due(self.last.as_ref().map(|last| last.started), self.period, now))
+        Some(schedule::due(self.last.as_ref().map(|last| last.started), self.period, self.windows.as_ref(), now))
+    }
+
+    /// When it may ask next: now, where it may.
+    pub(crate) fn opens(&self, now: Timestamp) -> Timestamp {
+        self.windows.as_ref().map_or(now, |windows| windows.opens(now))
+    }
+
+    /// When a pass that begins now has to stop, as nothing is asked outside of its window.
+    pub(crate) fn closes(&self, now: Timestamp) -> Option<Timestamp> {
+        self.windows.as_ref().and_then(|windows| windows.closes(now))
     }
 
     /// The ledger row of the pass to begin now: one that an earlier run left unfinished goes on where it was, if it was to
     /// ask the same.
     pub(crate) fn begin(&mut self, ground: &Ground, seed: u64, id: PassId, now: Timestamp) -> PassRecord {
-        let fingerprint = self.fingerprint(ground);
-        let alike = self.last.take().filter(|last| last.fingerprint == fingerprint);
+        let (fingerprint, manner) = (self.fingerprint(ground), self.manner(ground));
+        let alike = self.last.take().filter(|last| last.fingerprint == fingerprint && last.manner == manner);
         // The same order as last time: every endpoint is asked one period after it was, not up to two.
         let seed = alike.as_ref().map_or(seed, |last| last.seed);
         let unfinished =
@@ -129,8 +147,9 @@ impl LaneState {
             finished: None,
             seed,
             groups_done: 0,
-            groups: Course::new(ground, self.lane, &self.ports(), seed).steps(),
+            groups: Course::new(ground, self.lane, &self.ports(), seed, self.open).steps(),
             fingerprint,
+            manner,
             complete: false,
             probes: 0,
             attempts: 0,
@@ -150,7 +169,7 @@ impl LaneState {
         self.running = None;
         if record.complete {
             self.finished = Some(record.clone());
-            self.fresh = Instant::now();
+            (self.worked, self.counted) = (Duration::ZERO, Instant::now());
         }
         self.last = Some(record);
     }
@@ -172,10 +191,25 @@ impl LaneState {
             || self.finished.as_ref().is_some_and(|record| record.fingerprint == self.fingerprint(ground))
     }
 
-    /// How long this daemon has been at work without a complete pass of it. By the clock that nobody sets: a machine that
-    /// slept is not late.
-    pub(crate) fn age(&self) -> Duration {
-        self.fresh.elapsed()
+    /// Counts the time since it was counted last, where a pass was due and could have been under way. By the clock that nobody sets: a
+    /// machine that slept is not late.
+    pub(crate) fn count(&mut self, is_at_work: bool, now: Timestamp) {
+        let passed = self.counted.elapsed();
+        self.counted = Instant::now();
+        let is_owed = self.running.is_some() || self.waits || self.due(now).is_some_and(|due| due <= now);
+        if is_at_work && is_owed && self.opens(now) <= now {
+            self.worked += passed;
+        }
+    }
+
+    /// For how long the pass that is owed has been due.
+    pub(crate) fn worked(&self) -> Duration {
+        self.worked
+    }
+
+    /// As the last run left it.
+    pub(crate) fn restore_worked(&mut self, worked: Duration) {
+        self.worked = worked;
     }
 
     /// When its last complete pass ended.
@@ -183,25 +217,20 @@ impl LaneState {
         self.finished.as_ref().and_then(|record| record.finished)
     }
 
-    /// Nothing was asked up to now on purpose: its age counts from here.
-    pub(crate) fn rested(&mut self, now: Timestamp) {
-        self.since = now;
-        self.fresh = Instant::now();
-    }
-
     fn succeed(&mut self, old: &Self) {
         self.wanted = old.wanted;
         // Where it is to come round more often than before, it has the time for that from now on.
         if old.period <= self.period {
-            (self.since, self.fresh) = (old.since, old.fresh);
+            (self.worked, self.counted) = (old.worked, old.counted);
         }
     }
 
     /// How long the pass that begins now may take.
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
     pub(crate) fn budget(&self, record: &PassRecord, now: Timestamp) -> Duration {
-        let begun = Duration::try_from(now.duration_since(record.started)).unwrap_or_default();
-        // One resumed late still gets half a period: its rest must not become a burst.
-        self.period.saturating_sub(begun).max(self.period / 2)
+        let left = 1.0 - record.groups_done as f64 / record.groups.max(1) as f64;
+        let left = if self.lane == Lane::Known { 1.0 } else { left };
+        schedule::budget(record.started, left, self.period, self.windows.as_ref(), now)
     }
 
     fn ports(&self) -> Coverage {
@@ -210,9 +239,14 @@ impl LaneState {
 
     fn fingerprint(&self, ground: &Ground) -> u64 {
         let mut hasher = DefaultHasher::new();
-        // A pass left unfinished in another order cannot go on in this one.
-        let manner = course::manner(self.lane, &self.ports(), &ground.swept);
-        (ground.extent(), &self.tcp, &self.udp, manner).hash(&mut hasher);
+        (ground.extent(), &self.tcp, &self.udp).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// A pass left unfinished in another order cannot go on in this one.
+    fn manner(&self, ground: &Ground) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        course::manner(self.lane, &self.ports(), &ground.swept, self.open).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -232,7 +266,8 @@ impl LaneState {
                 .map_or(0.0, |record| record.groups_done as f64 / record.groups as f64),
             last_started: running.or(shown).map(|record| record.started),
             last_finished: finished_at,
-            lag_s: schedule::lag(finished_at, self.since, self.period, now).as_secs_f64(),
+            lag_s: self.worked.saturating_sub(self.open).as_secs_f64(),
+            opens: Some(self.opens(now)).filter(|opens| *opens > now),
             coverage: shown.map_or(0.0, |record| {
                 if self.lane == Lane::Known || targets == 0 {
                     1.0 - record.local_errors as f64 / record.probes.max(1) as f64

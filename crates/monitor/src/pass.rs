@@ -120,6 +120,8 @@ pub(crate) struct Plan {
     pub(crate) udp: Arc<PortSet>,
     /// Until when it should be done.
     pub(crate) budget: Duration,
+    /// How long its lane may ask in a period.
+    pub(crate) open: Duration,
     /// How old an identification may get.
     pub(crate) identify: Duration,
     /// Questions to an endpoint of a host that never answers, as [`SweepJob::dark`].
@@ -274,8 +276,8 @@ pub(crate) async fn sweep_group(
     // One that answers everything is never complete, and that is no trouble of ours.
     let traps = outcome.hosts.iter().filter(|host| host.answers_everything).map(|host| host.ip);
     let spoilt = incomplete.difference(&traps.map(model::AddressRange::single).collect());
-    // Nor is what left the scope meanwhile.
-    let spoilt = spoilt.intersection(&tools.scope.load().space(now));
+    // Nor is what left the scope meanwhile, or is closed by now.
+    let spoilt = spoilt.intersection(&tools.scope.load().open_space(now));
     let counts = outcome.counts;
     let knocked = Knocked::of(&outcome);
     let mut slices: Vec<HostSlice> = outcome

@@ -6,10 +6,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// However short its period, a lane may be late for so long.
 const PATIENCE: Duration = Duration::from_mins(15);
-/// Periods without a complete pass.
-const PERIODS: u32 = 3;
 /// The kind of the notes about stale lanes.
 pub(crate) const STALE: &str = "stale";
+/// The kind of the notes about lanes that an operator wants to come round now.
+pub(crate) const WANTED: &str = "wanted";
+/// The kind of the note that says for how long passes have been due: that is counted over restarts.
+pub(crate) const WORKED: &str = "worked";
 
 /// The lanes that were told to be stale, since when.
 #[derive(Debug, Default)]
@@ -23,24 +25,24 @@ pub(crate) enum Turn {
     Recovered(Timestamp),
 }
 
-/// From when on a lane without a complete pass is stale.
-pub(crate) fn limit(period: Duration) -> Duration {
-    (period * PERIODS).max(PATIENCE)
+/// A lane is stale whose pass has been due for longer than this, of the time in which it could have been under way. `open` is the part of
+/// its period in which it may ask: by the end of it the pass should be over, and a quarter of it is its grace.
+pub(crate) fn limit(open: Duration) -> Duration {
+    (open * 5 / 4).max(PATIENCE)
 }
 
 impl Stale {
-    /// Looks at a lane that has had no complete pass for `age` (of the time this daemon has been at work), the last one having
-    /// ended at `completed`.
+    /// Looks at a lane whose pass has been due for so long ([`limit`]), the last complete one having ended at `completed`.
     pub(crate) fn look(
         &mut self,
         profile: &Arc<str>,
         lane: Lane,
-        period: Duration,
-        (age, completed): (Duration, Option<Timestamp>),
+        open: Duration,
+        (worked, completed): (Duration, Option<Timestamp>),
         now: Timestamp,
     ) -> Turn {
         let key = (profile.clone(), lane);
-        let is_late = age > limit(period);
+        let is_late = worked > limit(open);
         // The clock was set back: a pass that ends now must not have ended before it.
         if let Some(since) = self.0.get_mut(&key) {
             *since = now.min(*since);
@@ -50,7 +52,7 @@ impl Stale {
                 self.0.insert(key, now);
                 Turn::Stale
             }
-            // Not recovered by a restart, which begins to count anew: only by a pass.
+            // Recovered only by a pass.
             Some(&since) if !is_late && completed.is_some_and(|completed| completed >= since) => {
                 self.0.remove(&key);
                 Turn::Recovered(since)
@@ -95,11 +97,11 @@ mod tests {
         let mut stale = Stale::default();
         let profile: Arc<str> = "dmz".into();
         let at = |minute: i64| Timestamp::from_second(minute * 60).expect("in range");
-        // Minute, minutes without a complete pass, the minute in which one ended last.
+        // Minute, minutes for which a pass has been due, the minute in which one ended last.
         for (minute, age, completed, turn) in [
             (10, 10, None, Turn::Same),
-            (30, 30, None, Turn::Same),
-            (31, 31, None, Turn::Stale),
+            (15, 15, None, Turn::Same),
+            (31, 16, None, Turn::Stale),
             (40, 40, None, Turn::Same),
             (41, 1, None, Turn::Same),
             (42, 1, Some(3), Turn::Same),
@@ -132,5 +134,6 @@ mod tests {
         assert_eq!(parse(&key("a/b", Lane::Full)), Some(("a/b".into(), Lane::Full)));
         assert_eq!(parse("dmz/confirm"), None);
         assert_eq!(limit(Duration::from_mins(1)), PATIENCE);
+        assert_eq!(limit(Duration::from_hours(4)), Duration::from_hours(5));
     }
 }

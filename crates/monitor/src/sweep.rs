@@ -31,7 +31,7 @@ const MOST_ORDERED: usize = 4_096;
 /// Goes through the steps that are left. The record is as far as groups were reported in their order.
 pub(crate) async fn sweep(tools: &Tools, mut plan: Plan, cancel: &CancellationToken) -> PassRecord {
     let all = Coverage { tcp: plan.tcp.clone(), udp: plan.udp.clone() };
-    let course = Course::new(&plan.ground, plan.record.lane, &all, plan.record.seed);
+    let course = Course::new(&plan.ground, plan.record.lane, &all, plan.record.seed, plan.open);
     plan.record.groups_done = course.resume(plan.record.groups_done, plan.record.groups);
     plan.record.groups = course.steps();
     let mut record = plan.record.clone();
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         // Hosts that refuse the sensor are left alone; they count as not asked.
         let refusing = tools.restraint.borrow().hosts.iter().copied().map(model::AddressRange::single).collect();
         // Nor is what left the scope since the pass began.
-        let in_scope = tools.scope.load().space(tools.clock.now());
+        let in_scope = tools.scope.load().open_space(tools.clock.now());
         let everybody = self.course.addresses(step);
         let addresses = everybody.intersection(&in_scope).difference(&refusing);
         let new = self.new_ports(step, &everybody)?;

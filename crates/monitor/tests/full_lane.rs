@@ -219,7 +219,11 @@ impl Network for Ways {
 }
 
 async fn start(ways: &Ways, disk: &Disk) -> Daemon {
-    Daemon::start_on(CONFIG, Arc::new(ways.clone()), ways.clock.clone(), disk).await
+    start_with(CONFIG, ways, disk).await
+}
+
+async fn start_with(config: &str, ways: &Ways, disk: &Disk) -> Daemon {
+    Daemon::start_on(config, Arc::new(ways.clone()), ways.clock.clone(), disk).await
 }
 
 fn last_of(disk: &Disk) -> Option<PassRecord> {
@@ -267,7 +271,7 @@ async fn a_pass_over_many_networks_takes_the_time_its_period_says() {
 #[tokio::test(start_paused = true)]
 async fn a_kill_costs_a_chunk_at_most_and_nothing_that_counted() {
     let (ways, disk) = (Ways::new(), Disk::default());
-    for cut in [100_u64, 333, 1_234, 4_001] {
+    for cut in [100_u64, 333, 1_234, 3_001] {
         let daemon = start(&ways, &disk).await;
         pass(cut).await;
         daemon.kill().await;
@@ -290,5 +294,63 @@ async fn a_kill_costs_a_chunk_at_most_and_nothing_that_counted() {
         everybody().all(is_covered)
     };
     assert!(disk.regions().iter().any(|region| region.lane == Lane::Full && covered(region)));
+    daemon.stop().await.expect("it ends cleanly");
+}
+
+/// Two of whom one is there.
+fn of_two(scan: &str) -> String {
+    let few = CONFIG.replace("10.0.0.0/20", "10.0.0.4/31").replace(r#"full = "2h""#, scan);
+    assert!(few.contains("10.0.0.4/31") && few.contains(scan));
+    few
+}
+
+/// What is asked once more at each kill, of those two.
+const STEP: u64 = 2 * 1_056;
+
+#[tokio::test(start_paused = true)]
+async fn who_is_killed_twice_a_day_comes_round_in_three_days_all_the_same() {
+    let (ways, disk) = (Ways::new(), Disk::default());
+    let config = of_two(r#"full = "3d""#);
+    let (mut kills, began) = (0, Instant::now());
+    let record = loop {
+        let daemon = start_with(&config, &ways, &disk).await;
+        pass(11 * 3_600 + 1_234 * kills).await;
+        daemon.kill().await;
+        kills += 1;
+        if let Some(record) = disk.passes().into_iter().find(|pass| pass.lane == Lane::Full && pass.complete) {
+            break record;
+        }
+        assert!(began.elapsed() < Duration::from_hours(80), "{:?}", last_of(&disk));
+    };
+    assert!(kills > 4 && record.covered == 2, "{kills} kills, {record:?}");
+    let sweeps = ways.state().sweeps;
+    let asked = ways.state().asked;
+    // The next pass has begun.
+    let asked = asked - last_of(&disk).filter(|next| next.id != record.id).map_or(0, |next| next.probes);
+    assert!((2 * 65_535..2 * 65_535 + (kills + 2) * STEP + sweeps * 4).contains(&asked), "{asked} questions");
+    assert_eq!(found(&disk), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_goes_on_where_its_window_closed() {
+    let (ways, disk) = (Ways::new(), Disk::default());
+    // The clock begins at noon.
+    let config = of_two(r#"full = "2d", window = "22:00-06:00", zone = "UTC""#);
+    let daemon = start_with(&config, &ways, &disk).await;
+    let asked = || ways.state().asked;
+    let mut of_nights = Vec::new();
+    for _ in 0..2 {
+        let before = asked();
+        pass(10 * 3_600 - 1).await;
+        assert_eq!(asked(), before, "asked by day");
+        pass(8 * 3_600 + 61).await;
+        of_nights.push(asked() - before);
+        pass(6 * 3_600 - 60).await;
+    }
+    let record = last_of(&disk).expect("a pass");
+    assert!(record.complete && record.covered == 2, "{record:?}");
+    let (first, second) = (of_nights[0], of_nights[1]);
+    assert!(first > 60_000 && second > 20_000 && first + second < 2 * 65_535 + 2 * STEP + 1_000, "{of_nights:?}");
+    assert_eq!(found(&disk), 2);
     daemon.stop().await.expect("it ends cleanly");
 }

@@ -1,4 +1,4 @@
-use crate::{AssetScope, Lease};
+use crate::{AssetScope, Lease, hours::Hours};
 use jiff::Timestamp;
 use model::{AddressSet, Target};
 use std::{net::IpAddr, sync::Arc};
@@ -11,35 +11,63 @@ use std::{net::IpAddr, sync::Arc};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guard {
     excluded: Intervals,
-    /// One entry for each end of authorization; none is for ever.
-    allowed: Vec<(Option<Timestamp>, Intervals)>,
-    /// Sorted; the end is that of the lease or of its asset's authorization, whichever comes first.
-    leased: Vec<(u128, Timestamp)>,
+    /// One entry for each end of authorization and each asset's hours.
+    allowed: Vec<(Leave, Intervals)>,
+    /// Sorted by the numbers; the end is that of the lease or of its asset's authorization, whichever comes first.
+    leased: Vec<(u128, Leave)>,
+}
+
+/// Before the end, and at certain hours; none is for ever, and always.
+#[derive(Debug, Clone)]
+struct Leave {
+    until: Option<Timestamp>,
+    hours: Option<Arc<Hours>>,
+}
+
+impl Leave {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|end| now < end) && self.hours.as_ref().is_none_or(|hours| hours.is_open(now))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let alike = match (&self.hours, &other.hours) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        alike && self.until == other.until
+    }
 }
 
 impl Guard {
     /// From the raw configuration. `leases` are those the scope accepted.
-    pub(crate) fn new(assets: &[AssetScope], leases: &[Lease], exclude: &AddressSet) -> Self {
-        let mut allowed: Vec<(Option<Timestamp>, Vec<Interval>)> = Vec::new();
+    pub(crate) fn new(
+        assets: &[AssetScope],
+        leases: &[Lease],
+        exclude: &AddressSet,
+        hours: impl Fn(&Arc<str>) -> Option<Arc<Hours>>,
+    ) -> Self {
+        let mut allowed: Vec<(Leave, Vec<Interval>)> = Vec::new();
         for asset in assets {
             let intervals = asset.targets.iter().filter_map(interval);
-            match allowed.iter_mut().find(|(until, _)| *until == asset.until) {
+            let leave = Leave { until: asset.until, hours: hours(&asset.name) };
+            match allowed.iter_mut().find(|(known, _)| known.is(&leave)) {
                 Some((_, known)) => known.extend(intervals),
-                None => allowed.push((asset.until, intervals.collect())),
+                None => allowed.push((leave, intervals.collect())),
             }
         }
         let end_of = |asset: &Arc<str>| assets.iter().find(|a| a.name == *asset).and_then(|a| a.until);
-        let mut leased: Vec<(u128, Timestamp)> = leases
+        let mut leased: Vec<(u128, Leave)> = leases
             .iter()
             .flat_map(|lease| {
                 let until = end_of(&lease.asset).map_or(lease.until, |end| end.min(lease.until));
-                lease.addresses.iter().map(move |&ip| (number(ip), until))
+                let leave = Leave { until: Some(until), hours: hours(&lease.asset) };
+                lease.addresses.iter().map(move |&ip| (number(ip), leave.clone()))
             })
             .collect();
-        leased.sort_unstable();
+        leased.sort_unstable_by_key(|(number, _)| *number);
         Self {
             excluded: Intervals::new(exclude.ranges().iter().map(|r| (number(r.first()), number(r.last()))).collect()),
-            allowed: allowed.into_iter().map(|(until, intervals)| (until, Intervals::new(intervals))).collect(),
+            allowed: allowed.into_iter().map(|(leave, intervals)| (leave, Intervals::new(intervals))).collect(),
             leased,
         }
     }
@@ -52,13 +80,13 @@ impl Guard {
         let number = number(ip);
         is_host
             && !self.excluded.cover(number)
-            && (self.allowed.iter().any(|(until, set)| until.is_none_or(|end| now < end) && set.cover(number))
+            && (self.allowed.iter().any(|(leave, set)| set.cover(number) && leave.holds(now))
                 || self.is_leased(number, now))
     }
 
     fn is_leased(&self, number: u128, now: Timestamp) -> bool {
-        let from = self.leased.partition_point(|&(leased, _)| leased < number);
-        self.leased.iter().skip(from).take_while(|(leased, _)| *leased == number).any(|&(_, until)| now < until)
+        let from = self.leased.partition_point(|(leased, _)| *leased < number);
+        self.leased.iter().skip(from).take_while(|(leased, _)| *leased == number).any(|(_, leave)| leave.holds(now))
     }
 }
 

@@ -16,6 +16,7 @@ mod divisor;
 mod groups;
 mod guard;
 mod handle;
+mod hours;
 mod last_guard;
 pub mod ledger;
 mod never;

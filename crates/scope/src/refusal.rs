@@ -13,6 +13,8 @@ pub enum Refusal {
     NotAHost(IpAddr),
     #[error("the authorization of asset `{asset}`, which {ip} belongs to, ended at {until}")]
     Expired { ip: IpAddr, asset: Arc<str>, until: Timestamp },
+    #[error("asset `{asset}`, which {ip} belongs to, is asked in its window only, which opens at {opens}")]
+    Closed { ip: IpAddr, asset: Arc<str>, opens: Timestamp },
     #[error("no asset names `{name}` with {ip} as its present address")]
     Name { ip: IpAddr, name: ServiceName },
     #[error("port 0 cannot be probed")]

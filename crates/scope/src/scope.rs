@@ -2,9 +2,9 @@ mod space;
 
 pub use space::Space;
 
-use crate::{Refusal, guard::Guard, never};
+use crate::{Refusal, guard::Guard, hours::Hours, never};
 use jiff::Timestamp;
-use model::{AddressRange, AddressSet, Endpoint, ServiceName, Target};
+use model::{AddressRange, AddressSet, Endpoint, ServiceName, Target, Windows};
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// What an asset allows: its targets, and until when.
@@ -53,9 +53,15 @@ struct Asset {
     own: AddressSet,
     /// What of `own` is small enough to be swept.
     sweepable: AddressSet,
+    /// None is always.
+    hours: Option<Arc<Hours>>,
 }
 
 impl Asset {
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.hours.as_ref().is_none_or(|hours| hours.is_open(now))
+    }
+
     fn is_authorized(&self, now: Timestamp) -> bool {
         self.scope.until.is_none_or(|until| now < until)
     }
@@ -67,16 +73,28 @@ const LARGEST_SWEEP: u128 = 1 << 24;
 impl Scope {
     /// `exclude` is never touched, whatever else is said.
     pub fn new(assets: Vec<AssetScope>, exclude: AddressSet) -> Self {
-        let guard = Guard::new(&assets, &[], &exclude);
+        let guard = Guard::new(&assets, &[], &exclude, |_| None);
         let assets = assets
             .into_iter()
             .map(|scope| {
                 let ranges = || scope.targets.iter().filter_map(Target::range);
                 let (own, sweepable) = (ranges().collect(), ranges().filter(|range| is_sweepable(*range)).collect());
-                Asset { scope, own, sweepable }
+                Asset { scope, own, sweepable, hours: None }
             })
             .collect();
         Self { assets, exclude, no_host: never::no_host(), leases: Vec::new(), leased: HashMap::new(), guard }
+    }
+
+    /// The same scope, whose assets are asked while one of these windows of theirs is open, and those that are not named at all hours.
+    ///
+    /// What is closed stays scope: only leave to probe it is refused ([`Refusal::Closed`]).
+    #[must_use]
+    pub fn within(&self, windows: &HashMap<Arc<str>, Vec<Windows>>) -> Self {
+        let mut assets = self.assets.to_vec();
+        for asset in &mut assets {
+            asset.hours = windows.get(&asset.scope.name).map(|windows| Arc::new(Hours::new(windows.clone())));
+        }
+        Self { assets: assets.into(), ..self.clone() }.with_leases(self.leases.clone())
     }
 
     /// The same scope with these leases in place of those it had.
@@ -105,7 +123,8 @@ impl Scope {
             }
         }
         let raw: Vec<AssetScope> = self.assets.iter().map(|asset| asset.scope.clone()).collect();
-        let guard = Guard::new(&raw, &leases, &self.exclude);
+        let hours = |name: &Arc<str>| self.asset(name).and_then(|asset| asset.hours.clone());
+        let guard = Guard::new(&raw, &leases, &self.exclude, hours);
         Self {
             assets: Arc::clone(&self.assets),
             exclude: self.exclude.clone(),
@@ -119,10 +138,22 @@ impl Scope {
     /// Leave to probe an endpoint by its address.
     pub fn authorize(&self, endpoint: Endpoint, now: Timestamp) -> Result<InScope<Endpoint>, Refusal> {
         let ip = self.probeable(endpoint)?;
-        if self.assets.iter().any(|asset| asset.is_authorized(now) && asset.own.contains(ip))
-            || self.live_leases(ip, now).next().is_some()
+        let mut closed = None;
+        let mut is_open = |asset: &Asset| {
+            let is_open = asset.is_open(now);
+            if !is_open {
+                closed = Some(Arc::clone(&asset.scope.name));
+            }
+            is_open
+        };
+        if self.assets.iter().any(|asset| asset.is_authorized(now) && asset.own.contains(ip) && is_open(asset))
+            || self.live_leases(ip, now).any(|lease| self.asset(&lease.asset).is_some_and(&mut is_open))
         {
             return Ok(InScope(endpoint));
+        }
+        if let Some(asset) = closed {
+            let opens = self.asset(&asset).and_then(|asset| asset.hours.as_ref()).map_or(now, |hours| hours.opens(now));
+            return Err(Refusal::Closed { ip, asset, opens });
         }
         // Why not: only asked once it is refused.
         let leased = self.leases_of(ip).filter_map(|lease| self.asset(&lease.asset));
@@ -146,16 +177,17 @@ impl Scope {
         now: Timestamp,
     ) -> Result<InScope<Endpoint>, Refusal> {
         let ip = self.probeable(endpoint)?;
-        if self.live_leases(ip, now).any(|lease| lease.name == *name) {
+        let is_open = |lease: &Lease| self.asset(&lease.asset).is_some_and(|asset| asset.is_open(now));
+        if self.live_leases(ip, now).any(|lease| lease.name == *name && is_open(lease)) {
             Ok(InScope(endpoint))
         } else {
             Err(Refusal::Name { ip, name: name.clone() })
         }
     }
 
-    /// Whether [`Scope::authorize`] would give leave for some port of it.
+    /// Whether [`Scope::authorize`] would give leave for some port of it, at some hour of the day.
     pub fn contains(&self, ip: IpAddr, now: Timestamp) -> bool {
-        self.authorize(Endpoint::tcp(ip, 1), now).is_ok()
+        matches!(self.authorize(Endpoint::tcp(ip, 1), now), Ok(_) | Err(Refusal::Closed { .. }))
     }
 
     /// The assets an address belongs to now, in the order of the configuration; none where it may not be probed.
@@ -202,10 +234,23 @@ impl Scope {
         &self.leases
     }
 
-    /// Every address in scope now, in however large ranges, without exclusions.
+    /// Every address in scope now, in however large ranges, without exclusions, at whatever hours it may be asked.
     pub fn space(&self, now: Timestamp) -> AddressSet {
-        let own = self.assets.iter().filter(|asset| asset.is_authorized(now)).flat_map(|asset| asset.own.ranges());
-        let live = self.leases.iter().filter(|lease| self.is_live(lease, now));
+        self.space_of(now, |_| true)
+    }
+
+    /// Those that may be asked at this hour.
+    pub fn open_space(&self, now: Timestamp) -> AddressSet {
+        self.space_of(now, |asset| asset.is_open(now))
+    }
+
+    fn space_of(&self, now: Timestamp, counts: impl Fn(&Asset) -> bool) -> AddressSet {
+        let own = self.assets.iter().filter(|asset| asset.is_authorized(now) && counts(asset));
+        let own = own.flat_map(|asset| asset.own.ranges());
+        let live = self
+            .leases
+            .iter()
+            .filter(|lease| self.is_live(lease, now) && self.asset(&lease.asset).is_some_and(&counts));
         let leased = live.flat_map(|lease| lease.addresses.iter().copied().map(AddressRange::single));
         own.copied().chain(leased).collect::<AddressSet>().difference(&self.exclude)
     }

@@ -61,6 +61,7 @@ mod tests {
                 host_names: 0,
                 unsweepable: Vec::new(),
                 lanes: Vec::new(),
+                windows: None,
             };
             let ceilings = (rate.parse().expect(rate), rate_per_host.parse().expect(rate_per_host));
             let reached = ceiling(&profile, (lane, ports), ceilings);

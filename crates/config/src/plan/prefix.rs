@@ -88,6 +88,7 @@ mod tests {
         });
         let lane = LanePlan {
             lane: Lane::Full,
+            open: Duration::from_hours(1),
             period: Duration::from_hours(1),
             ports: 1,
             endpoints: 0,
@@ -102,6 +103,7 @@ mod tests {
             swept: ranges.collect(),
             host_names: 0,
             unsweepable: Vec::new(),
+            windows: None,
             lanes: vec![lane],
         }
     }

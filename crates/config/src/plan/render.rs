@@ -17,6 +17,9 @@ impl Plan {
                 let plural = if candidates == "1" { "" } else { "s" };
                 let _ = writeln!(text, "  not enumerable: {target}, {candidates} candidate{plural} so far");
             }
+            if let Some(windows) = &profile.windows {
+                let _ = writeln!(text, "  asks in its window only: {windows}");
+            }
             for lane in &profile.lanes {
                 let _ = writeln!(text, "  {}", line(profile, lane));
             }
@@ -67,7 +70,7 @@ fn addresses(profile: &ProfilePlan) -> String {
 }
 
 fn line(profile: &ProfilePlan, lane: &LanePlan) -> String {
-    let every = format!("{:<6} every {:<6}", lane.lane.as_str(), format_duration(lane.period));
+    let every = format!("{:<6} every {:<6}", lane.lane.as_str(), every(lane));
     if lane.lane == Lane::Known {
         return format!("{every} every endpoint ever seen open: grows with what is found");
     }
@@ -80,6 +83,12 @@ fn line(profile: &ProfilePlan, lane: &LanePlan) -> String {
     )
 }
 
+/// `1d`, or `1d (open for 8h)`.
+pub(super) fn every(lane: &LanePlan) -> String {
+    let period = format_duration(lane.period);
+    if lane.open < lane.period { format!("{period} (open for {})", format_duration(lane.open)) } else { period }
+}
+
 /// `full: 65,536 addresses × 65,535 ports every 1d = 49,710/s`.
 pub(super) fn arithmetic(profile: &ProfilePlan, lane: &LanePlan) -> String {
     format!(
@@ -87,7 +96,7 @@ pub(super) fn arithmetic(profile: &ProfilePlan, lane: &LanePlan) -> String {
         lane.lane,
         grouped(profile.addresses),
         grouped(u128::from(lane.ports)),
-        format_duration(lane.period),
+        every(lane),
         per_second(lane.needed_rate)
     )
 }

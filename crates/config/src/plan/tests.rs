@@ -166,3 +166,31 @@ fn a_lane_that_asks_too_few_hosts_at_a_time_is_refused() {
     }
     assert!(planned(&text("100/s")).is_feasible());
 }
+
+#[test]
+fn a_window_leaves_less_time_for_the_same_work() {
+    let of = |scan: &str| planned(&format!("[profile.p]\ntargets = [\"192.0.2.0/30\"]\nscan = {{ {scan} }}\n"));
+    let always = of("full = \"1d\", hot = \"5m\", likely = \"1h\"");
+    let nightly = of("full = \"1d\", hot = \"5m\", likely = \"1h\", window = \"22:00-06:00\", zone = \"UTC\"");
+    let rate = |plan: &Plan, of: Lane| lane(plan, of).needed_rate;
+    assert!((rate(&nightly, Lane::Full) - 3.0 * rate(&always, Lane::Full)).abs() < 1e-9);
+    for of in [Lane::Hot, Lane::Likely] {
+        assert!((rate(&nightly, of) - rate(&always, of)).abs() < 1e-9, "{of}");
+    }
+    let text = nightly.render(|_| AddressSet::empty());
+    for words in ["  asks in its window only: 22:00-06:00 UTC\n", "full   every 1d (open for 8h) 4 × 65,535 ports"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn defaults_are_stretched_over_as_many_windows_as_they_need() {
+    let plan = planned(
+        "[sensor]\nrate = \"1k/s\"\n[profile.p]\ntargets = [\"192.0.2.0/24\"]\n\
+         scan = { hot = \"never\", likely = \"never\", window = \"02:00-04:00\", zone = \"UTC\" }\n",
+    );
+    let full = lane(&plan, Lane::Full);
+    assert!(full.period > Duration::from_hours(24) && plan.is_feasible(), "{full:?}");
+    // 16.8 million questions at half of a thousand a second take 9.3 hours: five nights.
+    assert!(full.period <= Duration::from_hours(5 * 24) && full.open <= Duration::from_hours(10), "{full:?}");
+}

@@ -152,6 +152,7 @@ pub(super) fn report() -> StatusReport {
             last_started: Some(at(10)),
             last_finished: Some(at(20)),
             lag_s: 1.5,
+            opens: None,
             coverage: 0.75,
             probes: 100,
             attempts: 120,

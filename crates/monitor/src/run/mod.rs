@@ -19,7 +19,7 @@ pub use relabel::Relabelled;
 pub use rescope::scope_of;
 
 use crate::{
-    Batch, Journal, MonitorError, PassRecord,
+    Batch, Journal, MonitorError, Note, PassRecord,
     account::{Accounted, Book},
     audits::Audits,
     canary::{Canaries, Verdict},
@@ -38,7 +38,7 @@ use crate::{
     network::Network,
     pass::{Report, Tools},
     reverse::Round,
-    stale::Stale,
+    stale::{Stale, WANTED},
 };
 use config::Config;
 use inventory::{ConfirmRequest, Restoration};
@@ -115,6 +115,10 @@ pub struct Monitor<J> {
     decider: Decider,
     health: Health,
     stale: Stale,
+    /// For how long passes have been due, in seconds, as it was kept last.
+    worked_noted: stale::Worked,
+    /// Lanes whose pass an operator asked for and that has begun.
+    begun: Vec<String>,
     /// What passes are to hold back.
     restraint: watch::Sender<Restraint>,
     choice: Choice,
@@ -199,7 +203,7 @@ impl<J: Journal> Monitor<J> {
             reports: report_sender,
         };
         let mut monitor = Self {
-            lanes: lanes::lanes(&config, &restored.passes, now),
+            lanes: lanes::lanes(&config, &restored.passes),
             config,
             journal,
             clock,
@@ -215,6 +219,8 @@ impl<J: Journal> Monitor<J> {
             live,
             decider,
             stale: Stale::default(),
+            worked_noted: stale::Worked::new(),
+            begun: Vec::new(),
             health,
             restraint,
             choice: Choice::new(Instant::now()),
@@ -338,9 +344,7 @@ impl<J: Journal> Monitor<J> {
                     let fill = |event: &mut model::Event| event.reason = Some(said.to_owned());
                     self.decider.own_event(EventType::Audit, "halt", fill, now, &mut batch);
                 }
-                if self.halted && !halted {
-                    self.lanes.iter_mut().for_each(|state| state.rested(now));
-                }
+                self.count_work(now);
                 self.halted = halted;
                 if halted {
                     self.cancel_passes();
@@ -351,17 +355,28 @@ impl<J: Journal> Monitor<J> {
             }
             Command::ScanNow { profile, done } => {
                 let mut lanes = 0;
+                let mut opens = now;
                 for state in self.lanes.iter_mut().filter(|state| *state.profile == *profile) {
-                    state.wanted = true;
+                    opens = state.opens(now);
+                    if !self.halted {
+                        state.wanted = true;
+                    }
                     lanes += 1;
                 }
                 let answer = match (lanes, self.halted) {
                     (0, _) => Err(format!("no profile is named `{profile}`")),
                     (_, true) => Err("probing is halted; `perimeterd resume` first".to_owned()),
+                    _ if opens > now => Ok(format!(
+                        "{lanes} lanes of `{profile}` begin when its window opens, at {opens}: nothing is asked outside of it"
+                    )),
                     _ => Ok(format!("{lanes} lanes of `{profile}` begin now, or when their running pass ends")),
                 };
                 if answer.is_ok() {
                     let mut batch = Batch::default();
+                    for state in self.lanes.iter().filter(|state| *state.profile == *profile) {
+                        let key = crate::stale::key(&state.profile, state.lane);
+                        batch.note(Note { kind: WANTED.to_owned(), key, value: Some(now.to_string()) });
+                    }
                     let fill = |event: &mut model::Event| {
                         event.reason = Some("scan-now by the operator".to_owned());
                         event.profile = Some(profile);
@@ -422,6 +437,7 @@ impl<J: Journal> Monitor<J> {
             self.decider.purge(self.config.store.retention, now, &mut batch);
             self.purge_at = now.checked_add(PURGE_EVERY).unwrap_or(now);
         }
+        self.note_begun(&mut batch);
         self.finish_learning(now, &mut batch);
         self.tools.network.enter_asides(self.restraint.borrow().hosts.clone());
         batch.probes = self.book.overdue(now);

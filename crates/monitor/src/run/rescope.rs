@@ -5,10 +5,10 @@ use crate::{Batch, Journal, MonitorError, PassRecord, ground::Ground, lanes, lea
 use config::{Asset, Config};
 use inventory::Row;
 use jiff::Timestamp;
-use model::{AddressRange, AddressSet, Endpoint, EventType, NotEnumerable, PassId, ServiceName, Target};
+use model::{AddressRange, AddressSet, Endpoint, EventType, NotEnumerable, PassId, ServiceName, Target, Windows};
 use scope::{AssetScope, Refusal, Scope};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     ops::Bound,
     sync::Arc,
@@ -140,7 +140,7 @@ impl<J: Journal> Monitor<J> {
         self.decider.reconfigure(config.clone());
         self.leases.retain(&scope_of(&config));
         self.rescope();
-        let old = std::mem::replace(&mut self.lanes, lanes::lanes(&config, &self.ledger, now));
+        let old = std::mem::replace(&mut self.lanes, lanes::lanes(&config, &self.ledger));
         lanes::succeed(&mut self.lanes, &old);
         self.learning.configure(&config, &self.lanes);
         self.choice.reset(Instant::now());
@@ -190,7 +190,22 @@ pub fn scope_of(config: &Config) -> Scope {
             until: authorized_until(asset),
         })
         .collect();
-    Scope::new(assets, config.sensor.exclude.clone())
+    Scope::new(assets, config.sensor.exclude.clone()).within(&hours_of(config))
+}
+
+/// When assets may be asked that are not always: while the window of any profile that watches them is open.
+fn hours_of(config: &Config) -> HashMap<Arc<str>, Vec<Windows>> {
+    let mut hours: HashMap<Arc<str>, Option<Vec<Windows>>> = HashMap::new();
+    for profile in config.profiles.values().filter(|profile| profile.active) {
+        for asset in &profile.assets {
+            let known = hours.entry(asset.clone()).or_insert_with(|| Some(Vec::new()));
+            match (&profile.scan.windows, &mut *known) {
+                (Some(windows), Some(known)) => known.push(windows.clone()),
+                (_, known) => *known = None,
+            }
+        }
+    }
+    hours.into_iter().filter_map(|(asset, windows)| Some((asset, windows?))).collect()
 }
 
 /// When the authorization of an asset is over. "Until" names the last day: scanning ends when that day has, in UTC.
@@ -204,7 +219,7 @@ pub(super) fn authorized_until(asset: &Asset) -> Option<Timestamp> {
 /// what is known of it counts when it may be probed again.
 fn has_left(scope: &Scope, leased: &HashSet<IpAddr>, ip: IpAddr, now: Timestamp) -> bool {
     match scope.authorize(Endpoint::tcp(ip, 1), now) {
-        Ok(_) | Err(Refusal::Expired { .. }) => false,
+        Ok(_) | Err(Refusal::Expired { .. } | Refusal::Closed { .. }) => false,
         Err(Refusal::OutOfScope(_)) => !leased.contains(&ip),
         Err(_) => true,
     }

@@ -5,10 +5,12 @@ use crate::{
     Journal, confirm,
     lanes::{LaneState, Running},
     pass::{self, Plan},
+    stale,
 };
+use inventory::ConfirmRequest;
 use jiff::Timestamp;
-use model::{Lane, PassId};
-use scope::ledger::Why;
+use model::{Endpoint, Lane, PassId};
+use scope::{Refusal, ledger::Why};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 impl<J: Journal> Monitor<J> {
     pub(super) fn start_due(&mut self) {
         let now = self.clock.now();
+        self.end_closed(now);
         if self.halted {
             return;
         }
@@ -38,6 +41,10 @@ impl<J: Journal> Monitor<J> {
             && !self.restraint.borrow().everything
             && let Some(request) = self.confirmations.take(now)
         {
+            if let Err(Refusal::Closed { opens, .. }) = scope.authorize(Endpoint::tcp(request.ip, 1), now) {
+                self.confirmations.add([ConfirmRequest { at: opens, ..request }]);
+                continue;
+            }
             let id = self.pass_id("confirm", now);
             let tools = self.tools.on(&request.profile, Lane::Confirm, id, Why::Confirmation);
             let slots = self.confirm_slots.clone();
@@ -66,9 +73,13 @@ impl<J: Journal> Monitor<J> {
         let state = &mut self.lanes[index];
         let why = if state.wanted { Why::ScanNow } else { Why::Lane };
         let record = state.begin(&ground, seed, id, now);
+        if why == Why::ScanNow && !state.wanted {
+            self.begun.push(stale::key(&state.profile, state.lane));
+        }
         tracing::debug!(profile = %profile, lane = %state.lane, pass = %record.id, addresses = ground.asked(), "a pass begins");
         let plan = Plan {
             budget: state.budget(&record, now),
+            open: state.open,
             record: record.clone(),
             ground,
             tcp: state.tcp.clone(),
@@ -79,7 +90,7 @@ impl<J: Journal> Monitor<J> {
             discovers,
         };
         let cancel = CancellationToken::new();
-        state.running = Some(Running { record, cancel: cancel.clone() });
+        state.running = Some(Running { record, cancel: cancel.clone(), closes: state.closes(now) });
         let tools = self.tools.on(&plan.record.profile, plan.record.lane, plan.record.id, why);
         self.passes.spawn(pass::run(tools, plan, cancel));
     }
@@ -97,6 +108,19 @@ impl<J: Journal> Monitor<J> {
         }
     }
 
+    /// Ends the passes whose windows have closed: they go on where they were when those open again.
+    fn end_closed(&self, now: Timestamp) {
+        for state in &self.lanes {
+            if let Some(running) = &state.running
+                && running.closes.is_some_and(|closes| closes <= now)
+                && !running.cancel.is_cancelled()
+            {
+                tracing::info!(profile = %state.profile, lane = %state.lane, opens = %state.opens(now), "the window has closed: its pass goes on when it opens");
+                running.cancel.cancel();
+            }
+        }
+    }
+
     /// An id no other pass has: from the time, the run's seed and a counter.
     pub(super) fn pass_id(&mut self, kind: &str, now: Timestamp) -> PassId {
         self.counter += 1;
@@ -109,7 +133,10 @@ impl<J: Journal> Monitor<J> {
         let held = self.halted || self.restraint.borrow().everything;
         let confirm =
             if held || self.confirming.len() >= CONFIRMATIONS_AT_ONCE { None } else { self.confirmations.next_at() };
-        let next = [lane, confirm, Some(self.expiry_at)].into_iter().flatten().min();
+        let under_way = self.lanes.iter().filter_map(|state| state.running.as_ref());
+        let closes =
+            under_way.filter(|running| !running.cancel.is_cancelled()).filter_map(|running| running.closes).min();
+        let next = [lane, confirm, closes, Some(self.expiry_at)].into_iter().flatten().min();
         let wait = next.map_or(MOST_WAIT, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         (Instant::now() + wait.min(MOST_WAIT)).min(self.touched_at)
     }

@@ -49,6 +49,7 @@ pub(crate) fn empty_profile() -> Profile {
         assets: Vec::new(),
         rulesets: Vec::new(),
         scan: Scan {
+            windows: None,
             hot: None,
             known: None,
             likely: None,

@@ -146,6 +146,10 @@ fn last_pass(lane: &LaneStatus, report: &StatusReport) -> String {
         "now" => "just now".to_owned(),
         ago => format!("{ago} ago"),
     });
+    if let Some(opens) = lane.opens {
+        let finished = finished.unwrap_or_else(|| "never".to_owned());
+        return format!("{finished}, its window opens in {}", ago(report.now, opens));
+    }
     match (finished, lane.running) {
         (None, false) => "never".to_owned(),
         (None, true) => format!("{} done", percent(lane.progress)),

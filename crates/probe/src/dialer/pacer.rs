@@ -63,12 +63,19 @@ impl Pace {
         let at = {
             let mut job = lock(&self.0);
             let (now, interval) = (since(job.epoch), job.interval);
-            job.epoch + Duration::from_nanos(job.bucket.reserve(now, interval, TOLERANCE))
+            job.epoch + Duration::from_nanos(together(job.bucket.reserve(now, interval, TOLERANCE), interval))
         };
         if at > Instant::now() {
             sleep_until(at).await;
         }
     }
+}
+
+/// A few turns that come one after the other at leisure, taken at the end of the moment they fall into: waking up costs more than asking.
+fn together(at: u64, interval: u64) -> u64 {
+    let moment = interval.saturating_mul(TOGETHER).min(MOMENT);
+    // The grain of timers has them leave together anyway.
+    if interval < TOLERANCE / TOGETHER { at } else { at.div_ceil(moment) * moment }
 }
 
 /// The ceilings: one bucket for everything, one for each prefix and one for each host that was probed just now.
@@ -120,6 +127,10 @@ const HOSTS_OF_A_PREFIX: u64 = model::HOSTS_OF_A_PREFIX as u64;
 const TOLERANCE: u64 = 10_000_000;
 /// The same where a thread of its own keeps the time.
 const FINE: u64 = 500_000;
+/// No firewall counts a handful as a flood.
+const TOGETHER: u64 = 4;
+/// However rare they are, nobody waits longer for the others.
+const MOMENT: u64 = 100_000_000;
 /// Turns are taken this long ahead: whoever else has a question to the host must not wait long behind them.
 const AHEAD: u64 = 100_000_000;
 

@@ -86,6 +86,7 @@ fn configuration(profiles: &[(&str, &[&str], Vec<Rule>)]) -> Config {
             identify: Duration::from_hours(1),
             hot_ports: PortSet::empty(),
             tcp: PortSet::empty(),
+            windows: None,
             udp: PortSet::empty(),
         },
         confirm: Confirm::default(),

@@ -302,3 +302,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_closed_stays_scope_and_gets_no_packet() {
+    let nightly = |zone: &str| {
+        let zone = jiff::tz::TimeZone::get(zone).expect(zone);
+        Windows::new(vec!["22:00-06:00".parse().expect("hours")], zone).expect("a window")
+    };
+    let hours: HashMap<Arc<str>, Vec<Windows>> =
+        [("dmz".into(), vec![nightly("UTC")]), ("temporary".into(), vec![nightly("Asia/Tokyo")])].into();
+    let scope = lab().within(&hours).with_leases(vec![lease("dmz", "www.example.org", &["203.0.113.9"], at(1 << 30))]);
+    let noon: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a time");
+    let night: Timestamp = "2026-11-23T23:00:00Z".parse().expect("a time");
+    let dawn: Timestamp = "2026-11-23T14:00:00Z".parse().expect("a time");
+    for (address, at_noon, at_night, in_tokyos_night) in [
+        ("192.0.2.1", false, true, false),
+        ("203.0.113.9", false, true, false),
+        // In both assets: while one of them is open.
+        ("192.0.2.130", false, true, true),
+        ("198.51.100.1", false, false, true),
+        ("2001:db8:2::1", true, true, true),
+        // Whatever the hour.
+        ("192.0.2.7", false, false, false),
+    ] {
+        let address = ip(address);
+        for (now, expect) in [(noon, at_noon), (night, at_night), (dawn, in_tokyos_night)] {
+            let leave = scope.authorize(Endpoint::tcp(address, 443), now);
+            assert_eq!(leave.is_ok(), expect, "{address} {now}: {leave:?}");
+            assert_eq!(ScopeHandle::new(scope.clone()).permits(address, now), expect, "{address} {now}");
+            assert_eq!(
+                scope.contains(address, now),
+                lab().contains(address, now) || scope.leased.contains_key(&address)
+            );
+        }
+    }
+    assert!(scope.authorize_name(tcp("203.0.113.9"), &name("www.example.org"), noon).is_err());
+    assert!(scope.authorize_name(tcp("203.0.113.9"), &name("www.example.org"), night).is_ok());
+    let refusal = scope.authorize(tcp("192.0.2.1"), noon).expect_err("it is noon");
+    let opens = "2026-11-23T22:00:00Z".parse().expect("a time");
+    assert_eq!(refusal, Refusal::Closed { ip: ip("192.0.2.1"), asset: "dmz".into(), opens });
+    assert_eq!(scope.space(noon), scope.space(night));
+    assert_eq!(scope.open_space(night), scope.space(night).difference(&set(&["198.51.100.0/25"])));
+    assert_eq!(scope.open_space(noon).ranges().len(), 3, "the huge ones");
+    assert_eq!(scope.assets_of(ip("192.0.2.1"), noon), ["dmz".into()]);
+}

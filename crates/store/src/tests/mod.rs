@@ -238,6 +238,7 @@ fn pass(number: u32, lane: Lane) -> PassRecord {
         groups_done: 3,
         groups: 9,
         fingerprint: u64::MAX - 1,
+        manner: 7,
         complete: false,
         probes: 100,
         attempts: 101,

@@ -357,6 +357,7 @@ fn pass(number: usize) -> PassRecord {
         groups_done: number as u64,
         groups: OPERATIONS as u64,
         fingerprint: 1,
+        manner: 0,
         complete: number % 16 == 15,
         probes: 100,
         attempts: 100,
