@@ -137,5 +137,14 @@ fn it_knows_whom_it_asked_when_and_why() {
             watch.rows(&open, &["--limit", "10000"]).into_iter().map(|row| row["id"].clone()).collect();
         (ids.len() > kept.len() && kept.iter().all(|id| ids.contains(id))).then_some(())
     });
+    // That something may be missing is said where it may, and only there.
+    let said = |arguments: &[&str]| String::from_utf8(watch.ask(&open, arguments).stdout).expect("text");
+    assert_eq!(said(&[]).matches("the daemon was killed between ").count(), 1, "{}", said(&[]));
+    assert!(!said(&["--until", &begun.to_string()]).contains("killed"));
+    assert!(watch.daemon.stop(Duration::from_secs(10)).success(), "{}", watch.daemon.log());
+    watch.daemon = start(&watch.config, &watch.folder.path().join("in peace"));
+    eventually("the ledger after an end in peace", PATIENCE, || watch.ask(&open, &[]).status.success().then_some(()));
+    let said = String::from_utf8(watch.ask(&open, &[]).stdout).expect("text");
+    assert_eq!(said.matches("the daemon was killed between ").count(), 1, "{said}");
     assert!(watch.daemon.stop(Duration::from_secs(10)).success(), "{}", watch.daemon.log());
 }

@@ -25,7 +25,8 @@ impl Watch {
     /// With a window that lasts from so many hours from now on to so many.
     fn write(&self, from: i64, to: i64) {
         let now: Timestamp = model::Clock::now(&model::SystemClock);
-        let hour = |hours| (now + SignedDuration::from_hours(hours)).to_zoned(TimeZone::UTC).strftime("%H:%M").to_string();
+        let hour =
+            |hours| (now + SignedDuration::from_hours(hours)).to_zoned(TimeZone::UTC).strftime("%H:%M").to_string();
         let text = format!(
             r#"
 [store]

@@ -54,7 +54,7 @@ pub use journal::{
 pub use live::Snapshot;
 pub use network::{Answer, AuditRequest, Conversation, Introduction, Network, Surroundings};
 pub use review::Reviewed;
-pub use run::{Monitor, Parts, Relabelled, scope_of};
+pub use run::{GAP, Monitor, Parts, Relabelled, scope_of};
 pub use wired::Wired;
 
 // What the rows of the probe ledger are made of, for those who may not depend on the scope itself.

@@ -311,6 +311,18 @@ impl Mirages {
         true
     }
 
+    /// Whether a conversation with it was begun of late.
+    pub(crate) fn was_talked_to(&self, endpoint: &Endpoint) -> bool {
+        self.talked().contains_key(endpoint)
+    }
+
+    /// How many conversations with a host were begun within an hour.
+    pub(crate) fn talks_lately(&self, ip: IpAddr, now: Timestamp) -> usize {
+        let is_recent =
+            |talk: &Talk| Duration::try_from(now.duration_since(talk.begun)).is_ok_and(|age| age < TALK_EVERY);
+        self.talked().iter().filter(|(endpoint, talk)| endpoint.ip == ip && is_recent(talk)).count()
+    }
+
     /// A conversation with an endpoint behind a mirage, begun then, has ended and was reported.
     pub(crate) fn heard(&self, endpoint: Endpoint, begun: Timestamp) {
         let mut talked = self.talked();

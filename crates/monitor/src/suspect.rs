@@ -19,6 +19,11 @@ pub(crate) const MANY_PORTS: u32 = 512;
 pub(crate) const SOON: Duration = Duration::from_millis(60);
 /// Somebody real is looked for on these ports, of those that were to be asked, and wherever somebody was heard before.
 const LIKELY: &str = "top:100";
+/// And on so many others each time, drawn by lot among those where nobody listened yet: he may be anywhere, and listening on all of them
+/// at once would be a burden.
+const OTHERS: usize = 32;
+/// With one host somebody talks so often within an hour, those likely ports included.
+const TALKS_AN_HOUR: usize = 256;
 
 /// Those of one group.
 pub(crate) struct Suspects<'a> {
@@ -75,7 +80,9 @@ impl<'a> Suspects<'a> {
         while self.examined.join_next().await.is_some() {}
         for ip in &self.all {
             self.tools.mirages.suspect_no_more(*ip);
-            for endpoint in self.likely(*ip) {
+            let likely = self.likely(*ip);
+            let others = self.others(*ip, &likely);
+            for endpoint in likely.into_iter().chain(others) {
                 self.look_behind(endpoint);
             }
         }
@@ -86,6 +93,22 @@ impl<'a> Suspects<'a> {
         let likely = PortSet::parse(LIKELY, Transport::Tcp).unwrap_or_default();
         let is_likely = |endpoint: &Endpoint| likely.contains(endpoint.port) || self.tools.index.contains(endpoint);
         self.plan.tcp.iter().map(|port| Endpoint::tcp(ip, port)).filter(is_likely).collect()
+    }
+
+    /// Where many ports are asked.
+    fn others(&self, ip: IpAddr, likely: &[Endpoint]) -> Vec<Endpoint> {
+        if self.plan.tcp.len() < MANY_PORTS {
+            return Vec::new();
+        }
+        let (tools, lot) = (self.tools, self.tools.mirages.draw());
+        let lately = tools.mirages.talks_lately(ip, tools.clock.now()) + likely.len();
+        let most = TALKS_AN_HOUR.saturating_sub(lately).min(OTHERS / self.all.len().clamp(1, OTHERS));
+        let ports = self.plan.tcp.iter().map(|port| Endpoint::tcp(ip, port));
+        let mut others: Vec<Endpoint> =
+            ports.filter(|it| !likely.contains(it) && !tools.mirages.was_talked_to(it)).collect();
+        others.sort_by_cached_key(|endpoint| control::digest(&(lot, endpoint.port)));
+        others.truncate(most);
+        others
     }
 
     fn look_behind(&self, endpoint: Endpoint) {

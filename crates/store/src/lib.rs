@@ -28,8 +28,8 @@ pub use error::StoreError;
 pub use history::Ending;
 pub use open::{Options, Store};
 pub use reader::{
-    AlertFilter, AlertRow, CertificateFilter, Counts, DeliveryState, Difference, DifferenceKind, EventFilter, HostAt,
-    HostDetail, HostFilter, HostHistory, HostInterval, HostRow, OpenPort, PassFilter, PastFilter, ProbeFilter,
+    AlertFilter, AlertRow, CertificateFilter, Counts, DeliveryState, Difference, DifferenceKind, EventFilter, Gap,
+    HostAt, HostDetail, HostFilter, HostHistory, HostInterval, HostRow, OpenPort, PassFilter, PastFilter, ProbeFilter,
     ProbeRow, Probes, Reader, RecipientRow, ServiceFacts, ServiceFilter, ServiceInterval, ServiceRow, SoftwareFilter,
     SoftwareRow, Told,
 };

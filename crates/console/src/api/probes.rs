@@ -14,13 +14,15 @@ use axum::{
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
-use store::{ProbeFilter, ProbeRow};
+use store::{Gap, ProbeFilter, ProbeRow};
 
 /// A page, and how far back the ledger goes.
 #[derive(Debug, Serialize)]
 pub(super) struct Account {
     /// Everything asked since then stands in the ledger. None: nothing was ever asked.
     since: Option<Timestamp>,
+    /// But single questions of the last seconds before these kills.
+    gaps: Vec<Gap>,
     #[serde(flatten)]
     page: Page<ProbeRow>,
 }
@@ -45,5 +47,5 @@ pub(super) async fn probes(
     };
     let answer = console.reader.probes(filter).await.map_err(unreadable)?;
     let Json(page) = Page::new(answer.rows, query.limit, |row| Some(row.id.to_string()));
-    Ok(Json(Account { since: answer.since, page }))
+    Ok(Json(Account { since: answer.since, gaps: answer.gaps, page }))
 }

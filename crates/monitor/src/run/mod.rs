@@ -2,6 +2,7 @@
 //! is committed before anybody hears of it.
 
 mod commit;
+mod gaps;
 mod learning;
 mod mirage;
 mod relabel;
@@ -15,6 +16,7 @@ mod take;
 mod touched;
 mod well;
 
+pub use gaps::GAP;
 pub use relabel::Relabelled;
 pub use rescope::scope_of;
 
@@ -117,6 +119,8 @@ pub struct Monitor<J> {
     stale: Stale,
     /// For how long passes have been due, in seconds, as it was kept last.
     worked_noted: stale::Worked,
+    /// What is committed before anything is asked.
+    first: Batch,
     /// Lanes whose pass an operator asked for and that has begun.
     begun: Vec<String>,
     /// What passes are to hold back.
@@ -220,6 +224,7 @@ impl<J: Journal> Monitor<J> {
             decider,
             stale: Stale::default(),
             worked_noted: stale::Worked::new(),
+            first: Batch::default(),
             begun: Vec::new(),
             health,
             restraint,
@@ -253,6 +258,9 @@ impl<J: Journal> Monitor<J> {
         monitor.take_up(&restored.notes);
         monitor.restore_rules(&restored.notes);
         monitor.restore_roots(&restored.notes);
+        let mut first = Batch::default();
+        monitor.note_gap(&restored.notes, &mut first);
+        monitor.first = first;
         monitor.live.update(|live| live.events = restored.events);
         monitor.learning.configure(&monitor.config, &monitor.lanes);
         monitor.rescope();
@@ -263,7 +271,7 @@ impl<J: Journal> Monitor<J> {
 
     /// Watches until `shutdown`. Then the passes are cancelled and what they had is committed, within a few seconds.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), MonitorError> {
-        let mut batch = Batch::default();
+        let mut batch = std::mem::take(&mut self.first);
         self.decider.untell_expiries(self.clock.now(), &mut batch);
         self.retire_out_of_scope(&mut batch);
         self.dissolve_pools(&mut batch);
@@ -431,6 +439,7 @@ impl<J: Journal> Monitor<J> {
             self.expiry_at = now.checked_add(EXPIRY_EVERY).unwrap_or(now);
             self.decider.calm(now, &mut batch);
             self.look_for_stale_lanes(now, &mut batch);
+            self.note_alive(&mut batch);
             self.look_at_mirages(now);
         }
         if is_due(self.purge_at, PURGE_EVERY) {
@@ -469,7 +478,9 @@ impl<J: Journal> Monitor<J> {
         self.drain_passes(shutdown).await?;
         self.tools.network.enter_asides(self.restraint.borrow().hosts.clone());
         let probes = self.book.close(self.clock.now());
-        self.commit(Batch { probes, ..Batch::default() }, shutdown).await?;
+        let mut batch = Batch { probes, ..Batch::default() };
+        Self::note_end(&mut batch);
+        self.commit(batch, shutdown).await?;
         self.write_touched(touched::END_WRITES_FOR, shutdown).await
     }
 

@@ -45,14 +45,32 @@ struct Subject {
 #[derive(Debug, Deserialize)]
 struct Page {
     since: Option<Timestamp>,
+    #[serde(default)]
+    gaps: Vec<Gap>,
     items: Vec<Value>,
     next: Option<String>,
+}
+
+/// The daemon was killed between these.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Gap {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Gap {
+    fn said(self) -> String {
+        let (from, to) = (output::short_time(self.from), output::short_time(self.to));
+        format!(
+            "the daemon was killed between {from} and {to}: single questions of the 20 seconds before may be missing"
+        )
+    }
 }
 
 impl Probes {
     pub(crate) async fn run(self, global: &Global) -> Outcome {
         let mut client = Client::connect(global).await?;
-        let (mut rows, mut after, mut known_since) = (Vec::new(), None, None);
+        let (mut rows, mut after, mut known_since, mut gaps) = (Vec::new(), None, None, Vec::new());
         loop {
             let missing = self.limit.saturating_sub(rows.len() as u64).min(PAGE);
             if missing == 0 {
@@ -60,6 +78,7 @@ impl Probes {
             }
             let page: Page = client.get("/api/v1/probes", &self.query(missing, after.take())).await?;
             known_since = known_since.or(page.since);
+            gaps = page.gaps;
             let is_last = page.items.is_empty() || page.next.is_none();
             rows.extend(page.items);
             if is_last {
@@ -73,6 +92,9 @@ impl Probes {
             output::line(&self.no(known_since))?;
         } else {
             table(&rows).print()?;
+        }
+        if !self.format.json {
+            gaps.into_iter().try_for_each(|gap| output::line(&gap.said()))?;
         }
         Ok(if rows.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
     }

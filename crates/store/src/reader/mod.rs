@@ -23,7 +23,7 @@ pub use events::EventFilter;
 pub use history::{HostAt, HostHistory, HostInterval, PastFilter, ServiceFacts, ServiceInterval};
 pub use hosts::{HostDetail, HostFilter, HostRow, OpenPort};
 pub use passes::PassFilter;
-pub use probes::{ProbeFilter, ProbeRow, Probes};
+pub use probes::{Gap, ProbeFilter, ProbeRow, Probes};
 pub use services::{ServiceFilter, ServiceRow};
 pub use software::{SoftwareFilter, SoftwareRow};
 

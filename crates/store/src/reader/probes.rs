@@ -6,7 +6,7 @@ use crate::{
 use jiff::Timestamp;
 use model::{PassId, PortSet, Transport};
 use monitor::{
-    Numbering,
+    GAP, Numbering,
     ledger::{Errand, Mode, Order, Places, Subject, Territory, Touch, Volley, VolleyId, Why},
 };
 use rusqlite::{Connection, Row, params, types::Type};
@@ -66,8 +66,19 @@ pub struct ProbeRow {
 pub struct Probes {
     /// It knows of everything that was asked since then. None: nothing ever was.
     pub since: Option<Timestamp>,
+    /// When the daemon was killed in the time that was asked after: single questions of its last seconds may be missing.
+    pub gaps: Vec<Gap>,
     /// The newest first.
     pub rows: Vec<ProbeRow>,
+}
+
+/// A kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// It was seen at work then.
+    pub from: Timestamp,
+    /// And began again then.
+    pub to: Timestamp,
 }
 
 impl Reader {
@@ -95,10 +106,26 @@ impl Reader {
             }
             rows.sort_by_key(|row| std::cmp::Reverse(row.id));
             rows.truncate(filter.limit);
-            Ok(Probes { since, rows })
+            let gaps = gaps(&connection, &filter)?;
+            Ok(Probes { since, gaps, rows })
         })
         .await
     }
+}
+
+fn gaps(connection: &Connection, filter: &ProbeFilter) -> rusqlite::Result<Vec<Gap>> {
+    let mut notes = connection.prepare_cached("SELECT key, value FROM note WHERE kind = ?1 ORDER BY key")?;
+    let notes = notes.query_map([GAP], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut gaps = Vec::new();
+    for note in notes {
+        let (from, to) = note?;
+        // Written by the monitor; one that cannot be read is said by it when it starts.
+        let (Ok(from), Ok(to)) = (from.parse(), to.parse()) else { continue };
+        if filter.until.is_none_or(|until| from <= until) && filter.since.is_none_or(|since| to >= since) {
+            gaps.push(Gap { from, to });
+        }
+    }
+    Ok(gaps)
 }
 
 fn of_territory(

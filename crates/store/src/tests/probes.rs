@@ -73,12 +73,12 @@ fn count(folder: &Path, table: &str) -> i64 {
 async fn says_when_and_why_and_that_nobody_did() {
     let folder = folder();
     let store = open_with(folder.path(), &Options { vantage: "scan1".into(), ..Options::default() });
-    assert_eq!(asked(&store, about("192.0.2.7", None)).await, Probes { since: None, rows: Vec::new() });
+    assert_eq!(asked(&store, about("192.0.2.7", None)).await, Probes { since: None, gaps: Vec::new(), rows: Vec::new() });
     let ssh = model::Endpoint::tcp(ip("192.0.2.7"), 22);
     commit(&store, vec![sweep(1, 0, Some(60)), conversation(30, &[ssh])]).await;
     commit(&store, vec![sweep(2, 300, Some(360))]).await;
 
-    let Probes { since, rows } = asked(&store, about("192.0.2.7", Some(22))).await;
+    let Probes { since, rows, .. } = asked(&store, about("192.0.2.7", Some(22))).await;
     assert_eq!(since, Some(at(1800)), "the clock of the test");
     let told: Vec<_> = rows.iter().map(|row| (row.why, row.not_before, row.not_after, row.sure)).collect();
     assert_eq!(
@@ -177,7 +177,7 @@ async fn what_is_old_goes_and_what_is_too_much() {
     assert_eq!(expire(100).await.volleys, 11, "too many: the oldest, in steps of an eighth of the retention");
     assert_eq!((count(folder.path(), "probe_volley"), count(folder.path(), "probe_territory")), (30, 1));
     assert_eq!(expire(10).await, Expired { volleys: 20, ..Expired::default() });
-    let Probes { since, rows } = asked(&store, about("192.0.2.7", Some(22))).await;
+    let Probes { since, rows, .. } = asked(&store, about("192.0.2.7", Some(22))).await;
     assert_eq!((since, rows.len()), (Some(at(30 * DAY)), 10));
     assert_eq!(expire(0).await.volleys, 10);
     assert_eq!((count(folder.path(), "probe_volley"), count(folder.path(), "probe_territory")), (0, 0));
