@@ -27,6 +27,13 @@ fn open(output: &Output) -> BTreeSet<String> {
         .collect()
 }
 
+/// The last line of a scan.
+fn summary(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let last = said.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok());
+    last.filter(|last| last["kind"] == "summary").unwrap_or_else(|| panic!("no summary: {said}"))
+}
+
 /// One scan from a host, as root, or as nobody with no capability left.
 fn scan(host: &Host, as_root: bool, arguments: &[&str]) -> Output {
     let binary = binary().to_string_lossy();
@@ -63,8 +70,12 @@ fn what_is_open_is_found_over_both_families_with_and_without_privileges() {
     }
     let (line, _listeners, truth) = line();
     let arguments = [TARGETS[0], TARGETS[1], "--tcp", "21-23,8080", "--rate", "1k/s"];
-    for as_root in [true, false] {
-        assert_eq!(open(&scan(line.near(), as_root, &arguments)), truth, "as root: {as_root}");
+    for (as_root, mode, why) in [(true, "raw", "are answered"), (false, "connect", "CAP_NET_RAW")] {
+        let output = scan(line.near(), as_root, &arguments);
+        assert_eq!(open(&output), truth, "as root: {as_root}");
+        let summary = summary(&output);
+        assert_eq!(summary["mode"], mode, "{summary}");
+        assert!(summary["mode_why"].as_str().is_some_and(|said| said.contains(why)), "{summary}");
     }
     // Nothing but what was asked for: each endpoint at least once, and no address beside them.
     let asked = line.count("asked");
@@ -127,6 +138,11 @@ fn count(daemon: &Daemon, kind: &str) -> usize {
 fn the_sensor_says_so_once(fail: impl Fn(&Line), mend: impl Fn(&Line)) {
     let (line, _listeners, _) = line();
     let daemon = watch(&line);
+    let status = eventually("packets of its own", PATIENCE, || {
+        let status = daemon.status();
+        (status["mode"] == "raw" && status["engine"]["limited_by"] == "deadline").then_some(status)
+    });
+    assert!(status["mode_why"].as_str().is_some_and(|why| !why.is_empty()), "{status}");
     fail(&line);
     eventually("SENSOR_DEGRADED", PATIENCE, || (count(&daemon, "SENSOR_DEGRADED") > 0).then_some(()));
     mend(&line);

@@ -51,6 +51,7 @@ fn what_a_router_leads_to_is_asked_by_packets() {
     let expected = hosts.map(|ip| ip.parse().expect("an address"));
     assert_eq!(open, everything(&expected, &PORTS));
     assert_eq!((&summary["hosts_up"], &summary["p_miss_random_loss"]), (&6.into(), &0.0.into()), "{summary}");
+    assert_eq!(summary["limited_by"], "ceiling", "{summary}");
     // One question each, and now and then a canary: an answer with a cookie is proof.
     let asked = line.count("asked");
     assert!((6 * 1024..6 * 1024 + 600).contains(&asked), "{:?}", line.counts());

@@ -58,8 +58,9 @@ pub struct NotEnumerable {
 pub struct EngineStatus {
     /// Packets a second that may leave now.
     pub rate: f64,
-    /// What keeps it from more: `ceiling` (what the configuration allows), `path` (more would be lost on the way), `link` (this
-    /// machine or its link takes no more).
+    /// What keeps it from more: `ceiling` (what the configuration allows in all), `deadline` (the periods ask for less), `host` and
+    /// `prefix` (what each host, or each network, may get), `path` (more would be lost on the way), `link` (this machine or its link takes
+    /// no more).
     pub limited_by: String,
     pub sent: u64,
     /// Packets that could not be sent.

@@ -82,6 +82,9 @@ fn head(report: &StatusReport) -> Vec<String> {
 fn engine(engine: &EngineStatus) -> String {
     let limit = match engine.limited_by.as_str() {
         "ceiling" => "what the configuration allows".to_owned(),
+        "deadline" => "the periods ask for less".to_owned(),
+        "host" => "each host that is asked has its own ceiling".to_owned(),
+        "prefix" => "each network that is asked has its own ceiling".to_owned(),
         "path" => "more would be lost on the way".to_owned(),
         "link" => "this machine or its link takes no more".to_owned(),
         other => printable(other).into_owned(),

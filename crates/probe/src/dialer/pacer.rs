@@ -95,6 +95,8 @@ pub(crate) struct Turns {
     prefixes: Table,
     prefix_interval: u64,
     key: u64,
+    /// Who had to wait for his host, and who for his prefix, since that was looked at.
+    waits: [u64; 2],
 }
 
 /// Where the buckets of a host and its prefix are.
@@ -144,6 +146,7 @@ impl Pacer {
             prefixes: Table::new(PREFIXES),
             prefix_interval: 0,
             key: RandomState::new().hash_one(0),
+            waits: [0; 2],
         };
         turns.set(rate, rate_per_host);
         Self { epoch: Instant::now(), inner: Mutex::new(turns) }
@@ -244,6 +247,9 @@ impl Turns {
         let (host, prefix) = (self.hosts.bucket(host), self.prefixes.bucket(prefix));
         let own = host.due(now, self.host_interval, TOLERANCE);
         let due = own.max(prefix.due(now, self.prefix_interval, TOLERANCE));
+        if due > now {
+            self.waits[usize::from(due > own)] += 1;
+        }
         if due > now + AHEAD {
             return Turn::NotBefore(now + AHEAD / 2);
         }
@@ -254,6 +260,12 @@ impl Turns {
         }
         self.global.reserve(now, self.interval, FINE);
         Turn::Now
+    }
+
+    /// Whether more packets waited for prefixes than for hosts, since it was asked last.
+    pub(crate) fn waits_by_prefix(&mut self) -> bool {
+        let [by_host, by_prefix] = std::mem::take(&mut self.waits);
+        by_prefix > by_host
     }
 
     /// Takes a turn for a packet whose host and prefix had theirs.

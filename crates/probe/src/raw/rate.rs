@@ -11,9 +11,15 @@ use tokio::time::Instant;
 /// What holds the rate down now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Limiting {
-    /// Only what the operator allows, or what the deadline asks for.
+    /// Only what the operator allows in all.
     #[default]
     Ceiling,
+    /// Deadlines ask for no more.
+    Deadline,
+    /// What the operator allows for each host that is left.
+    Host,
+    /// What that comes to for each of their networks ([`model::HOSTS_OF_A_PREFIX`]).
+    Prefix,
     /// Packets are lost on the way when more of them are sent.
     Path,
     /// This machine loses packets, or its link does not take more of them.
@@ -24,6 +30,9 @@ impl Limiting {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ceiling => "ceiling",
+            Self::Deadline => "deadline",
+            Self::Host => "host",
+            Self::Prefix => "prefix",
             Self::Path => "path",
             Self::Link => "link",
         }

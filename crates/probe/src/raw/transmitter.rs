@@ -1,10 +1,12 @@
 //! The thread that sends: whose turn it is, at what pace, by which way.
 
 mod aside;
+mod holds;
 mod pick;
 #[cfg(test)]
 mod tests;
 
+use super::rate::Limiting;
 use super::{
     allowance::Allowance,
     exit::{Entry, Exit, Owner},
@@ -16,6 +18,7 @@ use super::{
     volley::{Knock, Order, Report, Sink, Stretch},
 };
 use crate::dialer::{Buckets, Pace, Pacer, Turn};
+use holds::{Hold, Holds};
 use model::{Clock, Endpoint, LocalErrorKind, NotProbed, Outcome, Transport};
 use pick::Deferred;
 use scope::{InScope, LastGuard, ScopeHandle};
@@ -139,6 +142,10 @@ struct Running {
     lost_at_tick: u64,
     /// Whether a volley was there at all since the last tick.
     was_busy: bool,
+    /// What was waited for since then.
+    holds: Holds,
+    /// What held the rate down when there was anything to send, where the way did not.
+    held_by: Limiting,
 }
 
 impl Running {
@@ -167,6 +174,8 @@ impl Running {
             sent_at_tick: 0,
             lost_at_tick: 0,
             was_busy: false,
+            holds: Holds::default(),
+            held_by: Limiting::default(),
         }
     }
 
@@ -182,8 +191,11 @@ impl Running {
             self.end_volleys();
             self.tick();
             if sent < AT_ONCE {
-                let wait = self.wait();
-                match self.it.commands.recv_timeout(wait) {
+                let (wait, hold) = self.wait();
+                let began = Instant::now();
+                let command = self.it.commands.recv_timeout(wait);
+                self.holds.add(hold, began.elapsed());
+                match command {
                     Ok(command) => self.obey(command),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -448,7 +460,12 @@ impl Running {
             self.it.shared.losses.note(overload.from, overload.to);
         }
         tracing::trace!(rate = self.controller.rate(), sent = rate, ?verdicts, lost, "a look at how packets fare");
+        let by_prefix = self.it.pacer.turns().waits_by_prefix();
+        if let Some(hold) = std::mem::take(&mut self.holds).greatest(by_prefix) {
+            self.held_by = hold;
+        }
         let limiting = self.controller.limiting();
+        let shown = if limiting == Limiting::Ceiling { self.held_by } else { limiting };
         if limiting != before {
             tracing::debug!(
                 limiting = limiting.as_str(),
@@ -462,7 +479,7 @@ impl Running {
         state.canaries.add(verdicts);
         self.it.shared.set_state(State {
             rate: self.controller.rate(),
-            limiting,
+            limiting: shown,
             settled: self.controller.settled(),
             doubted: self.controller.doubted(),
             ..state
@@ -479,15 +496,17 @@ impl Running {
     }
 
     /// Until there is something to do again.
-    fn wait(&self) -> Duration {
+    fn wait(&self) -> (Duration, Option<Hold>) {
         let now = self.it.pacer.now();
         let has_room = self.deferred.len() < MOST_DEFERRED;
         let has_work = has_room && self.active.iter().any(|active| !active.is_exhausted)
             || !self.held.is_empty()
             || !self.it.shared.questions.is_empty();
         let mut until = now + u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
+        let mut hold = None;
         if let Some(first) = self.deferred.peek() {
             until = until.min(first.due);
+            hold = Some(Hold::Host);
         }
         if has_work {
             let everybody = self.it.pacer.next_turn();
@@ -500,9 +519,11 @@ impl Running {
             let earliest =
                 if !self.held.is_empty() || !self.it.shared.questions.is_empty() { Duration::ZERO } else { earliest };
             let earliest = now + u64::try_from(earliest.as_nanos()).unwrap_or(u64::MAX);
-            until = until.min(earliest.max(everybody).max(self.allowance.from()));
+            let all = everybody.max(self.allowance.from());
+            hold = Some(if earliest > all { Hold::Pace } else { Hold::Everybody });
+            until = until.min(earliest.max(all));
         }
-        Duration::from_nanos(until.saturating_sub(now)).max(SHORTEST)
+        (Duration::from_nanos(until.saturating_sub(now)).max(SHORTEST), hold)
     }
 }
 

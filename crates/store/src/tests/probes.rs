@@ -73,7 +73,10 @@ fn count(folder: &Path, table: &str) -> i64 {
 async fn says_when_and_why_and_that_nobody_did() {
     let folder = folder();
     let store = open_with(folder.path(), &Options { vantage: "scan1".into(), ..Options::default() });
-    assert_eq!(asked(&store, about("192.0.2.7", None)).await, Probes { since: None, gaps: Vec::new(), rows: Vec::new() });
+    assert_eq!(
+        asked(&store, about("192.0.2.7", None)).await,
+        Probes { since: None, gaps: Vec::new(), rows: Vec::new() }
+    );
     let ssh = model::Endpoint::tcp(ip("192.0.2.7"), 22);
     commit(&store, vec![sweep(1, 0, Some(60)), conversation(30, &[ssh])]).await;
     commit(&store, vec![sweep(2, 300, Some(360))]).await;
