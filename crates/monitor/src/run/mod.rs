@@ -279,6 +279,7 @@ impl<J: Journal> Monitor<J> {
         self.commit(batch, &shutdown).await?;
         self.relabel_if_due(&shutdown).await?;
         self.meet_roots(&shutdown).await?;
+        self.say_what_is_closed();
         loop {
             self.start_due();
             if Instant::now() >= self.show_at {

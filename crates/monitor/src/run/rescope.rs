@@ -149,6 +149,7 @@ impl<J: Journal> Monitor<J> {
         self.dissolve_pools(&mut batch);
         let fill = |event: &mut model::Event| event.reason = Some("the new configuration is in force".to_owned());
         self.decider.own_event(EventType::ConfigReloaded, "config", fill, now, &mut batch);
+        self.say_what_is_closed();
         self.commit(batch, shutdown).await
     }
 

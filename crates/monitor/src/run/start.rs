@@ -11,7 +11,7 @@ use inventory::ConfirmRequest;
 use jiff::Timestamp;
 use model::{Endpoint, Lane, PassId};
 use scope::{Refusal, ledger::Why};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -105,6 +105,20 @@ impl<J: Journal> Monitor<J> {
     pub(super) fn cancel_passes(&mut self) {
         for running in self.lanes.iter().filter_map(|state| state.running.as_ref()) {
             running.cancel.cancel();
+        }
+    }
+
+    /// Who starts a daemon and sees nothing happen is told why.
+    pub(super) fn say_what_is_closed(&self) {
+        let now = self.clock.now();
+        let closed: BTreeMap<&Arc<str>, Timestamp> = self
+            .lanes
+            .iter()
+            .map(|state| (&state.profile, state.opens(now)))
+            .filter(|(_, opens)| *opens > now)
+            .collect();
+        for (profile, opens) in closed {
+            tracing::info!(%profile, %opens, "the window is closed: nothing is asked until it opens");
         }
     }
 
