@@ -262,3 +262,6 @@ fn kind(error: &WireError) -> LocalErrorKind {
         _ => LocalErrorKind::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;
