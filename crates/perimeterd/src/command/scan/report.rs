@@ -298,13 +298,19 @@ fn sentence(summary: &SummaryLine) -> String {
         Some(p) if p > 0.0 => format!(", the chance that it hid a given open port {p:.0e}"),
         _ => String::new(),
     };
+    let replayed = match summary.packets.as_ref().map_or(0, |packets| packets.replayed) {
+        0 => String::new(),
+        stretches => format!(", {} asked again for packets lost here", count(stretches, "stretch", "stretches")),
+    };
     format!(
-        "{}{} up of {}, {} open, {} asked in {:.1} s, {loss}{interval}{miss}; TCP by {}: {}",
+        "{}{} up of {}, {} open, {} asked by {} from {} in {:.1} s, {loss}{interval}{miss}{replayed}; TCP by {}: {}",
         if summary.incomplete { "incomplete: " } else { "" },
         count(summary.hosts_up, "host", "hosts"),
         count(summary.targets, "address", "addresses"),
         count(summary.open, "port", "ports"),
         count(summary.probes, "endpoint", "endpoints"),
+        count(summary.attempts, "attempt", "attempts"),
+        count(summary.vantages.into(), "vantage", "vantages"),
         summary.seconds,
         if summary.mode == "raw" { "packets of our own" } else { "connections" },
         summary.mode_why,
@@ -390,7 +396,7 @@ mod tests {
         }
         assert_eq!(
             sentence(&summary),
-            "3 hosts up of 256 addresses, 9 ports open, 4096 endpoints asked in 2.1 s, 0.04% loss measured (95% sure: 0.01% \
+            "3 hosts up of 256 addresses, 9 ports open, 4096 endpoints asked by 4100 attempts from 1 vantage in 2.1 s, 0.04% loss measured (95% sure: 0.01% \
              to 0.14%), the chance that it hid a given open port 2e-5; TCP by connections: every target \
              is this machine itself"
         );
