@@ -105,6 +105,6 @@ fn who_is_ruled_out_at_this_hour_gets_no_packet() {
     let status = watch.said(&["status"]);
     assert!(!status.contains("its window opens"), "{said} {status}");
     let said = watch.said(&["scan-now", "night"]);
-    assert!(said.contains("3 lanes of `night` begin now"), "{said}");
+    assert!(said.contains("3 lanes of `night` come round now"), "{said}");
     assert!(daemon.stop(Duration::from_secs(10)).success(), "{}", daemon.log());
 }

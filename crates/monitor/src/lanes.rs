@@ -9,6 +9,7 @@ use crate::{
 use config::{Config, Profile};
 use jiff::Timestamp;
 use model::{Coverage, Lane, LaneStatus, PassId, PortSet, Windows};
+use scope::ledger::Why;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -52,6 +53,7 @@ pub(crate) struct Running {
     pub(crate) cancel: CancellationToken,
     /// Its window closes then.
     pub(crate) closes: Option<Timestamp>,
+    pub(crate) why: Why,
 }
 
 /// The lanes a configuration asks for, with what the ledger remembers of them.
@@ -205,6 +207,14 @@ impl LaneState {
     /// For how long the pass that is owed has been due.
     pub(crate) fn worked(&self) -> Duration {
         self.worked
+    }
+
+    /// Asked for by an operator: what is under way at leisure goes on in haste, and then all of it comes round.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+        if let Some(running) = self.running.as_ref().filter(|running| running.why != Why::ScanNow) {
+            running.cancel.cancel();
+        }
     }
 
     /// As the last run left it.

@@ -354,3 +354,26 @@ async fn a_pass_goes_on_where_its_window_closed() {
     assert_eq!(found(&disk), 2);
     daemon.stop().await.expect("it ends cleanly");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_it_now_does_not_wait_for_days() {
+    let (ways, disk) = (Ways::new(), Disk::default());
+    let daemon = start_with(&of_two(r#"full = "10d""#), &ways, &disk).await;
+    pass(24 * 3_600).await;
+    let before = last_of(&disk).expect("a pass is under way");
+    assert!(!before.complete && before.groups_done > 0, "{before:?}");
+    daemon.handle.scan_now("dmz").await.expect("it listens").expect("such a profile");
+    // What is left takes most of a day, and then everything a day.
+    pass(24 * 3_600).await;
+    let complete = || disk.passes().into_iter().filter(|pass| pass.lane == Lane::Full && pass.complete).count();
+    assert!(complete() >= 1, "{:?}", last_of(&disk));
+    pass(26 * 3_600).await;
+    let last = last_of(&disk).expect("a pass");
+    assert!(last.complete && last.id != before.id && last.covered == 2, "{last:?}");
+    // And then at leisure again.
+    let asked = ways.state().asked;
+    pass(24 * 3_600).await;
+    let asked = ways.state().asked - asked;
+    assert!(asked < 40_000, "{asked}");
+    daemon.stop().await.expect("it ends cleanly");
+}

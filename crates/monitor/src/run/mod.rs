@@ -368,7 +368,7 @@ impl<J: Journal> Monitor<J> {
                 for state in self.lanes.iter_mut().filter(|state| *state.profile == *profile) {
                     opens = state.opens(now);
                     if !self.halted {
-                        state.wanted = true;
+                        state.want();
                     }
                     lanes += 1;
                 }
@@ -378,7 +378,9 @@ impl<J: Journal> Monitor<J> {
                     _ if opens > now => Ok(format!(
                         "{lanes} lanes of `{profile}` begin when its window opens, at {opens}: nothing is asked outside of it"
                     )),
-                    _ => Ok(format!("{lanes} lanes of `{profile}` begin now, or when their running pass ends")),
+                    _ => {
+                        Ok(format!("{lanes} lanes of `{profile}` come round now; what is under way is finished first"))
+                    }
                 };
                 if answer.is_ok() {
                     let mut batch = Batch::default();
