@@ -7,7 +7,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use model::Vantage;
-use monitor::ledger::{Entry, Errand, Mode, Order, Territory, VolleyId};
+use monitor::ledger::{Entry, Errand, Order, Territory, VolleyId};
 use rusqlite::{Connection, params};
 
 /// Territories looked through in one transaction.
@@ -38,7 +38,7 @@ pub(crate) fn put(steps: Steps<'_>, entry: &Entry, vantage: &Vantage, now: Times
         "INSERT INTO probe_volley (territory, id, errand, attempt, last_attempt, raw, source, seed, moments, first_index,
              end_index, some, began, ended)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-         ON CONFLICT (territory, id) DO UPDATE SET first_index = excluded.first_index, end_index = excluded.end_index,
+         ON CONFLICT (territory, id) DO UPDATE SET raw = excluded.raw, first_index = excluded.first_index, end_index = excluded.end_index,
              some = excluded.some, began = excluded.began, ended = excluded.ended, moments = excluded.moments",
         params![
             territory,
@@ -46,7 +46,7 @@ pub(crate) fn put(steps: Steps<'_>, entry: &Entry, vantage: &Vantage, now: Times
             errand,
             volley.attempts.0,
             volley.attempts.1,
-            volley.mode == Mode::Raw,
+            volley.mode.number(),
             volley.source.map(address),
             seed,
             moments,

@@ -109,7 +109,8 @@ impl<'a> Swept<'a> {
         for round in &outcome.knocks {
             if let Asked::Those(those) = &round.asked {
                 let list = Numbering::list(those.iter().copied());
-                self.again(round, Order::Ascending, &list, Arc::new(Territory::of(&list)), outcome.aborted);
+                let territory = Arc::new(Territory::of(&list));
+                self.again_by(Mode::Knock, round, Order::Ascending, &list, territory, outcome.aborted);
             }
         }
         let (Some(mut entry), Some(numbering)) = (self.entry.take(), self.numbering.take()) else { return };
@@ -144,9 +145,21 @@ impl<'a> Swept<'a> {
     }
 
     fn again(&self, round: &Round, order: Order, numbering: &Numbering, territory: Arc<Territory>, some: bool) {
+        self.again_by(mode_of(round), round, order, numbering, territory, some);
+    }
+
+    fn again_by(
+        &self,
+        mode: Mode,
+        round: &Round,
+        order: Order,
+        numbering: &Numbering,
+        territory: Arc<Territory>,
+        some: bool,
+    ) {
         let attempts = (round.attempt, round.attempt);
         let mut volley = self.network.volley(numbering.len(), order, attempts, round.began);
-        (volley.some, volley.ended, volley.mode) = (some, Some(round.ended), mode_of(round));
+        (volley.some, volley.ended, volley.mode) = (some, Some(round.ended), mode);
         self.network.book.enter(Entry { volley, territory }, self.network.clock.now());
     }
 }

@@ -60,6 +60,8 @@ pub enum Mode {
     Raw,
     /// The kernel's connections and sockets.
     Connect,
+    /// Packets of our own that ask whether anybody is there: an echo and a timestamp of ICMP, a TCP ACK. The endpoint stands for its host.
+    Knock,
 }
 
 /// In which order the endpoints were asked.
@@ -140,7 +142,22 @@ impl Mode {
         match self {
             Self::Raw => "raw",
             Self::Connect => "connect",
+            Self::Knock => "knock",
         }
+    }
+
+    /// For a store.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Connect => 0,
+            Self::Raw => 1,
+            Self::Knock => 2,
+        }
+    }
+
+    /// The inverse of [`Mode::number`].
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Connect, Self::Raw, Self::Knock].into_iter().find(|mode| mode.number() == number)
     }
 }
 

@@ -195,7 +195,8 @@ fn volley(row: &Row<'_>) -> rusqlite::Result<Volley> {
         // What it was for stands in the row beside it.
         errand: Errand { profile: None, lane: None, pass: None, why: Why::Lane },
         attempts: (row.get(1)?, row.get(2)?),
-        mode: if row.get(3)? { Mode::Raw } else { Mode::Connect },
+        // One of a later version was sent by packets, whatever they were.
+        mode: Mode::from_number(row.get(3)?).unwrap_or(Mode::Raw),
         source,
         order,
         indices,

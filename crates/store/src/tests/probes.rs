@@ -214,3 +214,18 @@ async fn a_day_of_the_known_lane_is_small() {
     // 2.9 million questions.
     assert!(size < 1_500_000, "{size} bytes");
 }
+
+#[tokio::test]
+async fn how_it_was_asked_is_what_was_said_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path());
+    let begun = sweep(1, 0, None);
+    commit(&store, vec![begun.clone()]).await;
+    for mode in [Mode::Raw, Mode::Knock, Mode::Connect] {
+        let mut over = begun.clone();
+        (over.volley.mode, over.volley.ended) = (mode, Some(at(60)));
+        commit(&store, vec![over]).await;
+        let rows = asked(&store, about("192.0.2.7", Some(22))).await.rows;
+        assert_eq!(rows.iter().map(|row| row.mode).collect::<Vec<_>>(), [mode.as_str()]);
+    }
+}
