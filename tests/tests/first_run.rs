@@ -1,7 +1,15 @@
 //! The first minutes of a new user: no configuration, no privilege, and one scan on demand.
 
 use serde_json::Value;
-use std::{collections::BTreeSet, io::Write, net::TcpListener, process::Command, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    net::TcpListener,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 use testkit::{Process, binary, eventually, run_binary as run};
 
 /// Speaks like an SSH server to everybody.
@@ -41,9 +49,23 @@ fn without_a_configuration_it_lists_and_then_tells() {
 #[test]
 fn a_scan_finds_exactly_what_listens() {
     let ssh = u64::from(ssh_like());
-    // Other tests open ports meanwhile: what listened before and after must be found, and nothing that did neither.
+    // Other programs open ports meanwhile, some for a moment: what listened before and after must be found, and nothing that was never
+    // seen to listen.
     let before = listening();
-    let output = run(&["scan", "127.0.0.1", "--tcp", "1-65535", "--rate", "100k/s", "--no-identify", "--json"]);
+    let over = AtomicBool::new(false);
+    let (output, mut ever) = thread::scope(|scope| {
+        let seen = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !over.load(Ordering::Relaxed) {
+                seen.extend(listening());
+                thread::sleep(Duration::from_millis(10));
+            }
+            seen
+        });
+        let output = run(&["scan", "127.0.0.1", "--tcp", "1-65535", "--rate", "100k/s", "--no-identify", "--json"]);
+        over.store(true, Ordering::Relaxed);
+        (output, seen.join().expect("no bug"))
+    });
     let after = listening();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines: Vec<Value> = String::from_utf8_lossy(&output.stdout)
@@ -55,7 +77,7 @@ fn a_scan_finds_exactly_what_listens() {
     let all_along: BTreeSet<u64> = before.intersection(&after).copied().collect();
     assert!(all_along.contains(&ssh), "the kernel's table is read wrongly");
     assert!(found.is_superset(&all_along), "missed {:?}", all_along.difference(&found));
-    let ever: BTreeSet<u64> = before.union(&after).copied().collect();
+    ever.extend(before.union(&after));
     assert!(found.is_subset(&ever), "made up {:?}", found.difference(&ever));
     let summary = lines.last().expect("there is a summary");
     assert_eq!(summary["kind"], "summary");

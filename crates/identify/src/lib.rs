@@ -33,11 +33,11 @@ pub use classify::classify;
 pub use fingerprint::Fingerprints;
 pub use fragile::is_fragile;
 pub use protocol::favicon_request;
-pub use protocol::postgresql::STARTUP as POSTGRESQL_STARTUP;
 pub use protocol::ssh::exchange as ssh_exchange;
 pub use protocol::{
     Asking, Protocol, Speaker, by_name, likely, likely_as_well, opening, protocols, reply_to, suggested, tls_is_likely,
 };
+pub use protocol::{postgresql::STARTUP as POSTGRESQL_STARTUP, rdp::CREDSSP_NEGOTIATE};
 pub use reader::Reader;
 pub use roots::{Roots, RootsError};
 pub use staple::read_staple;

@@ -39,7 +39,7 @@ mod pop3;
 pub(crate) mod postgresql;
 mod pptp;
 mod quic;
-mod rdp;
+pub(crate) mod rdp;
 mod redis;
 mod rfb;
 mod rsync;

@@ -73,7 +73,7 @@ impl Interview<'_> {
         let domain = self.domain();
         let words = Words { helo: &self.helo, domain: &domain };
         let upgraded = starttls::resume(conn, protocol, met, &words, limit).await;
-        self.upgrade = match self.secure(protocol, upgraded).await {
+        self.upgrade = match self.secure(protocol, upgraded, &answer.service).await {
             Attempt::Done => {
                 mark(&mut answer, protocol);
                 self.tell(&mut answer);
@@ -105,7 +105,7 @@ impl Interview<'_> {
         let domain = name.unwrap_or_else(|| self.domain());
         let words = Words { helo: &self.helo, domain: &domain };
         let upgraded = starttls::upgrade(conn, protocol, &words, self.budget.patience()).await;
-        self.upgrade = match self.secure(protocol, upgraded).await {
+        self.upgrade = match self.secure(protocol, upgraded, &answer.service).await {
             Attempt::Done => {
                 mark(answer, protocol);
                 self.tell(answer);
@@ -116,8 +116,13 @@ impl Interview<'_> {
         };
     }
 
-    /// The handshake, and leaving in order, however it ends.
-    async fn secure(&mut self, protocol: Protocol, upgraded: Result<Upgraded<Conn>, Refused<Conn>>) -> Attempt {
+    /// The handshake, and leaving in order, however it ends. `said` is what it said in the clear.
+    async fn secure(
+        &mut self,
+        protocol: Protocol,
+        upgraded: Result<Upgraded<Conn>, Refused<Conn>>,
+        said: &Service,
+    ) -> Attempt {
         let stream = match upgraded {
             Ok(stream) => stream,
             Err(Refused { why, stream }) => {
@@ -145,6 +150,11 @@ impl Interview<'_> {
                 // Some complain by hanging up: that is to be told from what a farewell brings about.
                 refused = session.asked && dialogue::hangs_up(&mut stream, &self.budget).await;
                 self.leave(protocol, &mut stream, Some(session.asked)).await;
+                // Who has chosen that waits for it, and shows who he is before he knows whom he talks to.
+                if said.facts.get("rdp.security").is_some_and(|chosen| chosen == "CredSSP") {
+                    let words = &identify::CREDSSP_NEGOTIATE;
+                    self.told_within = dialogue::one_answer(&mut stream, words, &self.budget).await;
+                }
                 if protocol == Protocol::PostgreSql {
                     if !self.knows_source() {
                         let words = identify::POSTGRESQL_STARTUP;
@@ -211,6 +221,9 @@ impl Interview<'_> {
         if service.product.is_none() {
             (service.vendor, service.product, service.version) = (told.vendor, told.product, told.version);
             service.cpe = told.cpe;
+        }
+        if service.os.is_none() {
+            service.os = told.os;
         }
         service.facts.extend(told.facts);
     }

@@ -239,6 +239,40 @@ async fn protocols_whose_question_is_the_upgrade_take_one_connection_when_known(
 }
 
 #[tokio::test]
+async fn a_windows_that_wants_a_login_first_says_which_it_is() {
+    const CONFIRM: &[u8] = b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x12\x34\x00\x02\x1f\x08\x00\x02\x00\x00\x00";
+    let rdp = identify::by_name(model::Transport::Tcp, "ms-wbt-server").expect("known");
+    let asking = Asking { endpoint: Endpoint::tcp(LOOPBACK, 1), name: None, tls: false, agent: "" };
+    let question = rdp.request.expect("asked")(&asking);
+    let acceptor = acceptor(BOTH, false);
+    let server = Server::start(move |mut stream| {
+        let (question, acceptor) = (question.clone(), acceptor.clone());
+        async move {
+            let mut heard = vec![0; question.len()];
+            if stream.read_exact(&mut heard).await.is_err() || heard != question {
+                return;
+            }
+            _ = stream.write_all(CONFIRM).await;
+            let Ok(mut secure) = acceptor.accept(stream).await else { return };
+            let mut request = [0; identify::CREDSSP_NEGOTIATE.len()];
+            if secure.read_exact(&mut request).await.is_ok() && request == identify::CREDSSP_NEGOTIATE {
+                // Version 10.0.20348, and no names.
+                let challenge = b"NTLMSSP\0\x02\0\0\0\0\0\0\0\x38\0\0\0\0\0\0\x02abcdefgh\0\0\0\0\0\0\0\0\0\0\0\0\x38\0\0\0\x0a\0\x7c\x4f\0\0\0\x0f";
+                let around = b"\x30\x47\xa0\x03\x02\x01\x06\xa1\x40\x30\x3e\x30\x3c\xa0\x3a\x04\x38";
+                _ = secure.write_all(&[around.as_slice(), challenge].concat()).await;
+                _ = secure.read(&mut request).await;
+            }
+        }
+    })
+    .await;
+    let observation = ask_again(&server, &known("ms-wbt-server")).await.observation.expect("it answers");
+    let service = service(&observation);
+    assert_eq!(service.os.as_ref().map(ToString::to_string).as_deref(), Some("Windows 10.0.20348"));
+    assert_eq!((upgraded(&observation), observation.connections), (Some("ms-wbt-server"), 1));
+    assert_eq!(service.facts["rdp.security"], "CredSSP");
+}
+
+#[tokio::test]
 async fn one_recognised_by_its_answer_to_another_question_is_asked_on_a_new_connection() {
     // It says nothing until it is spoken to, and does not understand what it is asked first.
     let irc = Lines {
