@@ -19,17 +19,18 @@ impl<J: Journal> Monitor<J> {
         let now = self.clock.now();
         let of = |kind: &'static str| notes.iter().filter(move |note| note.kind == kind);
         let time = |text: &str| text.parse::<Timestamp>().ok();
-        if let Some(alive) = of(ALIVE).find_map(|note| time(note.value.as_deref()?)) {
-            let last = of(GAP).filter_map(|note| Some((time(&note.key)?, time(note.value.as_deref()?)?))).max();
-            let from = last.filter(|(_, to)| alive.duration_since(*to) < NEAR).map_or(alive, |(from, _)| from);
-            batch.note(Note { kind: GAP.to_owned(), key: from.to_string(), value: Some(now.to_string()) });
-        }
         for old in of(GAP) {
             let kept = i64::try_from(self.config.store.retention.as_secs()).unwrap_or(i64::MAX);
             let is_old = |to: Timestamp| now.duration_since(to) > SignedDuration::from_secs(kept);
             if old.value.as_deref().and_then(time).is_none_or(is_old) {
                 batch.note(Note { value: None, ..old.clone() });
             }
+        }
+        // After what is old has gone: it may be the same gap, which lasts on.
+        if let Some(alive) = of(ALIVE).find_map(|note| time(note.value.as_deref()?)) {
+            let last = of(GAP).filter_map(|note| Some((time(&note.key)?, time(note.value.as_deref()?)?))).max();
+            let from = last.filter(|(_, to)| alive.duration_since(*to) < NEAR).map_or(alive, |(from, _)| from);
+            batch.note(Note { kind: GAP.to_owned(), key: from.to_string(), value: Some(now.to_string()) });
         }
         self.note_alive(batch);
     }
